@@ -1,0 +1,43 @@
+# make demo    run the page-views sample at http://127.0.0.1:3000
+# make test    run the tests
+# make check   the tests, the linter and the type checker
+# PYTHON=…     the Python to use; the virtual environment is made by itself
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint check vectors clean
+
+demo: $(VENV)/installed
+	$(BIN)/python samples/page_views.py
+
+test: $(VENV)/installed tests/interop/node_modules/installed
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint test
+
+# Record again what the tests compare with where there is no Node.
+vectors: tests/interop/node_modules/installed
+	node tests/interop/record_vectors.js
+
+$(VENV)/installed: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+# The npm original, for the tests that run beside it. Without Node those are skipped, and the recorded vectors remain.
+tests/interop/node_modules/installed: tests/interop/package-lock.json
+	@mkdir -p $(@D)
+	@if command -v npm >/dev/null; then cd tests/interop && npm ci --silent --no-audit --no-fund; \
+	else echo "no npm: the tests against the original will be skipped"; fi
+	@mkdir -p $(@D) && touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info tests/interop/node_modules .mypy_cache .ruff_cache

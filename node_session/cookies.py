@@ -1,0 +1,164 @@
+"""The cookie: signing an id, finding it again in a Cookie header, writing the Set-Cookie line.
+
+    sign("A" * 40, "x")                   # 's%3AAAAA….cEq9DgTL925s5q0CdA1OJdvwWKPai54fhMMd9ZLDDHA'
+    find(header, "node_session", ["x"])   # Found(id='AAAA…', …)
+
+The value is ``s:<id>.<signature>``, percent-encoded; the signature is the unpadded base64 of HMAC-SHA256 over the id,
+under the secret. Lines are written here rather than by `http.cookies`, which quotes in another way than the original
+and knows no ``Partitioned`` on older Pythons.
+
+Whatever a browser sends is data: nothing in this module raises on it.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hmac
+import math
+import re
+import time
+from collections.abc import Callable, Sequence
+from email.utils import formatdate
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from . import ids
+
+_is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_is_attribute_value = re.compile(r"[ -:<-~]+").fullmatch
+
+# An id, a dot and 43 characters of signature. Only a value of this length is worth computing a signature for.
+_SIGNED_LENGTH = 40 + 1 + 43
+
+
+class Found(NamedTuple):
+    """What a Cookie header says.
+
+    Attributes:
+        id: The id of the first cookie whose signature holds; None if there is none.
+        value: That cookie's value, where it is exactly what `sign` gives under the first secret, so that it can be
+            sent again without signing it anew; otherwise None.
+        forged: Whether there was a cookie of this name that looks signed, under a signature that does not hold.
+    """
+
+    id: str | None
+    value: str | None
+    forged: bool
+
+
+def sign(id: str, secret: str) -> str:
+    """The cookie's value for an id."""
+    return _encode("s:" + id + "." + _signature(id, secret))
+
+
+def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
+    """Look for a session's cookie.
+
+    Args:
+        header: The Cookie header; a program's cookies of other names may be in it, and several of this one (of other
+            paths or domains, or planted by a neighbour on a sister domain).
+        name: The cookie's name.
+        secrets: Any of them may have signed it.
+    """
+    forged = False
+    if header is not None and name in header:
+        for pair in header.split(";"):
+            key, equals, value = pair.partition("=")
+            if equals and key.strip() == name:
+                value = value.strip()
+                signed = _unquote(value)
+                if signed[:2] != "s:" or len(signed) != _SIGNED_LENGTH + 2:
+                    continue
+                id, signature = signed[2:42], signed[43:]
+                number = _verified_by(id, signature, secrets) if signed[42] == "." and ids.is_valid(id) else None
+                if number is not None:
+                    return Found(id, value if number == 0 and value == _encode(signed) else None, forged)
+                forged = True
+    return Found(None, None, forged)
+
+
+def _encode(signed: str) -> str:
+    """As encodeURIComponent does; of what can be in a signed id, it changes these three."""
+    return signed.replace(":", "%3A").replace("+", "%2B").replace("/", "%2F")
+
+
+def _unquote(value: str) -> str:
+    if value[:1] == '"' == value[-1:]:
+        value = value[1:-1]
+    return unquote(value) if "%" in value else value
+
+
+def _verified_by(id: str, signature: str, secrets: Sequence[str]) -> int | None:
+    if not signature.isascii():  # compare_digest takes no other text
+        return None
+    for number, secret in enumerate(secrets):
+        if hmac.compare_digest(_signature(id, secret), signature):
+            return number
+    return None
+
+
+def _signature(id: str, secret: str) -> str:
+    digest = hmac.digest(secret.encode("utf-8", "surrogatepass"), id.encode("ascii"), "sha256")
+    return binascii.b2a_base64(digest, newline=False)[:43].decode("ascii")
+
+
+class SetCookie:
+    """Writes Set-Cookie lines: ``line("s%3A…")``.
+
+    The attributes come in the original's order: Max-Age, Domain, Path, Expires, HttpOnly, Secure; those it does not
+    know follow.
+
+    Args:
+        name: The cookie's name.
+        lifetime: Milliseconds until the browser forgets it; 0: when it is closed.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        lifetime: float = 0,
+        path: str = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        http_only: bool = True,
+        same_site: str | None = None,
+        partitioned: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._start = name + "="
+        self._lifetime = lifetime / 1000
+        self._clock = clock
+        self._second = -1  # of which _attributes is; they change once a second, with Expires
+        max_age = [f"Max-Age={math.ceil(self._lifetime)}"] if lifetime else []
+        self._before = "".join("; " + each for each in [*max_age, *([f"Domain={domain}"] if domain else [])])
+        self._before += "; Path=" + path
+        flags = [
+            (http_only, "HttpOnly"),
+            (secure, "Secure"),
+            (same_site is not None, f"SameSite={(same_site or '').capitalize()}"),
+            (partitioned, "Partitioned"),
+        ]
+        self._after = "".join("; " + flag for wanted, flag in flags if wanted)
+        self._attributes = self._before + self._after
+
+    def line(self, value: str) -> str:
+        """The line that gives the cookie this value."""
+        if self._lifetime:
+            now = self._clock()
+            if int(now) != self._second:
+                self._second = int(now)
+                expires = formatdate(now + self._lifetime, usegmt=True)
+                self._attributes = f"{self._before}; Expires={expires}{self._after}"
+        return self._start + value + self._attributes
+
+
+def is_token(name: str) -> bool:
+    """Whether a cookie may have this name."""
+    return _is_token(name) is not None
+
+
+def is_attribute_value(value: str) -> bool:
+    """Whether a cookie's attribute may have this value: no semicolon, no control character."""
+    return _is_attribute_value(value) is not None

@@ -1,0 +1,51 @@
+"""The drivers by name: those that come with the package and those a program registers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from .base import Driver, PlainDriver, Record
+from .file import FileDriver
+from .memory import MemoryDriver
+
+if TYPE_CHECKING:
+    from ..config import Config
+
+__all__ = ["Creator", "Driver", "FileDriver", "MemoryDriver", "PlainDriver", "Record", "create", "names", "register"]
+
+Creator = Callable[["Config"], "Driver | Awaitable[Driver] | Any"]
+
+
+def _memory(config: Config) -> Driver:
+    return MemoryDriver(config.lifetime)
+
+
+def _file(config: Config) -> Driver:
+    return FileDriver(config.files, config.lifetime, durable=config.durable)
+
+
+_creators: dict[str, Creator] = {"memory": _memory, "file": _file, "native": _file}
+
+
+def names() -> list[str]:
+    """The driver names that a config may use."""
+    return sorted(_creators)
+
+
+def register(name: str, creator: Creator) -> None:
+    """See `NodeSession.register_handler`."""
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"a driver's name is a non-empty string, not {name!r}")
+    if not callable(creator):
+        raise TypeError(f"the creator of driver {name!r} must be a function of the config, not {creator!r}")
+    _creators[name] = creator
+
+
+async def create(config: Config) -> Driver:
+    """Make the driver that `config.driver` names; one that is not a `Driver` is adapted."""
+    driver = _creators[config.driver](config)
+    if inspect.isawaitable(driver):
+        driver = await driver
+    return driver if isinstance(driver, Driver) else PlainDriver(driver)

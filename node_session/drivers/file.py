@@ -1,0 +1,308 @@
+"""The file driver: one file a session in one folder, its name the id, its content the stored text.
+
+Any number of processes share the folder, the npm original among them.
+
+- *Reading* takes no lock: a record is only ever replaced as a whole. It happens in the event loop; a small file takes
+  a few microseconds there, and ten times that by way of a thread.
+- *Writing* happens in a thread. A temporary file is written first. Then, under a lock, the record is compared with the
+  one that was read, and replaced. The lock is held for some microseconds; it is `flock`, which the system takes away
+  from a process that is killed.
+- *The original* knows no lock, and writes into the file itself. So the two files are exchanged rather than one renamed
+  over the other, and what comes back is looked at: if the original wrote in the moment since the comparison, the
+  files are exchanged back, and its text is merged like anybody's.
+- The original's gc removes, by access time, every file whose name has no leading dot. So a touch sets both times, and
+  temporary files and locks begin with a dot.
+
+Rejected: modification times as versions (they tick in steps of 4 ms on ext4, and a touch changes them); renaming over
+the old file, for another reason than the original's writes as well: ext4 then waits for the disk, which takes more
+than twice as long. The price is paid only in a power cut, which may leave the records of the last seconds empty, as
+with the original. `durable` waits for the disk, for those who want to pay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from secrets import token_hex
+from typing import TypeVar
+
+from .. import ids
+from ..errors import ConflictError, DamagedError, UnavailableError, UnreadableError
+from ._rename import exchange
+from .base import Driver, Record
+
+T = TypeVar("T")
+
+# A record of more bytes than this is read in a thread.
+_LARGE = 128 * 1024
+
+# Seconds after which gc takes a temporary file for an orphan, whose process was killed, and a damaged record for one
+# that nobody looks at any more.
+_ORPHANED = 60 * 60
+_FORGOTTEN = 7 * 24 * 60 * 60
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class FileDriver(Driver):
+    """Keeps records as files.
+
+    Args:
+        folder: Made, with its parents, when the first record is written; for its owner only.
+        lifetime: Milliseconds a record may be idle; 0: for ever. The time of last activity is the file's mtime.
+        durable: Let a write wait until the disk has it, so that it survives a power cut.
+        clock: Gives seconds since 1970.
+    """
+
+    def __init__(
+        self, folder: Path, lifetime: float, *, durable: bool = False, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._folder = str(folder)
+        self._seconds = lifetime / 1000
+        self._durable = durable
+        self._clock = clock
+
+    async def read(self, id: str) -> Record | None:
+        """See `Driver.read`."""
+        try:
+            content = self._read(id, _LARGE) or await asyncio.to_thread(self._read, id)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UnreadableError(self._message("read", id, error)) from error
+        try:
+            payload = content.decode()
+        except UnicodeDecodeError as error:
+            raise DamagedError("it is not UTF-8 text") from error
+        return Record(payload, payload)
+
+    async def write(self, id: str, payload: str, version: object) -> object:
+        """See `Driver.write`."""
+        expected = None if version is None else str(version).encode()
+        await self._in_thread("write", id, self._write, payload.encode(), expected)
+        return payload
+
+    async def touch(self, id: str) -> None:
+        """See `Driver.touch`."""
+        now = self._clock()
+        try:
+            os.utime(self._path(id), (now, now), follow_symlinks=False)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise UnavailableError(self._message("renew", id, error)) from error
+
+    async def destroy(self, id: str, version: object = None) -> None:
+        """See `Driver.destroy`."""
+        await self._in_thread("destroy", id, self._destroy, None if version is None else str(version).encode())
+
+    async def gc(self, lifetime: float) -> int:
+        """See `Driver.gc`. Only files whose name is an id are records; others, but for our own, are left alone."""
+        return await asyncio.to_thread(self._gc, lifetime / 1000)
+
+    async def set_aside(self, id: str, version: object) -> None:
+        """See `Driver.set_aside`. The file is renamed to ``.damaged-…``, and removed after a week."""
+        await self._in_thread("set aside", id, self._set_aside, None if version is None else str(version).encode())
+
+    # ---------------------------------------------------------------- in a thread
+
+    def _write(self, id: str, content: bytes, expected: bytes | None) -> None:
+        path = self._path(id)
+        temporary = self._write_temporary(content)
+        try:
+            with self._lock(id):
+                if self._current(id) != expected:
+                    raise _conflict()
+                if expected is None:
+                    self._create(temporary, path, id)
+                else:
+                    self._replace(temporary, path, expected)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+        if self._durable:
+            self._sync_folder()
+
+    def _write_temporary(self, content: bytes) -> str:
+        path = f"{self._folder}/.tmp-{token_hex(12)}"
+        try:
+            file = os.open(path, _CREATE, 0o600)
+        except FileNotFoundError:
+            os.makedirs(self._folder, 0o700, exist_ok=True)
+            file = os.open(path, _CREATE, 0o600)
+        try:
+            with open(file, "wb", buffering=0) as stream:
+                view = memoryview(content)
+                while view:
+                    view = view[stream.write(view) :]
+                if self._durable:
+                    os.fsync(file)
+        except BaseException:
+            os.unlink(path)
+            raise
+        return path
+
+    def _create(self, temporary: str, path: str, id: str) -> None:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            # An expired record; or, made in this moment, one by the original, which then counts.
+            if self._current(id) is not None:
+                raise _conflict() from None
+            os.replace(temporary, path)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP):  # a file system without links
+                raise
+            os.replace(temporary, path)
+
+    def _replace(self, temporary: str, path: str, expected: bytes) -> None:
+        try:
+            if not exchange(temporary, path):
+                os.replace(temporary, path)
+                return
+        except FileNotFoundError:  # the original has destroyed it in this moment
+            raise _conflict() from None
+        if _content(temporary) != expected:
+            exchange(temporary, path)
+            raise _conflict()
+
+    def _destroy(self, id: str, expected: bytes | None) -> None:
+        with contextlib.suppress(FileNotFoundError), self._lock(id):
+            if expected is not None and self._current(id) not in (None, expected):
+                raise _conflict()
+            os.unlink(self._path(id))
+
+    def _set_aside(self, id: str, expected: bytes | None) -> None:
+        with contextlib.suppress(FileNotFoundError), self._lock(id):
+            content = _content(self._path(id))
+            if content == expected or (expected is None and not _is_text(content)):
+                os.rename(self._path(id), f"{self._folder}/.damaged-{id[:6]}-{token_hex(12)}")
+
+    def _gc(self, seconds: float) -> int:
+        removed = 0
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):  # gone already, or not ours: that is no reason to stop
+                    if ids.is_valid(entry.name):
+                        removed += self._remove_if_older(entry, seconds, entry.name)
+                    elif entry.name.startswith(".tmp-"):
+                        self._remove_if_older(entry, _ORPHANED, None)
+                    elif entry.name.startswith(".damaged-"):
+                        self._remove_if_older(entry, _FORGOTTEN, None)
+        return removed
+
+    def _remove_if_older(self, entry: os.DirEntry[str], seconds: float, id: str | None) -> bool:
+        latest = self._clock() - seconds
+
+        def is_older() -> bool:
+            status = os.lstat(entry.path)
+            return stat.S_ISREG(status.st_mode) and status.st_mtime < latest
+
+        if not is_older():
+            return False
+        with self._lock(id) if id is not None else contextlib.nullcontext():
+            if not is_older():  # somebody has just used it
+                return False
+            os.unlink(entry.path)
+        return True
+
+    # ---------------------------------------------------------------- files
+
+    def _path(self, id: str) -> str:
+        if not ids.is_valid(id):
+            raise ValueError("not a session id, so it is not made a path")
+        return f"{self._folder}/{id}"
+
+    def _read(self, id: str, most: float = float("inf")) -> bytes:
+        """A record's bytes; none where it has more than `most`.
+
+        Raises:
+            FileNotFoundError: There is none, or an expired one.
+        """
+        file = os.open(self._path(id), _READ)
+        try:
+            status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+            if self._seconds and self._clock() - status.st_mtime > self._seconds:
+                raise FileNotFoundError(errno.ENOENT, "it has expired")
+            if status.st_size > most:
+                return b""
+            return _read_all(file, status.st_size)
+        finally:
+            os.close(file)
+
+    def _current(self, id: str) -> bytes | None:
+        """The content of the record that is there now; None if there is none, or an expired one."""
+        try:
+            return self._read(id)
+        except FileNotFoundError:
+            return None
+
+    @contextlib.contextmanager
+    def _lock(self, id: str) -> Iterator[None]:
+        """Hold the lock that all records of the same shard share, against other threads and processes."""
+        path = f"{self._folder}/.lock-{zlib.crc32(id.encode()) & 0xFF:02x}"
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)  # gives the lock back, too
+
+    def _sync_folder(self) -> None:
+        file = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    async def _in_thread(self, doing: str, id: str, work: Callable[..., T], *args: object) -> T:
+        self._path(id)
+        try:
+            return await asyncio.to_thread(work, id, *args)
+        except OSError as error:
+            raise UnavailableError(self._message(doing, id, error)) from error
+
+    def _message(self, doing: str, id: str, error: OSError) -> str:
+        # Not str(error): it quotes the path, and with it the id.
+        return f"cannot {doing} session {ids.shorten(id)} in {self._folder}: {error.strerror or type(error).__name__}"
+
+
+def _content(path: str) -> bytes:
+    file = os.open(path, _READ)
+    try:
+        return _read_all(file, os.fstat(file).st_size)
+    finally:
+        os.close(file)
+
+
+def _read_all(file: int, size: int) -> bytes:
+    content = os.read(file, size + 1)
+    if len(content) == size:
+        return content
+    parts = [content]  # it has grown meanwhile, by the original's writing
+    while part := os.read(file, 1 << 20):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _conflict() -> ConflictError:
+    return ConflictError("the record is no longer the one that was read")

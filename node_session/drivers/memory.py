@@ -1,0 +1,76 @@
+"""The memory driver: records in a dict, for one process and as long as it runs. For development and tests."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from ..errors import ConflictError
+from .base import Driver, Record
+
+
+class MemoryDriver(Driver):
+    """Keeps records in memory. They are shared by everything that uses the same driver object, and by nothing else.
+
+    Args:
+        lifetime: Milliseconds a record may be idle; 0: for ever.
+        clock: Gives seconds; only differences count.
+    """
+
+    def __init__(self, lifetime: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = lifetime / 1000
+        self._clock = clock
+        # The longest idle one first, so that gc need not look at those that stay.
+        self._records: OrderedDict[str, tuple[str, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    async def read(self, id: str) -> Record | None:
+        """See `Driver.read`."""
+        payload = self._alive(id)
+        return None if payload is None else Record(payload, payload)
+
+    async def write(self, id: str, payload: str, version: object) -> object:
+        """See `Driver.write`."""
+        if self._alive(id) != version:
+            raise ConflictError("the record is no longer the one that was read")
+        self._put(id, payload)
+        return payload
+
+    async def touch(self, id: str) -> None:
+        """See `Driver.touch`."""
+        payload = self._alive(id)
+        if payload is not None:
+            self._put(id, payload)
+
+    async def destroy(self, id: str, version: object = None) -> None:
+        """See `Driver.destroy`."""
+        payload = self._alive(id)
+        if version is not None and payload is not None and payload != version:
+            raise ConflictError("the record is no longer the one that was read")
+        self._records.pop(id, None)
+
+    async def gc(self, lifetime: float) -> int:
+        """See `Driver.gc`."""
+        latest = self._clock() - lifetime / 1000
+        removed = 0
+        while self._records:
+            id, (_, last_activity) = next(iter(self._records.items()))
+            if last_activity >= latest:
+                break
+            del self._records[id]
+            removed += 1
+        return removed
+
+    def _alive(self, id: str) -> str | None:
+        """The payload of a record that is there and has not expired."""
+        record = self._records.get(id)
+        if record is None or (self._seconds and self._clock() - record[1] > self._seconds):
+            return None
+        return record[0]
+
+    def _put(self, id: str, payload: str) -> None:
+        self._records[id] = (payload, self._clock())
+        self._records.move_to_end(id)

@@ -1,0 +1,201 @@
+"""Encryption of stored sessions: ours, the original's, and a program's own.
+
+    encrypter = Encrypter(["a secret of 32 characters or more"])
+    text = encrypter.encrypt('{"user":1}', session_id)    # {"v":2,"k":"…","ct":"…","mac":"…"}
+    encrypter.decrypt(text, session_id)                   # '{"user":1}'
+
+`Encrypter` uses AES-256 in counter mode and then HMAC-SHA256 over the result, each under a key of its own, derived
+from the secret by HKDF. The start of the counter is 16 random bytes for each text. The MAC covers the session's id, the
+version of the format, the name of the key and the base64 text itself, so that not a bit of a text can change, and no
+text can be put under another id.
+
+Why not AES-GCM, which does both in one? pycryptodome computes its authentication without help of the processor: 66
+to 116 µs a text of 300 bytes, where counter mode and HMAC take 16. And a MAC by HMAC holds under one key only, which
+counts where a text may be under any of several secrets.
+
+Texts of the original can be read, too. It encrypts every text with the same key stream, so whoever has two of them
+knows what both say; `LegacyEncrypter` writes that format for as long as a Node program reads the same store.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Sequence
+from secrets import token_bytes
+from typing import Any, Protocol
+
+from Crypto.Cipher import AES
+from Crypto.Hash import SHA256
+from Crypto.Protocol.KDF import HKDF
+
+from .errors import ConfigError, DamagedError
+
+_match = re.compile(r'(\{"v":2,"k":"([\w-]{8})","ct":"([\w-]*)"),"mac":"([\w-]{43})"\}', re.ASCII).fullmatch
+
+
+class AnyEncrypter(Protocol):
+    """What a session needs of an encrypter."""
+
+    def encrypt(self, text: str, session_id: str) -> str:
+        """The text to store."""
+
+    def decrypt(self, text: str, session_id: str) -> str:
+        """The text that was encrypted.
+
+        Raises:
+            DamagedError: The text was not encrypted for this session under a known secret, or has been changed.
+        """
+
+
+class Encrypter:
+    """Authenticated encryption; see the module.
+
+    Args:
+        secrets: The first encrypts; all decrypt, the original's texts as well.
+    """
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        keys = [_Keys(secret) for secret in secrets]
+        self._first = keys[0]
+        self._by_name = {each.name: each for each in reversed(keys)}
+        self._legacy = LegacyEncrypter(secrets)
+
+    def encrypt(self, text: str, session_id: str) -> str:
+        """See `AnyEncrypter.encrypt`."""
+        keys = self._first
+        start = token_bytes(16)
+        encrypted = start + keys.cipher(start).encrypt(text.encode())
+        head = f'{{"v":2,"k":"{keys.name}","ct":"{_to_base64(encrypted)}"'
+        return f'{head},"mac":"{keys.mac(session_id, head)}"}}'
+
+    def decrypt(self, text: str, session_id: str) -> str:
+        """See `AnyEncrypter.decrypt`."""
+        match = _match(text)
+        if match is None:
+            return self._legacy.decrypt(text, session_id)
+        head, name, encoded, mac = match.groups()
+        keys = self._by_name.get(name)
+        if keys is None:
+            raise DamagedError("it is encrypted under none of the secrets")
+        if not hmac.compare_digest(keys.mac(session_id, head), mac):
+            raise DamagedError("its encrypted text was changed, or is another session's")
+        encrypted = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+        return str(keys.cipher(encrypted[:16]).decrypt(encrypted[16:]).decode())
+
+
+class _Keys:
+    """What is derived from one secret. A key for each purpose, so that none weakens another."""
+
+    def __init__(self, secret: str) -> None:
+        master = secret.encode("utf-8", "surrogatepass")
+
+        def derive(purpose: bytes, length: int) -> bytes:
+            key = HKDF(master, length, b"node_session", SHA256, context=purpose)
+            return key if isinstance(key, bytes) else key[0]
+
+        self._cipher_key = derive(b"session encryption", 32)
+        self._mac_key = derive(b"session authentication", 32)
+        self.name = _to_base64(derive(b"key name", 6))
+
+    def cipher(self, start: bytes) -> Any:
+        return AES.new(self._cipher_key, AES.MODE_CTR, nonce=b"", initial_value=start)
+
+    def mac(self, session_id: str, head: str) -> str:
+        # An id has no brace and a head begins with one, so what is joined here can be taken apart in one way only.
+        return _to_base64(hmac.digest(self._mac_key, (session_id + head).encode(), "sha256"))
+
+
+class LegacyEncrypter:
+    """The format of npm's encrypter, as the original uses it: ``{"ct":"…","mac":"…"}``.
+
+    AES-256 in counter mode, key and start of the counter from EVP_BytesToKey (MD5, no salt, one round) over the secret;
+    HMAC-SHA1 over the base64 text.
+
+    Args:
+        secrets: The first encrypts, all decrypt.
+    """
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._keys = [_LegacyKeys(secret) for secret in secrets]
+
+    def encrypt(self, text: str, session_id: str) -> str:
+        """See `AnyEncrypter.encrypt`; the id has no part in it."""
+        keys = self._keys[0]
+        encoded = base64.b64encode(keys.cipher().encrypt(text.encode())).decode()
+        return f'{{"ct":"{encoded}","mac":"{keys.mac(encoded)}"}}'
+
+    def decrypt(self, text: str, session_id: str) -> str:
+        """See `AnyEncrypter.decrypt`; the id has no part in it."""
+        try:
+            parts = json.loads(text)
+            encoded, mac = parts["ct"].encode("ascii"), parts["mac"].encode("ascii")
+            encrypted = base64.b64decode(encoded, validate=True)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, binascii.Error):
+            raise DamagedError("it is not an encrypted session") from None
+        for keys in self._keys:
+            if hmac.compare_digest(keys.mac(encoded.decode()).encode(), mac):
+                try:
+                    return str(keys.cipher().decrypt(encrypted).decode())
+                except UnicodeDecodeError:
+                    break
+        raise DamagedError("its encrypted text was changed, or is encrypted under none of the secrets")
+
+
+class _LegacyKeys:
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.encode("utf-8", "surrogatepass")
+        derived = block = b""
+        while len(derived) < 32 + 16:
+            block = hashlib.md5(block + self._secret, usedforsecurity=False).digest()
+            derived += block
+        self._key, self._start = derived[:32], derived[32:48]
+
+    def cipher(self) -> Any:
+        return AES.new(self._key, AES.MODE_CTR, nonce=b"", initial_value=self._start)
+
+    def mac(self, encoded: str) -> str:
+        return base64.b64encode(hmac.digest(self._secret, encoded.encode(), "sha1")).decode()
+
+
+class CustomEncrypter:
+    """Adapts an encrypter of the program's own: an object with ``encrypt(text)`` and ``decrypt(text)``.
+
+    Raises:
+        ConfigError: It has no such methods.
+    """
+
+    def __init__(self, encrypter: Any) -> None:
+        missing = [name for name in ("encrypt", "decrypt") if not callable(getattr(encrypter, name, None))]
+        if missing:
+            raise ConfigError(
+                f"{type(encrypter).__name__} cannot be an encrypter: it has no method {', '.join(missing)}. "
+                "An encrypter needs encrypt(text) and decrypt(text), which return text."
+            )
+        self._encrypter = encrypter
+
+    def encrypt(self, text: str, session_id: str) -> str:
+        """See `AnyEncrypter.encrypt`; the id is not passed on."""
+        return self._text("encrypt", self._encrypter.encrypt(text))
+
+    def decrypt(self, text: str, session_id: str) -> str:
+        """See `AnyEncrypter.decrypt`; any exception of the encrypter means that the text is damaged."""
+        try:
+            return self._text("decrypt", self._encrypter.decrypt(text))
+        except Exception as error:
+            raise DamagedError(f"its encrypter refused it: {type(error).__name__}") from error
+
+    def _text(self, method: str, result: Any) -> str:
+        if not isinstance(result, str):
+            raise TypeError(
+                f"{type(self._encrypter).__name__}.{method}() returned {type(result).__name__}; it must return str"
+            )
+        return result
+
+
+def _to_base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

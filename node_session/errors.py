@@ -1,0 +1,48 @@
+"""Every error this package raises, in one small tree.
+
+Whoever wants to catch them all catches `SessionError`. Most also derive from the built-in error a caller would
+expect (a bad value is a `ValueError`, a value JSON cannot hold a `TypeError`), so that no import is needed to
+handle them.
+"""
+
+from __future__ import annotations
+
+
+class SessionError(Exception):
+    """Base of every error of this package."""
+
+
+class ConfigError(SessionError, ValueError):
+    """The configuration cannot be used. The message lists everything that is wrong with it, not just the first."""
+
+
+class ConfigWarning(UserWarning):
+    """The configuration can be used, but probably does not say what its author meant."""
+
+
+class PathError(SessionError, ValueError):
+    """A value cannot be stored under this key, such as a name inside a list."""
+
+
+class SerializationError(SessionError, TypeError):
+    """The session holds a value that JSON has no form for. The message names the key; nothing was written."""
+
+
+class DamagedError(SessionError, ValueError):
+    """A record was read, but its text is not a session: cut off, not JSON, of the wrong shape, or tampered with."""
+
+
+class ConflictError(SessionError):
+    """A driver did not write, since the record is no longer the one that was read."""
+
+
+class UnavailableError(SessionError):
+    """The store cannot be reached or does not answer in time. Over HTTP: 503; nothing is lost, nothing is written."""
+
+
+class UnreadableError(UnavailableError):
+    """A record may be there, but the store cannot tell. Never to be taken for "no session"."""
+
+
+class HeadersSentError(SessionError, RuntimeError):
+    """The session's id changed after the response's headers had gone out, so the client would never learn of it."""

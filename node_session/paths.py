@@ -1,0 +1,202 @@
+r"""The keys of a session: ``user.name``, ``cart[0].qty``, ``prices["eu.de"]``.
+
+    find({"cart": [{"qty": 2}]}, "cart[0].qty")   # 2
+    assign(attributes, "user.name", "Ann")        # {"user": {"name": "Ann"}}
+
+A key is a name, then any number of ``.name``, ``[digits]``, ``["…"]`` and ``['…']``; it may begin with ``["…"]`` too. A
+name is any run of characters other than ``. [ ]``. Within quotes everything goes; ``\"``, ``\'`` and ``\\`` stand for
+the character after the backslash. Whatever does not fit is one literal name, so any string is a key.
+
+A path goes through dict entries and the items of lists (and of tuples, which are stored as lists), never through
+attributes: ``constructor`` and ``__class__`` are names like any other. Keys may come from users. They are data.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+from .errors import PathError
+
+MAX_DEPTH = 100
+"""How many steps a key may have when something is stored under it."""
+
+MAX_PADDED = 10_000
+"""Up to which index a list is filled up with None. An attacker's ``a[999999999]`` must not fill the memory."""
+
+# Longer keys are parsed each time they are used: a cache of them would be a place to put megabytes.
+_MAX_CACHED = 200
+
+_name = r"[^.\[\]]+"
+_quoted = r""""((?:[^"\\]|\\["'\\])*)"|'((?:[^'\\]|\\["'\\])*)'"""
+_match_start = re.compile(rf"({_name})|\[(?:{_quoted})\]").match
+_match_step = re.compile(rf"\.({_name})|\[(?:{_quoted}|([0-9]+))\]").match
+_QUOTED = (2, 3)  # the groups that may hold escapes
+_is_index = re.compile(r"0|[1-9][0-9]*").fullmatch
+_unescape = re.compile(r"\\(.)").sub
+
+
+class _Missing(enum.Enum):
+    MISSING = "missing"
+
+
+MISSING: Final = _Missing.MISSING
+"""What `find` and `remove` return where nothing is stored; None may be stored."""
+
+
+def parse(key: str) -> tuple[str, ...]:
+    """The steps of a key: ``("cart", "0", "qty")`` for ``cart[0].qty``.
+
+    Raises:
+        TypeError: The key is no string.
+    """
+    if not isinstance(key, str):
+        raise _no_string(key)
+    return _parse_cached(key) if len(key) <= _MAX_CACHED else _parse(key)
+
+
+def find(root: dict[str, Any], key: str) -> Any:
+    """The value of a key. Where its path leads nowhere, an entry of `root` of exactly that spelling counts.
+
+    Returns:
+        The stored object itself; `MISSING` if there is none.
+
+    Raises:
+        TypeError: The key is no string.
+    """
+    if not isinstance(key, str):
+        raise _no_string(key)
+    if "." not in key and "[" not in key:  # most keys are plain names; with a stray "]" they are literal
+        return root.get(key, MISSING)
+    value: Any = root
+    for step in parse(key):
+        value = _child(value, step)
+        if value is MISSING:
+            return root.get(key, MISSING)
+    return value
+
+
+def assign(root: dict[str, Any], key: str, value: Any) -> None:
+    """Store a value under a key.
+
+    A parent that is missing, or is no container, becomes a dict, whatever the next step looks like. In a list, an
+    index in its range replaces, the next one appends, and one beyond fills up with None. A tuple becomes a list.
+
+    Raises:
+        PathError: The key has too many steps, or leads into a list but to no place it can have. `root` is unchanged.
+        TypeError: The key is no string.
+    """
+    steps = parse(key)
+    if len(steps) > MAX_DEPTH:
+        raise PathError(
+            f"cannot store under {_quote(key)}: it has {len(steps)} steps, and {MAX_DEPTH} are the most; "
+            'if it is meant as one name, write it as ["…"]'
+        )
+    _assign(root, steps, value, key)
+
+
+def remove(root: dict[str, Any], key: str) -> Any:
+    """Remove a key: an entry of `root` of exactly that spelling first, otherwise what its path leads to.
+
+    The items of a list move up into the gap.
+
+    Returns:
+        What was removed; `MISSING` if there was nothing.
+
+    Raises:
+        TypeError: The key is no string.
+    """
+    *parents, last = steps = parse(key)
+    if key in root:
+        return root.pop(key)
+    container: Any = root
+    for step in parents:
+        container = _child(container, step)
+    removed = _child(container, last)
+    if removed is MISSING:
+        return MISSING
+    if isinstance(container, dict):
+        del container[last]
+    elif isinstance(container, list):
+        del container[int(last)]
+    else:
+        rest = container[: int(last)] + container[int(last) + 1 :]
+        _assign(root, steps[:-1], list(rest), key)
+    return removed
+
+
+def _parse(key: str) -> tuple[str, ...]:
+    steps = []
+    match = _match_start(key)
+    while match is not None:
+        group = match.lastindex or 0  # the one that took part; there is always one
+        steps.append(_unescape(r"\1", match[group]) if group in _QUOTED else match[group])
+        if match.end() == len(key):
+            return tuple(steps)
+        match = _match_step(key, match.end())
+    return (key,)
+
+
+_parse_cached = lru_cache(maxsize=4096)(_parse)
+
+
+def _child(container: Any, step: str) -> Any:
+    """What is stored in a container under one step; `MISSING` if nothing is, or this is no container."""
+    if isinstance(container, dict):
+        return container.get(step, MISSING)
+    if isinstance(container, (list, tuple)):
+        index = _index(step)
+        if index is not None and index < len(container):
+            return container[index]
+    return MISSING
+
+
+def _index(step: str) -> int | None:
+    """The index that a step spells, if it does: "0" and "12", but not "01" and "-1"."""
+    if _is_index(step) is None:
+        return None
+    return int(step[:18])  # beyond any list's length already, and int() refuses thousands of digits
+
+
+def _assign(container: dict[str, Any] | list[Any], steps: tuple[str, ...], value: Any, key: str) -> None:
+    """Store a value under steps. Changes nothing before it is sure to succeed."""
+    step, rest = steps[0], steps[1:]
+    if rest:
+        child = _child(container, step)
+        if isinstance(child, (dict, list)):
+            _assign(child, rest, value, key)
+            return
+        child = list(child) if isinstance(child, tuple) else {}
+        _assign(child, rest, value, key)
+        value = child
+    if isinstance(container, dict):
+        container[step] = value
+        return
+    index = _index(step)
+    length = len(container)
+    if index is None:
+        raise PathError(
+            f"cannot store under {_quote(key)}: it leads into a list of {length} items, and {_quote(step)} is no index "
+            f"of one; use [{length}] or push() to add an item, or set the list's own key to replace the list"
+        )
+    if index < length:
+        container[index] = value
+        return
+    if index > max(length, MAX_PADDED):
+        raise PathError(
+            f"cannot store under {_quote(key)}: the list has {length} items, and is not filled up beyond index "
+            f"{MAX_PADDED}; use [{length}] or push() to add an item"
+        )
+    container.extend([None] * (index - length))
+    container.append(value)
+
+
+def _no_string(key: object) -> TypeError:
+    return TypeError(f"session keys are strings, not {type(key).__name__}: {key!r}")
+
+
+def _quote(text: str) -> str:
+    """A key in a message; one from a user may be of any length."""
+    return repr(text if len(text) <= 80 else text[:79] + "…")

@@ -1,0 +1,160 @@
+"""Holds a response until its session is saved, and puts the cookie into it.
+
+Tornado ends a response in `RequestHandler.finish`, which it calls without waiting for it, and sends the headers in
+`flush`. Both are replaced on the one handler whose session was started, as Tornado itself does for WebSockets, so
+that every way a handler can end comes by here: a return, `finish`, `redirect`, `send_error`, an exception.
+
+- `finish` saves first. Where nothing needs saving, the response leaves at once, without a detour.
+- `flush`, when it is about to send the headers, adds the cookie.
+- If saving fails, the client gets an error instead of what the handler wrote: 503 for a store that is down, 500 for
+  anything else. Where headers have gone out already, the connection is closed, so that a cut-off body does not pass
+  for a whole one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tornado.web import HTTPError, RequestHandler
+
+from .errors import UnavailableError
+from .store import Store
+
+# A handler's response is left to Tornado while the session is being loaded, and again once it is saved or has failed.
+_LOADING, _OPEN, _SAVING, _CLOSED = range(4)
+
+
+class HeldResponse:
+    """The response of one handler; see the module.
+
+    Args:
+        handler: Its `finish` and `flush` are replaced.
+        set_cookie: Gives the Set-Cookie line; None for no cookie.
+        after: Called once, when the response has been handed to Tornado and the session was saved; its argument tells
+            whether the record was left as it is.
+    """
+
+    def __init__(
+        self,
+        handler: RequestHandler,
+        session: Store,
+        set_cookie: Callable[[Store], str | None],
+        after: Callable[[Store, bool], None],
+    ) -> None:
+        self._handler = handler
+        self._session = session
+        self._set_cookie = set_cookie
+        self._after: Callable[[Store, bool], None] | None = after
+        self._untouched = True
+        self._state = _LOADING
+        self._task: asyncio.Task[None] | None = None  # the loop itself keeps no strong reference
+        self._finish = handler.finish
+        self._flush = handler.flush
+        handler.finish = self.finish  # type: ignore[method-assign]
+        handler.flush = self.flush  # type: ignore[method-assign]
+        handler._held_response = self  # type: ignore[attr-defined]
+
+    def open(self) -> None:
+        """The session is loaded: from now on it is saved with the response."""
+        self._state = _OPEN
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> asyncio.Future[None]:
+        """In place of the handler's `finish`."""
+        handler = self._handler
+        if self._state != _OPEN or handler._finished:
+            return self._finish(chunk)
+        if handler.get_status() == 101:  # a WebSocket; Tornado sets it up when this returns, so there is no waiting
+            return self._finish_now(chunk)
+        if chunk is not None and type(handler).finish is RequestHandler.finish:
+            handler.write(chunk)  # raises to the caller, as ever; a finish of the handler's own gets its chunk later
+            chunk = None
+        try:
+            text = self._session.stage()
+        except BaseException:
+            self._state = _CLOSED  # the error page that follows is sent without a session
+            raise
+        if text is None:
+            return self._finish_now(chunk)
+        self._untouched = False
+        self._state = _SAVING
+        handler._finished = True  # to Tornado: whatever is written from now on comes too late
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.ensure_future(self._save_and_finish(text, chunk, done))
+        return done
+
+    def flush(self, include_footers: bool = False) -> asyncio.Future[None]:
+        """In place of the handler's `flush`."""
+        if self._state in (_OPEN, _SAVING) and not self._handler._headers_written:
+            line = self._set_cookie(self._session)
+            if line is not None:
+                self._handler.add_header("Set-Cookie", line)
+            self._session.headers_sent = True
+        return self._flush(include_footers)
+
+    def close(self) -> None:
+        """The response has left: do what could wait. Called by `SessionMixin.on_finish`, or else by `finish`."""
+        after, self._after = self._after, None
+        if after is None:
+            return
+        # The handler is given back, so that it goes without waiting for Python's collector of cycles.
+        attributes = self._handler.__dict__
+        for name, ours in (("finish", self.finish), ("flush", self.flush), ("_held_response", self)):
+            if attributes.get(name) == ours:
+                del attributes[name]
+        if self._state != _LOADING:
+            after(self._session, self._untouched)
+
+    async def _save_and_finish(self, text: str, chunk: Any, done: asyncio.Future[None]) -> None:
+        try:
+            try:
+                await self._session.commit(text)
+            except Exception as error:
+                self._handler._finished = False
+                self._fail(error)
+            else:
+                self._handler._finished = False
+                await self._finish_now(chunk)
+        except Exception as error:
+            # Of a client that went away, say. Whoever awaits finish() learns of it, as from Tornado's own.
+            if not done.done():
+                done.set_exception(error)
+                done.exception()
+        finally:
+            if not done.done():
+                done.set_result(None)
+            self._task = None
+
+    def _finish_now(self, chunk: Any) -> asyncio.Future[None]:
+        future = self._finish(chunk)
+        self._state = _CLOSED
+        self.close()
+        return future
+
+    def _fail(self, error: Exception) -> None:
+        self._state = _CLOSED
+        handler = self._handler
+        if isinstance(error, UnavailableError):
+            error = unavailable(error)
+        status = error.status_code if isinstance(error, HTTPError) else 500
+        try:
+            raise error
+        except Exception:
+            exc_info = sys.exc_info()
+            handler.log_exception(*exc_info)
+            if not handler._headers_written:
+                handler.send_error(status, exc_info=exc_info)
+                return
+        handler._finished = True
+        handler.request.connection.close()  # type: ignore[union-attr]
+        handler._log()
+        handler.on_finish()
+
+
+def unavailable(error: UnavailableError) -> HTTPError:
+    """The answer to a request whose session cannot be loaded or saved now."""
+    answer = HTTPError(503, "%s", error)
+    answer.__cause__ = error
+    return answer

@@ -1,0 +1,191 @@
+"""Attributes to stored text and back, as JSON.stringify and JSON.parse would.
+
+    dumps({"n": 1.0, "at": datetime(2026, 11, 22)})   # '{"n":1,"at":"2026-11-22T00:00:00.000Z"}'
+
+orjson does it ten times as fast as the standard library, and writes what JavaScript writes but for some numbers; where
+there may be one, its text is gone through once more. What orjson refuses is either a value that JSON has a form for
+after all, such as a date, and is written here; or it is an error that names the key.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import logging
+import re
+from collections.abc import Iterator
+from datetime import date, datetime, time, timezone
+from typing import Any, NoReturn
+from uuid import UUID
+
+import orjson
+
+from .errors import DamagedError, SerializationError
+
+logger = logging.getLogger("node_session")
+
+MAX_DEPTH = 250
+"""How deep values may be nested."""
+
+_OPTIONS = orjson.OPT_STRICT_INTEGER | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+_MAX_SAFE_INTEGER = 2**53 - 1
+
+# Strings are matched only to be stepped over.
+_strings_and_floats = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?')
+_surrogates = re.compile("[\ud800-\udfff]")
+_is_name = re.compile(r"[^.\[\]]+").fullmatch
+_is_index = re.compile(r"\[\d+\]").fullmatch
+
+_CURES = {
+    set: "store a list",
+    frozenset: "store a list",
+    bytes: "store text, such as base64.b64encode(value).decode()",
+    bytearray: "store text, such as base64.b64encode(value).decode()",
+}
+
+
+def dumps(attributes: dict[str, Any]) -> str:
+    """The stored text of a session.
+
+    NaN and infinities become null; dates become text in UTC, those without a zone being taken for UTC; tuples become
+    lists, enums their values, UUIDs text, and keys that are numbers text. Integers beyond 2^53 are written as they
+    are, with a warning: JavaScript would round them.
+
+    Raises:
+        SerializationError: JSON has no form for a value. The message names its key, its type and the cure.
+    """
+    try:
+        text = orjson.dumps(attributes, None, _OPTIONS)
+    except TypeError:
+        return "".join(_write(attributes, []))
+    # The numbers that orjson writes in another way than JavaScript: 1.0, -0.0, 1e+16 to 1e+20, 1e-6.
+    if b".0" in text or b"e+" in text or b"e-6" in text:
+        text = _strings_and_floats.sub(_as_javascript, text)
+    return text.decode()
+
+
+def loads(text: str) -> dict[str, Any]:
+    """The attributes in a stored text.
+
+    Raises:
+        DamagedError: The text is not a JSON object.
+    """
+    try:
+        attributes = orjson.loads(text)
+    except ValueError:
+        try:  # what JSON.parse takes and orjson does not: escapes of lone surrogates, and numbers too large for a float
+            attributes = json.loads(text, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            raise DamagedError("its text is not JSON" if text else "its text is empty") from None
+    if not isinstance(attributes, dict):
+        raise DamagedError("its text is JSON, but not an object")
+    return attributes
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _as_javascript(match: re.Match[bytes]) -> bytes:
+    token = match[0]
+    if token[0] == 0x22 or token.isdigit():
+        return token
+    return _number(float(token)).encode() if b"." in token or b"e" in token else token
+
+
+def _number(value: float) -> str:
+    """A float as JavaScript spells it: the shortest digits, with an exponent only from 1e21 on and below 1e-6."""
+    if value != value or value in (float("inf"), float("-inf")):
+        return "null"
+    if value == 0:
+        return "0"
+    sign = "-" if value < 0 else ""
+    mantissa, _, power = f"{abs(value)!r}".partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    point = len(whole) + int(power or 0) - (len(whole + fraction) - len(digits))  # where it is, after so many digits
+    digits = digits.rstrip("0")
+    if 0 < point <= 21:
+        text = digits.ljust(point, "0") if len(digits) <= point else digits[:point] + "." + digits[point:]
+    elif -6 < point <= 0:
+        text = "0." + "0" * -point + digits
+    else:
+        text = digits[0] + ("." + digits[1:] if len(digits) > 1 else "") + f"e{point - 1:+d}"
+    return sign + text
+
+
+# ------------------------------------------------------------ values orjson refuses
+
+
+def _write(value: Any, path: list[str]) -> Iterator[str]:
+    if len(path) > MAX_DEPTH:
+        raise SerializationError(
+            f"cannot store the session: {_spell(path[:3])}… is nested more than {MAX_DEPTH} deep, or contains itself"
+        )
+    if isinstance(value, dict):
+        yield "{"
+        for number, (key, each) in enumerate(value.items()):
+            name = _key(key, path)
+            yield ("," if number else "") + _string(name) + ":"
+            yield from _write(each, [*path, name])
+        yield "}"
+    elif isinstance(value, (list, tuple)):
+        yield "["
+        for number, each in enumerate(value):
+            yield "," if number else ""
+            yield from _write(each, [*path, f"[{number}]"])
+        yield "]"
+    else:
+        yield _scalar(value, path)
+
+
+def _scalar(value: Any, path: list[str]) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, enum.Enum):
+        return "".join(_write(value.value, path))
+    if isinstance(value, str):
+        return _string(value)
+    if isinstance(value, int):
+        if abs(value) > _MAX_SAFE_INTEGER:
+            logger.warning("%s is an integer beyond 2^53, which JavaScript rounds; store it as text", _spell(path))
+        return int.__repr__(value)
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, date):
+        return f'"{_date(value)}"'
+    if isinstance(value, UUID):
+        return f'"{value}"'
+    cure = next((cure for type, cure in _CURES.items() if isinstance(value, type)), "store text, numbers, lists, dicts")
+    raise SerializationError(
+        f"cannot store the session: {_spell(path)} is a {type(value).__name__}, which JSON has no form for; {cure}"
+    )
+
+
+def _key(key: Any, path: list[str]) -> str:
+    if isinstance(key, str):
+        return key
+    if key is None or isinstance(key, (bool, int, float)):
+        return _scalar(key, path)
+    raise SerializationError(
+        f"cannot store the session: {_spell(path)} has a {type(key).__name__} for a key; keys are text"
+    )
+
+
+def _string(text: str) -> str:
+    if _surrogates.search(text):  # two that make a pair are one character to JavaScript, and one alone is escaped
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    quoted = json.dumps(text, ensure_ascii=False)
+    return _surrogates.sub(lambda match: f"\\u{ord(match[0]):04x}", quoted)
+
+
+def _date(value: date) -> str:
+    moment = value if isinstance(value, datetime) else datetime.combine(value, time())
+    moment = moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z".rjust(24, "0")
+
+
+def _spell(path: list[str]) -> str:
+    """A value's key, as it is written to get it: ``cart[0].price``."""
+    steps = (step if _is_index(step) else "." + step if _is_name(step) else f"[{json.dumps(step)}]" for step in path)
+    return "".join(steps).removeprefix(".") or "the session"

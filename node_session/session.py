@@ -1,0 +1,236 @@
+"""The front door: a `NodeSession` starts the session of a request, and closes it with the response.
+
+    sessions = NodeSession({"secret": "…", "driver": "file"})
+
+    class Page(tornado.web.RequestHandler):
+        async def prepare(self):
+            await sessions.start_session(self.request, self)
+
+        def get(self):
+            self.write(self.request.session.get("name", "Nobody"))
+
+A program makes one and uses it for all its requests. `node_session.web.SessionMixin` does the same with less typing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from tornado.httputil import HTTPServerRequest
+from tornado.web import RequestHandler
+from tornado.websocket import WebSocketHandler
+
+from . import cookies, drivers
+from .callbacks import takes_callback
+from .config import Config
+from .drivers import Creator, Driver
+from .encryption import AnyEncrypter, CustomEncrypter, Encrypter, LegacyEncrypter
+from .errors import SessionError, UnavailableError
+from .proxy import Trust, compile_trust, is_https
+from .response import HeldResponse, unavailable
+from .store import EncryptedStore, Store
+
+logger = logging.getLogger("node_session")
+
+# A sweep is followed by a rest of this many times its own length, so that however often the lottery is won and
+# however large the store is, removing expired sessions takes a tenth of one thread at most.
+_REST_AFTER_SWEEP = 9
+
+
+class NodeSession:
+    """Sessions for a Tornado application.
+
+    Args:
+        config: The original's config dict; every option is described in `node_session.config.Config`.
+        encrypter: Used when ``encrypt`` is true, in place of the package's own: an object with ``encrypt(text)`` and
+            ``decrypt(text)`` that return text.
+
+    Raises:
+        ConfigError: Something in the config cannot be used; all of it is named.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | Config, encrypter: Any = None) -> None:
+        self.config = config if isinstance(config, Config) else Config.from_dict(config)
+        self._encrypter: AnyEncrypter | None = None
+        if encrypter is not None:
+            self.set_encrypter(encrypter)
+        elif self.config.encrypt:
+            made = LegacyEncrypter if self.config.encrypt == "legacy" else Encrypter
+            self._encrypter = made(self.config.secret)
+        self._set_cookie = cookies.SetCookie(
+            self.config.cookie,
+            lifetime=0 if self.config.expire_on_close else self.config.lifetime,
+            path=self.config.path,
+            domain=self.config.domain,
+            secure=self.config.secure,
+            http_only=self.config.http_only,
+            same_site=self.config.same_site,
+            partitioned=self.config.partitioned,
+        )
+        self._trust: Trust | None = None
+        if self.config.trust_proxy:
+            self._trust = self.config.trust_proxy_fn or compile_trust(self.config.trust_proxy)
+        self._driver: Driver | None = None
+        self._making: asyncio.Future[Driver] | None = None
+        self._sweep_again_at = 0.0
+        self._background: set[asyncio.Task[None]] = set()  # the loop itself keeps no strong references
+
+    def __repr__(self) -> str:
+        return f"<NodeSession {self.config.cookie} on {self.config.driver}>"
+
+    @classmethod
+    def register_handler(cls, name: str, creator: Creator) -> None:
+        """Make a driver of your own known, under a name for ``config["driver"]``. npm: hidden in the manager.
+
+        Args:
+            name: To be used by configs that are read from now on. A built-in name is replaced.
+            creator: Called with the `Config`, inside the running loop, when the first session is asked for. It
+                returns the driver, or an awaitable of one: a `node_session.drivers.Driver`, or any object with
+                ``read(id)``, ``write(id, text)`` and ``destroy(id)``.
+        """
+        drivers.register(name, creator)
+
+    def set_encrypter(self, encrypter: Any) -> None:
+        """Use another encrypter from now on. npm: `setEncrypter`."""
+        self._encrypter = CustomEncrypter(encrypter)
+
+    @takes_callback("nothing")
+    async def start_session(self, request: HTTPServerRequest, handler: RequestHandler) -> Store:
+        """Load the session of a request, and see to it that it is saved before the response leaves.
+
+        Await it in the handler's `prepare`, or return it from there. Afterwards the session is ``request.session``.
+        npm: `startSession`.
+
+        Args:
+            request: The handler's request.
+            handler: Its response is held until the session is saved, and carries the cookie.
+            callback: Called without arguments when the session is there.
+
+        Returns:
+            The session. A second call for the same request returns the same one.
+
+        Raises:
+            tornado.web.HTTPError: 503, the store cannot be reached. Nothing is written then.
+        """
+        started = getattr(request, "session", None)
+        if isinstance(started, Store):
+            if not started.is_started:
+                raise SessionError("start_session() is already at work for this request: await it before you go on")
+            return started
+        found = self._find_cookie(request)
+        try:
+            session = self._store(await self._get_driver(), found.id)
+            response = HeldResponse(
+                handler, session, lambda session: self._cookie_line(request, found, session), self._after
+            )
+            request.session = session  # type: ignore[attr-defined]
+            await session.start()
+            if isinstance(handler, WebSocketHandler):
+                session.ages_flash = False
+                if session.is_new:
+                    await session.save()  # the handshake sends the cookie, and cannot wait
+        except UnavailableError as error:
+            raise unavailable(error) from error
+        response.open()
+        return session
+
+    @takes_callback("result")
+    async def get_session(self, request: HTTPServerRequest) -> Store:
+        """The session of a request, without loading it: call `start` on it, and `save`. npm: `getSession`.
+
+        No response waits for it and no cookie is sent. It is what `start_session` is made of.
+
+        Args:
+            request: Any request; only its cookie is read.
+            callback: Called with the session.
+        """
+        return self._store(await self._get_driver(), self._find_cookie(request).id)
+
+    async def close(self) -> None:
+        """Wait for what is going on in the background, and release the driver's files and connections."""
+        while self._background:
+            await asyncio.wait(self._background)
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            await driver.close()
+
+    async def _get_driver(self) -> Driver:
+        if self._driver is None:
+            if self._making is None:
+                self._making = asyncio.ensure_future(drivers.create(self.config))
+            try:
+                self._driver = await asyncio.shield(self._making)
+            finally:
+                self._making = None
+        return self._driver
+
+    def _store(self, driver: Driver, id: str | None) -> Store:
+        config = self.config
+        if config.encrypt and self._encrypter is not None:
+            return EncryptedStore(
+                config.cookie, driver, self._encrypter, id, strict=config.strict, save_timeout=config.save_timeout
+            )
+        return Store(config.cookie, driver, id, strict=config.strict, save_timeout=config.save_timeout)
+
+    def _find_cookie(self, request: HTTPServerRequest) -> cookies.Found:
+        header = request.headers.get("Cookie")
+        if header is not None and "," in header:  # of several Cookie headers Tornado makes one, with commas
+            header = ";".join(request.headers.get_list("Cookie"))
+        found = cookies.find(header, self.config.cookie, self.config.secret)
+        if found.forged:
+            logger.info(
+                "a %s cookie with a wrong signature was ignored, from %s", self.config.cookie, request.remote_ip
+            )
+        return found
+
+    def _cookie_line(self, request: HTTPServerRequest, found: cookies.Found, session: Store) -> str | None:
+        if session.is_gone or (self.config.secure and not self._is_secure(request)):
+            return None
+        id = session.get_id()
+        value = found.value if found.value is not None and id == found.id else cookies.sign(id, self.config.secret[0])
+        return self._set_cookie.line(value)
+
+    def _is_secure(self, request: HTTPServerRequest) -> bool:
+        if self._trust is not None:
+            # The peer of the connection: remote_ip may be what a header says (Tornado's xheaders).
+            peer = getattr(getattr(request.connection, "context", None), "address", None)
+            address = peer[0] if isinstance(peer, tuple) else ""
+            if self._trust(address, 0):
+                return is_https(request.headers.get("X-Forwarded-Proto"), request.protocol)
+        return request.protocol == "https"
+
+    def _after(self, session: Store, untouched: bool) -> None:
+        """What can wait until the response has left."""
+        if untouched and not session.is_gone:
+            self._in_background(session.touch(), "renew a session")
+        first, of = self.config.lottery
+        if random.random() * of < first and time.monotonic() >= self._sweep_again_at:  # noqa: S311 - no secret
+            self._sweep_again_at = float("inf")  # one sweep at a time
+            self._in_background(self._sweep(), "remove expired sessions")
+
+    async def _sweep(self) -> None:
+        started = time.monotonic()
+        try:
+            if self.config.lifetime:
+                removed = await (await self._get_driver()).gc(self.config.lifetime)
+                logger.debug("removed %d expired sessions", removed)
+        finally:
+            now = time.monotonic()
+            self._sweep_again_at = now + _REST_AFTER_SWEEP * (now - started)
+
+    def _in_background(self, work: Coroutine[Any, Any, None], purpose: str) -> None:
+        async def run() -> None:
+            try:
+                await work
+            except Exception as error:
+                # Nobody waits for it and nothing is lost, so this is one line, not a traceback.
+                logger.warning("could not %s: %s: %s", purpose, type(error).__name__, error)
+
+        task = asyncio.ensure_future(run())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

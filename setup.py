@@ -1,0 +1,58 @@
+"""Packaging of node_session; the tools' settings are in pyproject.toml."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "node_session" / "__init__.py").read_text("utf-8"))
+if VERSION is None:
+    raise RuntimeError("node_session/__init__.py has no __version__")
+
+TEST = [
+    "pytest>=8,<10",
+    "pytest-tornado>=0.8.1",
+    "hypothesis>=6.100",
+    "setuptools<81",  # pytest-tornado imports pkg_resources, which later versions no longer ship
+]
+
+setup(
+    name="node-session",
+    version=VERSION.group(1),
+    description="Server-side sessions for Tornado: npm's node-session, on the same cookie and records",
+    long_description=(HERE / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=find_packages(include=["node_session", "node_session.*"]),
+    package_data={"node_session": ["py.typed"]},
+    install_requires=[
+        "tornado>=6.4",
+        "motor>=3.4",
+        "aiosqlite>=0.20",
+        "pycryptodome>=3.20",
+        "orjson>=3.10",
+    ],
+    extras_require={
+        "test": TEST,
+        "dev": [*TEST, "mypy>=1.10", "ruff>=0.6"],
+    },
+    keywords="session tornado node-session cookie csrf flash",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Framework :: AsyncIO",
+        "Intended Audience :: Developers",
+        "License :: OSI Approved :: MIT License",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Internet :: WWW/HTTP :: Session",
+        "Typing :: Typed",
+    ],
+)

@@ -1,0 +1,122 @@
+"""The cookie: what is sent is found again, and nothing else is."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node_session.cookies import SetCookie, find, is_attribute_value, is_token, sign
+
+ID = "A" * 40
+VALUE = "s%3A" + ID + ".cEq9DgTL925s5q0CdA1OJdvwWKPai54fhMMd9ZLDDHA"
+SECRETS = st.text(min_size=1, max_size=40)
+IDS = st.text("abcABC012_-", min_size=40, max_size=40)
+
+
+def test_signature_of_the_original():
+    """The value is the original's, for the secret and id that its behaviour was recorded with."""
+    assert sign(ID, "x") == VALUE
+
+
+@given(IDS, SECRETS)
+def test_round_trip(id, secret):
+    """What sign() made, find() finds, and tells that it can be sent again as it is."""
+    value = sign(id, secret)
+    assert find(f"a=1; name={value}; b=2", "name", [secret]) == (id, value, False)
+
+
+@given(IDS, SECRETS, st.data())
+def test_one_changed_character(id, secret, data):
+    """A value with one character changed is not found."""
+    value = sign(id, secret)
+    place = data.draw(st.integers(4, len(value) - 1))
+    other = data.draw(st.sampled_from([c for c in "aZ09-_.+%" if c != value[place]]))
+    changed = value[:place] + other + value[place + 1 :]
+    assert find(f"name={changed}", "name", [secret]).id in (None, id) and find(
+        f"name={changed}", "name", [secret]
+    ).value in (None, changed)
+    if place < 44:
+        assert find(f"name={changed}", "name", [secret]).id is None
+
+
+@given(st.text())
+def test_any_header(header):
+    """No header raises, and none without a signature gives an id."""
+    for each in (header, "name=" + header, "name=s:" + header, f"name=s%3A{quote(header)}"):
+        assert find(each, "name", ["secret"]).id is None
+
+
+@given(st.text(max_size=43))
+def test_any_signature(signature):
+    """Whatever stands where the signature should, text that is not ASCII too, is refused and does not raise."""
+    for each in (signature, signature.ljust(43, "é")):
+        assert find(f"name=s:{ID}.{each}", "name", ["secret"]).id is None
+
+
+def test_spellings_of_a_value():
+    """The original reads a value that is quoted or not percent-encoded; so is ours, but it is sent as it should be."""
+    for value in (
+        VALUE.replace("%3A", ":"),
+        f'"{VALUE}"',
+        VALUE.replace("%3A", "%3a"),
+        " " + VALUE.replace("%3A", ":"),
+    ):
+        assert find(f"name={value}", "name", ["x"]) == (ID, None, False)
+
+
+def test_other_names():
+    """Only the cookie of the whole name counts."""
+    assert find(f"myname={VALUE}; name2={VALUE}; name", "name", ["x"]).id is None
+
+
+def test_first_that_verifies():
+    """Of several cookies of the name the first that verifies is taken, and the forged one before it is reported."""
+    forged = VALUE[:-1] + "B"
+    assert find(f"name={forged}; name={VALUE}", "name", ["x"]) == (ID, VALUE, True)
+    assert find(f"name={VALUE}; name={forged}", "name", ["x"]) == (ID, VALUE, False)
+    assert find(f"name={forged}", "name", ["x"]) == (None, None, True)
+    assert find(None, "name", ["x"]) == (None, None, False)
+
+
+def test_old_secret():
+    """A signature under an older secret holds, but the value is not to be sent again."""
+    assert find(f"name={VALUE}", "name", ["new", "x"]) == (ID, None, False)
+    assert find(f"name={VALUE}", "name", ["new"]).id is None
+
+
+def test_set_cookie_line():
+    """The attributes come in the original's order, those it does not know behind them."""
+    line = SetCookie(
+        "name",
+        lifetime=300_000,
+        path="/app",
+        domain="example.org",
+        secure=True,
+        same_site="lax",
+        partitioned=True,
+        clock=lambda: 1_700_000_000.9,
+    ).line
+    assert line("v") == (
+        "name=v; Max-Age=300; Domain=example.org; Path=/app; Expires=Tue, 14 Nov 2023 22:18:20 GMT; "
+        "HttpOnly; Secure; SameSite=Lax; Partitioned"
+    )
+
+
+def test_set_cookie_renews_expires():
+    """Expires follows the clock; Max-Age is a whole number of seconds."""
+    now = [0.0]
+    cookie = SetCookie("n", lifetime=1500, http_only=False, clock=lambda: now[0])
+    assert cookie.line("v") == "n=v; Max-Age=2; Path=/; Expires=Thu, 01 Jan 1970 00:00:01 GMT"
+    now[0] = 60.0
+    assert cookie.line("v") == "n=v; Max-Age=2; Path=/; Expires=Thu, 01 Jan 1970 00:01:01 GMT"
+    assert SetCookie("n", http_only=False).line("v") == "n=v; Path=/"
+
+
+def test_names_and_values_that_would_break_out():
+    """Neither a name nor an attribute can bring in another attribute or header."""
+    assert is_token("__Host-session")
+    assert not any(map(is_token, ["", "a b", "a=b", "a;b", "é", "a\n"]))
+    assert is_attribute_value("/app path")
+    assert not any(map(is_attribute_value, ["", "/;x", "/\n", "/\r\nX: y", "/é", "/\x7f"]))

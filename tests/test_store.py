@@ -1,0 +1,589 @@
+"""The session API, on the memory driver; what each call leaves in the record."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+
+import pytest
+
+from node_session import ConflictError, PathError, SerializationError, SessionError, Store, UnavailableError
+from node_session.drivers import MemoryDriver
+from node_session.ids import is_valid
+
+pytestmark = pytest.mark.gen_test
+
+ID = "A" * 40
+
+
+class World:
+    """A store, and requests that come one after the other or at once."""
+
+    def __init__(self) -> None:
+        self.driver = MemoryDriver(300_000)
+        self.id: str | None = None
+
+    def session(self, **options) -> Store:
+        return Store("node_session", self.driver, self.id, **options)
+
+    async def start(self, **options) -> Store:
+        session = self.session(**options)
+        await session.start()
+        self.id = session.get_id()
+        return session
+
+    async def text(self) -> str | None:
+        record = await self.driver.read(self.id)
+        return None if record is None else record.payload
+
+    async def stored(self):
+        text = await self.text()
+        return None if text is None else json.loads(text)
+
+    async def request(self, work) -> Store:
+        session = await self.start()
+        work(session)
+        await session.save()
+        self.id = session.get_id()
+        return session
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+@pytest.fixture
+def session(world, io_loop):
+    """A started session without a record."""
+    return io_loop.run_sync(world.start)
+
+
+# -------------------------------------------------------------------- reading and changing
+
+
+async def test_put_and_get(session):
+    """What is put is got, by name, by path, and from a mapping of several."""
+    session.put("key", "value")
+    session.put({"a.b": 1, "list": [1, {"x": "y"}]})
+    session.set("deep.er.still", True)
+    assert session.get("key") == "value"
+    assert session.get("a") == {"b": 1}
+    assert session.get("list[1].x") == "y"
+    assert session.get("deep") == {"er": {"still": True}}
+    assert session.get("nothing") is None
+    assert session.get("nothing.at.all", "default") == "default"
+
+
+async def test_null_is_a_value(session):
+    """A stored None is got as None rather than as the default; has() says no, exists() says yes."""
+    session.put("none", None)
+    assert session.get("none", "default") is None
+    assert (session.has("none"), session.exists("none"), session.missing("none")) == (False, True, True)
+
+
+@pytest.mark.parametrize("value", [0, "", False, [], {}], ids=repr)
+async def test_empty_values_are_there(session, value):
+    """has() is true for empty values, and pull() gives and removes them."""
+    session.put("key", value)
+    assert session.has("key")
+    assert session.pull("key", "default") == value
+    assert not session.exists("key")
+    assert session.pull("key", "default") == "default"
+    assert session.pull("key") is None
+
+
+async def test_push(session, caplog):
+    """push() makes the list and adds to it; on what is no list it does nothing and logs a warning."""
+    assert session.push("user.teams", "developers") is None
+    session.push("user.teams", "testers")
+    assert session.get("user.teams") == ["developers", "testers"]
+    session.put("name", "Ann")
+    session.push("name", "x")
+    assert session.get("name") == "Ann"
+    assert "push('name') did nothing" in caplog.text
+
+
+async def test_parents_that_are_no_containers(session):
+    """A parent that is a string, a number or None becomes an object."""
+    session.put({"s": "text", "n": 1, "none": None})
+    for key in ("s.a", "n.a.b", "none.a"):
+        session.set(key, 1)
+    assert session.only("s", "n", "none") == {"s": {"a": 1}, "n": {"a": {"b": 1}}, "none": {"a": 1}}
+
+
+async def test_pull_and_forget_know_paths(session):
+    """pull() and forget() take the literal key first, then the path; forget() takes a list too."""
+    session.put({"a": {"b": 1, "c": 2}, "x": 1, "y": 2})
+    session.all()["a.b"] = "literal"
+    assert session.pull("a.b") == "literal"
+    assert session.pull("a.b") == 1
+    assert session.forget(["a.c", "x", "nothing"]) is None
+    session.forget("y")
+    assert session.only(["a", "x", "y"]) == {"a": {}}
+
+
+@pytest.mark.parametrize("key", ["user-name", "1", "my key", "constructor", "__class__", "", "a..b", "process.exit()"])
+async def test_any_string_is_a_key(session, key):
+    """No key runs code, throws, or finds what was not stored."""
+    assert session.get(key) is None and key not in session
+    session.put(key, 1)
+    assert session.get(key) == 1
+    session.forget(key)
+    assert not session.exists(key)
+
+
+@pytest.mark.parametrize("key", [1, None, b"key", ("a",)], ids=repr)
+async def test_key_that_is_no_string(session, key):
+    """A key that is no string is a TypeError that quotes it."""
+    for method in (session.get, session.has, session.pull, lambda key: session.set(key, 1)):
+        with pytest.raises(TypeError, match="session keys are strings"):
+            method(key)
+
+
+async def test_path_into_a_list(session):
+    """A name inside a list is an error that leaves the list as it was."""
+    session.put("list", [1])
+    with pytest.raises(PathError):
+        session.set("list.name", 1)
+    assert session.get("list") == [1]
+
+
+async def test_mapping(session):
+    """A session is a mapping of its attributes."""
+    session["user.name"] = "Ann"
+    session.update({"x": 1})
+    assert session["user.name"] == "Ann"
+    assert "user.name" in session and "user.age" not in session and 7 not in session
+    assert set(session) == {"_token", "user", "x"} and len(session) == 3
+    assert session.setdefault("x", 2) == 1
+    del session["user.name"]
+    assert session["user"] == {}
+    with pytest.raises(KeyError):
+        session["user.name"]
+    with pytest.raises(KeyError):
+        del session["nothing"]
+    session.clear()
+    assert dict(session) == {}
+
+
+async def test_increment(session):
+    """increment() and decrement() count from 0, by any amount, and give the new value."""
+    assert session.increment("n") == 1
+    assert session.increment("n", 2.5) == 3.5
+    assert session.decrement("a.b", 2) == -2
+    session.put("name", "Ann")
+    for key, amount in (("name", 1), ("n", "1"), ("n", True)):
+        with pytest.raises(TypeError, match="is no number"):
+            session.increment(key, amount)
+
+
+async def test_remember(session):
+    """remember() calls back only where there is no value."""
+    calls = []
+    for _ in range(2):
+        assert session.remember("key", lambda: calls.append(1) or "made") == "made"
+    assert calls == [1]
+
+    async def coroutine():
+        return 1
+
+    with pytest.raises(TypeError, match="plain function"):
+        session.remember("other", coroutine)
+    assert not session.exists("other")
+
+
+async def test_flush(world):
+    """flush() empties everything, the token too, which the next start makes anew."""
+    await world.request(lambda session: session.put("key", 1))
+    token = (await world.stored())["_token"]
+    session = await world.request(lambda session: session.flush())
+    assert await world.stored() == {"flash": {"old": [], "new": []}}
+    session = await world.start()
+    assert session.get_token() and session.get_token() != token
+
+
+# -------------------------------------------------------------------- flash data
+
+
+async def seen(world, *keys):
+    """What the next request finds under keys."""
+    found = []
+    await world.request(lambda session: found.extend(session.get(key) for key in keys))
+    return found
+
+
+async def test_flash_lives_for_one_request(world):
+    """Flash data is there in its own request and in the next, and then gone; a dotted key too."""
+    await world.request(lambda session: (session.flash("status", "Saved."), session.flash("form.name", "Ann")))
+    assert await seen(world, "status", "form.name") == ["Saved.", "Ann"]
+    assert await seen(world, "status", "form.name") == [None, None]
+
+
+async def test_now(world):
+    """now() is there for this request only."""
+    session = await world.request(lambda session: session.now("status", "here"))
+    assert await seen(world, "status") == [None]
+    session = await world.start()
+    session.now("status", "here")
+    assert session.get("status") == "here"
+
+
+async def test_reflash_and_keep(world):
+    """reflash() keeps all flash data for one more request, keep() what it is told to."""
+    await world.request(lambda session: [session.flash(key, key) for key in "abc"])
+    await world.request(lambda session: session.reflash())
+    await world.request(lambda session: (session.keep("a"), session.keep(["b"])))
+    assert await seen(world, *"abc") == ["a", "b", None]
+    assert await seen(world, *"abc") == [None, None, None]
+
+
+async def test_flash_again(world):
+    """What is flashed again in the request that sees it lives for another one."""
+    await world.request(lambda session: session.flash("status", 1))
+    await world.request(lambda session: session.flash("status", 2))
+    assert await seen(world, "status") == [2]
+
+
+async def test_manual_save_does_not_age_twice(world):
+    """A save() in the middle of a request does not cost the next one its flash data."""
+    session = await world.start()
+    session.flash("status", "Saved.")
+    await session.save()
+    await session.save()
+    session.flash("late", "too")
+    await session.save()
+    assert await seen(world, "status", "late") == ["Saved.", "too"]
+    assert await seen(world, "status", "late") == [None, None]
+
+
+async def test_flash_input(world):
+    """Flashed form input is found field by field in the next request."""
+    await world.request(lambda session: session.flash_input({"name": "Ann", "address": {"city": "Ulm"}}))
+    assert (await world.stored())["_old_input"] == [{"name": "Ann", "address": {"city": "Ulm"}}]
+    session = await world.start()
+    assert session.get_old_input("name") == "Ann"
+    assert session.get_old_input("address.city") == "Ulm"
+    assert session.get_old_input("age", 7) == 7
+    await session.save()
+    assert (await world.start()).get_old_input("name") is None
+
+
+async def test_broken_flash_lists(world):
+    """Flash lists that are none do no harm."""
+    for flash in (None, 7, [], {"old": "x"}, {"new": [1, None], "old": [{}]}):
+        await world.request(lambda session, flash=flash: session.put("flash", flash))
+        await world.request(lambda session: session.flash("status", 1))
+        assert await seen(world, "status") == [1]
+
+
+# -------------------------------------------------------------------- token and identity
+
+
+async def test_token(world):
+    """The token is made at the start, stays, and is made anew when asked."""
+    session = await world.request(lambda session: None)
+    token = session.get_token()
+    assert is_valid(token)
+    session = await world.start()
+    assert session.get_token() == token
+    session.regenerate_token()
+    assert session.get_token() != token
+    assert session.verify_token(session.get_token())
+    assert not any(map(session.verify_token, [token, "", None, 7, "é", "\ud800", session.get_token() + "x"]))
+
+
+@pytest.mark.parametrize("token", [None, "", 0, False], ids=repr)
+async def test_falsy_token_is_made_anew(world, token):
+    """A missing or falsy token is replaced at the start; no empty value ever verifies."""
+    session = await world.request(lambda session: session.put("_token", token))
+    assert not session.verify_token("") and not session.verify_token(token)
+    assert is_valid((await world.start()).get_token())
+
+
+@pytest.mark.parametrize("method", ["regenerate", "migrate"])
+@pytest.mark.parametrize("destroy", [False, True])
+async def test_regenerate(world, method, destroy):
+    """regenerate() gives a new id with data and token; the old record stays unless told otherwise."""
+    await world.request(lambda session: session.put("user", "Ann"))
+    old, token = world.id, (await world.stored())["_token"]
+    await world.request(lambda session: getattr(session, method)(destroy) is True or pytest.fail("must be True"))
+    assert world.id != old
+    assert (await world.stored())["user"] == "Ann" and (await world.stored())["_token"] == token
+    assert (await world.driver.read(old) is None) is destroy
+
+
+async def test_regenerate_twice(world):
+    """Of two regenerations in one request only the last id gets a record, and the first one's is destroyed."""
+    await world.request(lambda session: session.put("user", "Ann"))
+    old = world.id
+    await world.request(lambda session: (session.regenerate(), session.regenerate(True)))
+    assert await world.driver.read(old) is None
+    assert (await world.stored())["user"] == "Ann"
+
+
+async def test_regenerated_session_takes_along_what_others_saved(world):
+    """What another request saves while one logs in under a new id is there under the new id."""
+    await world.request(lambda session: session.put("cart", ["a"]))
+    login = await world.start()
+    await world.request(lambda session: session.push("cart", "b"))
+    login.put("user", "Ann")
+    login.regenerate(True)
+    await login.save()
+    world.id = login.get_id()
+    assert (await world.stored())["cart"] == ["a", "b"]
+    assert (await world.stored())["user"] == "Ann"
+
+
+async def test_regenerated_session_does_not_undo_a_logout(world):
+    """A request that regenerates a session which another has destroyed meanwhile brings nothing back."""
+    await world.request(lambda session: session.put("user", "Ann"))
+    slow = await world.start()
+    await world.driver.destroy(world.id)
+    slow.regenerate()
+    await slow.save()
+    assert slow.is_gone
+    assert await world.driver.read(slow.get_id()) is None
+
+
+async def test_invalidate(world):
+    """invalidate() empties the session, gives it a new id and destroys the old record."""
+    await world.request(lambda session: session.put("user", "Ann"))
+    old = world.id
+    await world.request(lambda session: session.invalidate())
+    assert world.id != old and await world.driver.read(old) is None
+    assert "user" not in await world.stored()
+
+
+async def test_identity(world):
+    """The accessors of the original."""
+    session = world.session()
+    assert is_valid(session.get_id())
+    session.set_id(ID)
+    assert session.get_id() == ID
+    for invalid in (None, "", "x", ID + "A", ID[:-1] + "/", ID + "\n", 7):
+        session.set_id(invalid)
+        assert is_valid(session.get_id()) and session.get_id() != ID
+    assert session.get_name() == "node_session"
+    assert session.get_handler() is world.driver
+
+
+async def test_set_exists(world):
+    """set_exists(False) has the next save create a record: beside one that is there, it is merged with it."""
+    session = await world.request(lambda session: session.put("a", 1))
+    session.set_exists(True)
+    session.set_exists(False)
+    session.put("b", 2)
+    await session.save()
+    assert {"a": 1, "b": 2}.items() <= (await world.stored()).items()
+
+
+async def test_repr_shows_no_secret(session):
+    """A repr, as it gets into logs, shows neither the id nor the content."""
+    session.put("password", "1234")
+    assert session.get_id() not in repr(session) and "1234" not in repr(session)
+
+
+# -------------------------------------------------------------------- loading and saving
+
+
+async def test_first_record(session, world):
+    """A new session that nobody touched is stored as the original stores it."""
+    await session.save()
+    assert await world.text() == f'{{"_token":"{session.get_token()}","flash":{{"old":[],"new":[]}}}}'
+
+
+async def test_set_before_start(world):
+    """What was set before start() stays, and stored values win."""
+    await world.request(lambda session: session.put({"a": {"x": 1}, "b": "stored"}))
+    session = world.session()
+    session.put({"a": {"x": 9, "y": 2}, "b": "mine", "c": 3})
+    await session.start()
+    assert session.only("a", "b", "c") == {"a": {"x": 1, "y": 2}, "b": "stored", "c": 3}
+
+
+async def test_callbacks(world):
+    """start() calls back without arguments, save() with the error or None, and both at once."""
+    calls = []
+    session = world.session()
+    assert await session.start(lambda *args: calls.append(args)) is True
+    await session.save(lambda *args: calls.append(args))
+    session.put("bad", {1})
+    await session.save(callback=lambda *args: calls.append(args))
+    assert calls[:2] == [(), (None,)]
+    assert isinstance(calls[2][0], SerializationError)
+
+
+async def test_callback_without_await(world):
+    """With a callback the operation runs although nobody awaits it, as in Node."""
+    session = world.session()
+    started = asyncio.get_running_loop().create_future()
+    session.start(lambda: started.set_result(True))
+    assert await started
+
+
+async def test_save_without_start(world):
+    """A session that was never loaded cannot be saved over the stored one."""
+    with pytest.raises(SessionError, match="not started"):
+        await world.session().save()
+
+
+async def test_unchanged_session_is_not_written(world):
+    """A request that changes nothing writes nothing, so it can undo nothing; a change inside a value counts."""
+    await world.request(lambda session: session.put("cart", {"items": [1]}))
+    writes = []
+    write = world.driver.write
+
+    async def count(*args):
+        writes.append(1)
+        return await write(*args)
+
+    world.driver.write = count
+    await world.request(lambda session: session.get("cart"))
+    assert writes == []
+    await world.request(lambda session: session.get("cart")["items"].append(2))
+    assert writes == [1]
+    assert (await world.stored())["cart"] == {"items": [1, 2]}
+
+
+async def test_value_json_cannot_hold(world):
+    """A value JSON cannot hold is a TypeError that names the key; the record stays as it was."""
+    await world.request(lambda session: session.put("a", 1))
+    before = await world.text()
+    for value in ({1}, b"x", object(), {"x": {1}}):
+        with pytest.raises(TypeError, match="cart"):
+            await world.request(lambda session, value=value: session.put("cart.item", value))
+        assert await world.text() == before
+
+
+async def test_reload(world):
+    """reload() takes over what others saved and drops what was not."""
+    session = await world.request(lambda session: session.put("n", 1))
+    await world.request(lambda session: session.put("n", 2))
+    session.put("dropped", True)
+    assert await session.reload()
+    assert (session.get("n"), session.has("dropped")) == (2, False)
+    await world.driver.destroy(world.id)
+    assert not await session.reload()
+    assert session.is_gone and session.get("n") is None
+    session.put("n", 3)
+    await session.save()
+    assert await world.text() is None
+
+
+async def test_strict(world):
+    """An id without a record is replaced where strict, and adopted otherwise."""
+    world.id = ID
+    assert (await world.start(strict=True)).get_id() != ID
+    world.id = ID
+    assert (await world.start(strict=False)).get_id() == ID
+
+
+# -------------------------------------------------------------------- at once
+
+
+async def test_merge_on_conflict(world):
+    """What two requests changed at once is all there."""
+    await world.request(lambda session: session.put({"list": [0], "n": 1, "gone": 1}))
+    one, two = await world.start(), await world.start()
+    one.push("list", 1)
+    one.increment("n")
+    one.forget("gone")
+    two.push("list", 2)
+    two.increment("n", 10)
+    two.flash("status", "two")
+    await one.save()
+    await two.save()
+    stored = await world.stored()
+    assert (stored["list"], stored["n"], "gone" in stored, stored["status"]) == ([0, 1, 2], 12, False, "two")
+    assert await seen(world, "status") == ["two"]
+
+
+async def test_set_after_increment(world):
+    """A number that is set after it was counted is a value, not a sum."""
+    await world.request(lambda session: session.put({"n": 1, "m": {"k": 1}}))
+    one, two = await world.start(), await world.start()
+    one.increment("n")
+    two.increment("n", 5)
+    two.put("n", 0)
+    two.increment("m.k", 5)
+    two.put("m", {"k": 0})
+    one.increment("m.k")
+    await one.save()
+    await two.save()
+    assert (await world.stored())["n"] == 0
+    assert (await world.stored())["m"] == {"k": 0}
+
+
+async def test_saved_again_and_again(world):
+    """Two sessions that save in turn, any number of times, count every increment once."""
+    await world.request(lambda session: session.put("n", 0))
+    one, two = await world.start(), await world.start()
+    for _ in range(5):
+        for each in (one, two):
+            each.increment("n")
+            each.push("list", "x")
+            await each.save()
+    assert (await world.stored())["n"] == 10
+    assert len((await world.stored())["list"]) == 10
+
+
+async def test_same_session_saved_twice_at_once(world):
+    """Two saves of one object at once do not merge it with itself."""
+    session = await world.start()
+    session.push("list", 1)
+    await asyncio.gather(session.save(), session.save())
+    session.push("list", 2)
+    await asyncio.gather(session.save(), session.save())
+    assert (await world.stored())["list"] == [1, 2]
+
+
+async def test_flush_wins(world):
+    """What flush() emptied stays empty, whatever another request stored meanwhile."""
+    await world.request(lambda session: session.put("a", 1))
+    one, two = await world.start(), await world.start()
+    two.put("b", 2)
+    await two.save()
+    one.flush()
+    one.put("c", 3)
+    await one.save()
+    assert await world.stored() == {"c": 3, "flash": {"old": [], "new": []}}
+
+
+async def test_destroyed_by_another(world, caplog):
+    """A session that another request destroyed is not written, and says so."""
+    session = await world.request(lambda session: session.put("a", 1))
+    await world.driver.destroy(world.id)
+    session.put("a", 2)
+    with caplog.at_level(logging.INFO):
+        await session.save()
+    assert session.is_gone and await world.text() is None
+    assert "destroyed" in caplog.text and world.id not in caplog.text
+
+
+async def test_giving_up(world):
+    """A save that meets others again and again gives up in time, and says how often it tried."""
+    session = await world.start(save_timeout=30)
+    await session.save()
+    write = world.driver.write
+
+    async def lose(id, payload, version):
+        record = await world.driver.read(id)
+        await write(id, record.payload[:-1] + ',"x":1}', record.version)
+        raise ConflictError("another was first")
+
+    world.driver.write = lose
+    session.put("a", 1)
+    with pytest.raises(UnavailableError, match=r"each of \d+ tries"):
+        await session.save()
+
+
+async def test_two_first_requests_of_one_adopted_id(world):
+    """Two requests that create one record at once are merged into it."""
+    world.id = ID
+    one, two = await world.start(), await world.start()
+    one.put("one", 1)
+    two.put("two", 2)
+    await asyncio.gather(one.save(), two.save())
+    assert {"one": 1, "two": 2}.items() <= (await world.stored()).items()
