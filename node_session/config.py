@@ -262,9 +262,9 @@ def _domain(value: Any) -> str | None:
 def _same_site(value: Any) -> SameSite | None:
     if value is None or value is False:
         return None
-    for choice in ("lax", "strict", "none"):
-        if isinstance(value, str) and value.lower() == choice:
-            return choice  # type: ignore[return-value]
+    choices: dict[str, SameSite] = {"lax": "lax", "strict": "strict", "none": "none"}
+    if isinstance(value, str) and value.lower() in choices:
+        return choices[value.lower()]
     raise ValueError(f"must be 'lax', 'strict', 'none' or null, not {value!r}")
 
 

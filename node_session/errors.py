@@ -44,5 +44,9 @@ class UnreadableError(UnavailableError):
     """A record may be there, but the store cannot tell. Never to be taken for "no session"."""
 
 
+class GoneError(SessionError):
+    """The session was destroyed by another request or has expired, so that nothing can be saved in it any more."""
+
+
 class HeadersSentError(SessionError, RuntimeError):
     """The session's id changed after the response's headers had gone out, so the client would never learn of it."""

@@ -1,36 +1,31 @@
-"""The session a handler works with.
+"""The session a handler works with: attributes, and the record they are kept in.
 
-    session.put("user.name", "Ann")
-    session.get("user.name")            # 'Ann'
-    session.flash("status", "Saved.")   # there for the next request, then gone
-
-`Store` is a set of attributes with the original's methods on top, and a record in a driver underneath. It is loaded
-once, by `start`, and saved by `save`. In between no method waits for anything. Keys are those of
-`node_session.paths`: ``a.b.c``, ``a[0]``, ``a["b-c"]``.
+A session is loaded once, by `start`, and saved by `save`; in between no method waits for anything. What a handler does
+with the attributes is in `node_session.attributes`.
 
 What makes saving safe is that a record is only ever replaced if it is still the one that was loaded. If it is not,
-another request was first: its changes are merged with ours, and the save is tried again.
+another request was first: its changes are merged with ours, and the save is tried again. If the record is gone,
+another request has destroyed it, and it stays destroyed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
+import contextlib
 import logging
 import random
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, NamedTuple, TypeVar, overload
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
 
 from . import ids, paths, serializer
+from .attributes import Attributes
 from .callbacks import takes_callback
 from .drivers import Driver
 from .encryption import AnyEncrypter
-from .errors import ConflictError, DamagedError, HeadersSentError, SessionError, UnavailableError
+from .errors import ConflictError, DamagedError, GoneError, HeadersSentError, SessionError, UnavailableError
 from .merge import merge
-
-T = TypeVar("T")
 
 logger = logging.getLogger("node_session")
 
@@ -51,11 +46,15 @@ class _Loaded(NamedTuple):
     version: object
 
 
-class Store(MutableMapping[str, Any]):
-    """A session: attributes by key, and the record they are kept in.
+class _Left(NamedTuple):
+    """The record a regenerated session had."""
 
-    It is a mapping of the attributes too: ``session["user.name"]``, ``"cart" in session``, ``del session["cart"]``.
-    Reserved keys are ``_token`` (the CSRF token), ``flash`` and ``_old_input``.
+    id: str
+    destroy: bool
+
+
+class Store(Attributes):
+    """A session.
 
     Args:
         name: The cookie's name.
@@ -74,11 +73,8 @@ class Store(MutableMapping[str, Any]):
 
     __slots__ = (
         "_aged",
-        "_attributes",
         "_driver",
-        "_flushed",
         "_id",
-        "_increments",
         "_is_fresh",
         "_left",
         "_loaded",
@@ -96,19 +92,17 @@ class Store(MutableMapping[str, Any]):
     def __init__(
         self, name: str, driver: Driver, id: str | None = None, *, strict: bool = False, save_timeout: float = 5_000
     ) -> None:
+        super().__init__()
         self._name = name
         self._driver = driver
         self._strict = strict
         self._save_timeout = save_timeout
-        self._attributes: dict[str, Any] = {}
         self._started = False
         self._loaded: str | None = None  # the text of the record our attributes are based on
         self._version: object = None  # the driver's version of it; None: no record of this id yet
-        self._left: tuple[str, bool] | None = None  # the id a regenerated session had, and whether to destroy it
-        self._increments: dict[str, float] = {}  # what increment() added since the record was loaded
-        self._flushed = False
+        self._left: _Left | None = None
         self._aged = False  # whether the flash data was aged since the record was loaded
-        self._lock: asyncio.Lock | None = None
+        self._lock = asyncio.Lock()  # one save at a time, or the object's changes would be merged with themselves
         self.ages_flash = True
         self.headers_sent = False
         self.is_gone = False
@@ -171,9 +165,9 @@ class Store(MutableMapping[str, Any]):
                 "would keep the old id; call regenerate(), migrate() or invalidate() before flush()"
             )
         if self._version is not None:
-            self._left = (self._id, destroy)
+            self._left = _Left(self._id, destroy)
         elif self._left is not None and destroy:
-            self._left = (self._left[0], True)
+            self._left = _Left(self._left.id, True)
         self.set_id()
         return True
 
@@ -186,243 +180,6 @@ class Store(MutableMapping[str, Any]):
         self.regenerate(destroy=True)  # first: it may refuse, and then nothing has happened
         self.flush()
         return True
-
-    # ---------------------------------------------------------------- reading
-
-    @overload
-    def get(self, key: str, default: None = None) -> Any: ...
-
-    @overload
-    def get(self, key: str, default: T) -> Any | T: ...
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key; `default` if there is none.
-
-        What is returned is the session's own object: what is changed inside it is saved.
-        """
-        value = paths.find(self._attributes, key)
-        return default if value is paths.MISSING else value
-
-    def all(self) -> dict[str, Any]:
-        """All attributes, as the session's own dict."""
-        return self._attributes
-
-    def has(self, key: str) -> bool:
-        """Whether a key has a value other than None. `exists` counts None as well."""
-        return self.get(key) is not None
-
-    def exists(self, key: str) -> bool:
-        """Whether a key is there, even if its value is None."""
-        return paths.find(self._attributes, key) is not paths.MISSING
-
-    def missing(self, key: str) -> bool:
-        """Whether a key has no value, or None: the opposite of `has`."""
-        return not self.has(key)
-
-    def only(self, *keys: str | Iterable[str]) -> dict[str, Any]:
-        """The given keys with their values, in a new dict; those that are not there are left out."""
-        values = ((key, paths.find(self._attributes, key)) for key in _flatten(keys))
-        return {key: value for key, value in values if value is not paths.MISSING}
-
-    def get_old_input(self, key: str, default: Any = None) -> Any:
-        """A field of the form input that the previous request flashed with `flash_input`."""
-        flashed = self.get("_old_input")
-        for fields in reversed(flashed if isinstance(flashed, list) else []):
-            value = paths.find(fields, key) if isinstance(fields, dict) else paths.MISSING
-            if value is not paths.MISSING:
-                return value
-        return default
-
-    def __getitem__(self, key: str) -> Any:
-        value = paths.find(self._attributes, key)
-        if value is paths.MISSING:
-            raise KeyError(key)
-        return value
-
-    def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self.exists(key)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._attributes)
-
-    def __len__(self) -> int:
-        return len(self._attributes)
-
-    # ---------------------------------------------------------------- changing
-
-    def set(self, key: str, value: Any) -> None:
-        """Set a key. Parents that are missing, or are no containers, become objects.
-
-        Raises:
-            PathError: The key leads into a list, but not to one of its places.
-        """
-        paths.assign(self._attributes, key, value)
-        if self._increments:
-            self._forget_increments(key)
-
-    def put(self, key: str | Mapping[str, Any], value: Any = None) -> None:
-        """Set a key, or each key of a mapping."""
-        if isinstance(key, Mapping):
-            for each in key:
-                self.set(each, key[each])
-        else:
-            self.set(key, value)
-
-    def push(self, key: str, value: Any) -> None:
-        """Append to a list, which is made if the key is not there. A value that is no list is left as it is."""
-        values: Any = self.get(key, [])
-        if isinstance(values, list):
-            values.append(value)
-            self.set(key, values)
-        else:
-            logger.warning("push(%r) did nothing: the session holds a %s there", key, type(values).__name__)
-
-    def increment(self, key: str, amount: float = 1) -> Any:
-        """Add to a number (0 if there is none); concurrent requests' increments add up.
-
-        Returns:
-            The new value, as far as this request knows.
-
-        Raises:
-            TypeError: What is there, or `amount`, is no number.
-        """
-        before = self.get(key)
-        if before is None:
-            before = 0
-        for number in (before, amount):
-            if isinstance(number, bool) or not isinstance(number, (int, float)):
-                raise TypeError(f"cannot add {amount!r} to session[{key!r}]: {type(number).__name__} is no number")
-        paths.assign(self._attributes, key, before + amount)
-        self._increments[key] = self._increments.get(key, 0) + amount
-        return before + amount
-
-    def decrement(self, key: str, amount: float = 1) -> Any:
-        """Subtract from a number; see `increment`."""
-        return self.increment(key, -amount)
-
-    def remember(self, key: str, callback: Callable[[], T]) -> T | Any:
-        """The value of a key; if there is none (or None), what `callback()` returns is stored and returned.
-
-        Raises:
-            TypeError: `callback` is asynchronous; await its value and `put` it.
-        """
-        value = self.get(key)
-        if value is None:
-            value = callback()
-            if hasattr(value, "__await__"):
-                if hasattr(value, "close"):
-                    value.close()
-                raise TypeError(f"remember({key!r}, …) takes a plain function: await the value yourself and put() it")
-            self.set(key, value)
-        return value
-
-    def pull(self, key: str, default: Any = None) -> Any:
-        """Remove a key and return its value; `default` if it is not there. A literal key goes before a path."""
-        value = paths.remove(self._attributes, key)
-        if self._increments:
-            self._forget_increments(key)
-        return default if value is paths.MISSING else value
-
-    def forget(self, keys: str | Iterable[str]) -> None:
-        """Remove a key, or each of several. A literal key goes before a path."""
-        for key in [keys] if isinstance(keys, str) else keys:
-            self.pull(key)
-
-    def flush(self) -> None:
-        """Remove everything, the CSRF token too; the next start makes a new one."""
-        self._attributes = {}
-        self._increments.clear()
-        self._flushed = True
-
-    clear = flush
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.set(key, value)
-
-    def __delitem__(self, key: str) -> None:
-        if self.pull(key, paths.MISSING) is paths.MISSING:
-            raise KeyError(key)
-
-    def _forget_increments(self, key: str) -> None:
-        """A value that was set anew is no longer a sum: forget what was added to it, above it and below it."""
-        steps = paths.parse(key)
-        for each in list(self._increments):
-            other = paths.parse(each)
-            shared = min(len(steps), len(other))
-            if steps[:shared] == other[:shared]:
-                del self._increments[each]
-
-    # ---------------------------------------------------------------- flash data
-
-    def flash(self, key: str, value: Any) -> None:
-        """Set a key for this request and the next one."""
-        self.put(key, value)
-        self._set_flashed("new", [*self._flashed("new"), key])
-        self._remove_from_old([key])
-
-    def flash_input(self, value: Any) -> None:
-        """Flash form input, for `get_old_input` to find in the next request. npm: `flashInput`."""
-        self.flash("_old_input", list(value) if isinstance(value, (list, tuple)) else [value])
-
-    def now(self, key: str, value: Any) -> None:
-        """Set a key for this request only."""
-        self.put(key, value)
-        self._set_flashed("old", [*self._flashed("old"), key])
-
-    def reflash(self) -> None:
-        """Keep all flash data for one more request."""
-        self._add_to_new(self._flashed("old"))
-        self._set_flashed("old", [])
-
-    def keep(self, *keys: str | Iterable[str]) -> None:
-        """Keep the given flash data, as arguments or in a list, for one more request."""
-        names = list(_flatten(keys))
-        self._add_to_new(names)
-        self._remove_from_old(names)
-
-    def age_flash_data(self) -> None:
-        """Remove the flash data of the previous request. `save` does this itself, once a request.
-
-        npm: `ageFlashData`.
-        """
-        for key in reversed(self._flashed("old")):  # the items of a list from its end, or they would move
-            self.pull(key)
-        self._set_flashed("old", self._flashed("new"))
-        self._set_flashed("new", [])
-
-    def _flashed(self, which: str) -> list[Any]:
-        flash = self._attributes.get("flash")
-        keys = flash.get(which) if isinstance(flash, dict) else None
-        return [key for key in keys if isinstance(key, str)] if isinstance(keys, list) else []
-
-    def _set_flashed(self, which: str, keys: list[str]) -> None:
-        flash = self._attributes.get("flash")
-        if not isinstance(flash, dict):  # a program has put something else there
-            flash = self._attributes["flash"] = {}
-        flash[which] = keys
-
-    def _remove_from_old(self, keys: list[str]) -> None:
-        self._set_flashed("old", [key for key in self._flashed("old") if key not in keys])
-
-    def _add_to_new(self, keys: list[str]) -> None:
-        self._set_flashed("new", list(dict.fromkeys([*self._flashed("new"), *keys])))
-
-    # ---------------------------------------------------------------- CSRF token
-
-    def get_token(self) -> Any:
-        """The CSRF token, made when the session starts. npm: `getToken`."""
-        return self.get("_token")
-
-    def regenerate_token(self) -> None:
-        """Make a new CSRF token. npm: `regenerateToken`."""
-        self.put("_token", ids.generate())
-
-    def verify_token(self, token: object) -> bool:
-        """Whether `token` is this session's CSRF token; takes the same time whatever is wrong with it."""
-        own = self.get_token()
-        if not isinstance(token, str) or not isinstance(own, str) or not own:
-            return False
-        return hmac.compare_digest(token.encode("utf-8", "replace"), own.encode("utf-8", "replace"))
 
     # ---------------------------------------------------------------- loading
 
@@ -442,9 +199,9 @@ class Store(MutableMapping[str, Any]):
             self._loaded, self._version = loaded.text, loaded.version
         elif self._strict and not self._is_fresh:
             self.set_id()
-        token = self._attributes.get("_token")
-        if not token:
+        if not self._attributes.get("_token"):
             self.regenerate_token()
+        self._settle()
         self._started = True
         return True
 
@@ -454,9 +211,10 @@ class Store(MutableMapping[str, Any]):
         Returns:
             False if the session was destroyed or has expired; it is empty then, and can no longer be saved.
         """
+        if self.is_new and not self.is_gone:  # it was never stored, so there is nothing else to take over
+            return True
         loaded = await self._load(self._id)
-        self._increments.clear()
-        self._flushed = self._aged = False
+        self._settle()
         self.ages_flash = False  # what is stored has been aged by the request that saved it
         if loaded is None:
             self._attributes = {}
@@ -525,20 +283,85 @@ class Store(MutableMapping[str, Any]):
 
     async def commit(self, text: str) -> None:
         """Write what `stage` returned; on a conflict merge, and write again."""
-        if self._lock is None:
-            self._lock = asyncio.Lock()
-        async with self._lock:  # two saves of one object, or its changes would be merged with themselves
-            left = self._left
-            if left is not None and self._version is None:
-                merged = await self._take_along(left[0])
-                if merged is None:
-                    return
-                text = merged
-            await self._write(text)
-            if left is not None:
-                self._left = None
-                if left[1]:
-                    await self._driver.destroy(left[0])
+        async with self._lock:
+            if self._left is not None and self._version is None:
+                await self._move(self._left, text)
+            else:
+                await self._write(text)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Store]:
+        """Reload, change, save, as one step: for WebSockets, and for handlers that take long.
+
+            async with session.transaction():
+                session.push("messages", message)
+
+        What was changed before and not saved is saved with it. If the block raises, its changes are undone.
+
+        Raises:
+            GoneError: The session was destroyed or has expired; nothing is saved.
+            SerializationError, UnavailableError: As in `save`.
+        """
+        if self._version is not None:
+            loaded = None if self.is_gone else await self._load(self._id)
+            if loaded is None:
+                self._end()
+            elif loaded.text != self._loaded:
+                self._rebase(loaded)
+        if self.is_gone:
+            raise GoneError("the session was destroyed or has expired, so nothing can be saved in it any more")
+        text, increments, flushed = serializer.dumps(self._attributes), dict(self._increments), self._flushed
+        try:
+            yield self
+        except BaseException:
+            self._attributes, self._increments, self._flushed = serializer.loads(text), increments, flushed
+            raise
+        # In a handler the flash data is still to be shown: the response's own save ages it.
+        changed = serializer.dumps(self._attributes) if self.ages_flash else self.stage()
+        if changed is not None and (changed != self._loaded or self._version is None):
+            await self.commit(changed)
+        if self.is_gone:
+            raise GoneError("the session was destroyed by another request, so nothing was saved")
+
+    async def take(self, key: str, default: Any = None) -> Any:
+        """Remove a key from the record at once, and return its value: of all callers, one gets it.
+
+        For one-time tokens. `pull` removes from this request's session only, so that two requests at once may both
+        see the value; here the record decides. Nothing else of the session is saved.
+
+        Raises:
+            UnavailableError: The store is down; nothing was taken.
+        """
+        base = serializer.loads(self._loaded) if self._loaded is not None else {}
+        if self._version is None or paths.find(base, key) is paths.MISSING:
+            return self.pull(key, default)  # of this request's own making, and nobody else's yet
+        started = time.monotonic()
+        tries = 0
+        async with self._lock:
+            while True:
+                stored = await self._load(self._id)
+                if stored is None:
+                    self._end()
+                    return default
+                value = paths.remove(stored.attributes, key)
+                if value is paths.MISSING:
+                    self.pull(key)
+                    return default
+                text = serializer.dumps(stored.attributes)
+                try:
+                    version = await self._driver.write(self._id, self._conceal(text, self._id), stored.version)
+                except ConflictError:
+                    tries += 1
+                    await self._wait(started, tries)
+                    continue
+                self.pull(key)
+                self._rebase(_Loaded(stored.attributes, text, version))
+                return value
+
+    async def touch(self) -> None:
+        """Renew the record's last activity. A response does this by itself, where the session was not changed."""
+        if self._version is not None and not self.is_gone:
+            await self._driver.touch(self._id)
 
     async def _write(self, text: str) -> None:
         started = time.monotonic()
@@ -558,12 +381,15 @@ class Store(MutableMapping[str, Any]):
                 tries += 1
                 if await self._try_to_write(caught_up):
                     return
-                if time.monotonic() - started > self._save_timeout / 1000:
-                    raise UnavailableError(
-                        f"session {ids.shorten(self._id)} was changed by others during each of {tries} tries to save it"
-                    )
-                # Another process was first. Jitter, so that the two do not go on colliding in step.
-                await asyncio.sleep(random.uniform(0, 0.002) * min(tries, 10))  # noqa: S311 - no secret
+                await self._wait(started, tries)
+
+    async def _wait(self, started: float, tries: int) -> None:
+        """Before another try, as another process was first. With jitter, or the two go on colliding in step."""
+        if time.monotonic() - started > self._save_timeout / 1000:
+            raise UnavailableError(
+                f"session {ids.shorten(self._id)} was changed by others during each of {tries} tries to save it"
+            )
+        await asyncio.sleep(random.uniform(0, 0.002) * min(tries, 10))  # noqa: S311 - no secret
 
     async def _try_to_write(self, text: str) -> bool:
         """Whether it was written; False if another request was first."""
@@ -588,28 +414,38 @@ class Store(MutableMapping[str, Any]):
             return None
         return text
 
-    def _settle(self) -> None:
-        """What is stored is what we have: from here on, changes are counted anew."""
-        self._increments.clear()
-        self._flushed = self._aged = False
-
-    async def _take_along(self, old_id: str) -> str | None:
-        """Before a regenerated session is first saved: what others saved under the old id since, comes along."""
-        if not self._flushed:
-            loaded = await self._load(old_id)
-            if loaded is None:  # destroyed meanwhile; to go on under a new id would undo that
+    async def _move(self, left: _Left, text: str) -> None:
+        """Save a regenerated session, together with what others have saved under its old id meanwhile."""
+        base, flushed = self._loaded, self._flushed
+        is_moved = False
+        while True:
+            old = None if flushed else await self._load(left.id)
+            if old is None and not flushed:  # destroyed meanwhile; to go on under a new id would undo that
+                if is_moved:
+                    await self._driver.destroy(self._id)
                 self._end()
-                return None
-            if loaded.text != self._loaded:
-                self._rebase(loaded)
-            self._version = None
-        return serializer.dumps(self._attributes)
+                break
+            if old is not None and old.text != base:
+                version = self._version
+                self._loaded = base
+                self._rebase(old)
+                self._version = version
+                text = serializer.dumps(self._attributes)
+            await self._write(text)
+            is_moved = True
+            if not left.destroy:
+                break
+            try:
+                await self._driver.destroy(left.id, None if old is None else old.version)
+                break
+            except ConflictError:  # somebody has saved under the old id in this moment: take that along as well
+                base = None if old is None else old.text
+        self._left = None
 
     def _rebase(self, theirs: _Loaded) -> None:
         """Make our changes changes of what another request has stored."""
-        base = serializer.loads(self._loaded) if self._loaded is not None else {}
         self._attributes = merge(
-            base,
+            serializer.loads(self._loaded) if self._loaded is not None else {},
             self._attributes,
             theirs.attributes,
             increments=self._increments,
@@ -619,15 +455,15 @@ class Store(MutableMapping[str, Any]):
         self._aged = False
         self._loaded, self._version = theirs.text, theirs.version
 
+    def _settle(self) -> None:
+        """What is stored is what we have: from here on, changes are counted anew."""
+        self._increments.clear()
+        self._flushed = self._aged = False
+
     def _end(self) -> None:
         """Another request destroyed the session: neither a record nor a cookie may bring it back."""
         logger.info("session %s was destroyed by another request; nothing is saved", ids.shorten(self._id))
         self.is_gone = True
-
-    async def touch(self) -> None:
-        """Renew the record's last activity. A response does this by itself, where the session was not changed."""
-        if self._version is not None and not self.is_gone:
-            await self._driver.touch(self._id)
 
     def _settle_flash(self) -> None:
         """Bring the flash data into the state in which the next request is to find it."""
@@ -664,15 +500,6 @@ class EncryptedStore(Store):
 
     def _conceal(self, text: str, id: str) -> str:
         return self._encrypter.encrypt(text, id)
-
-
-def _flatten(keys: Iterable[str | Iterable[str]]) -> Iterator[str]:
-    """Keys given one by one, in a list, or both."""
-    for key in keys:
-        if isinstance(key, str):
-            yield key
-        else:
-            yield from key
 
 
 def _fill(preset: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:

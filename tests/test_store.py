@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from node_session import ConflictError, PathError, SerializationError, SessionError, Store, UnavailableError
+from node_session import ConflictError, GoneError, PathError, SerializationError, SessionError, Store, UnavailableError
 from node_session.drivers import MemoryDriver
 from node_session.ids import is_valid
 
@@ -587,3 +587,150 @@ async def test_two_first_requests_of_one_adopted_id(world):
     two.put("two", 2)
     await asyncio.gather(one.save(), two.save())
     assert {"one": 1, "two": 2}.items() <= (await world.stored()).items()
+
+
+async def test_write_under_the_old_id_while_it_is_destroyed(world):
+    """What another request saves between a login's save and the end of its old record comes along as well."""
+    await world.request(lambda session: session.put("cart", ["a"]))
+    login = await world.start()
+    destroy = world.driver.destroy
+
+    async def late(id, version=None):
+        world.driver.destroy = destroy
+        await world.request(lambda session: session.push("cart", "late"))
+        return await destroy(id, version)
+
+    world.driver.destroy = late
+    login.put("user", "Ann")
+    login.regenerate(True)
+    old = world.id
+    await login.save()
+    world.id = login.get_id()
+    assert (await world.stored())["cart"] == ["a", "late"]
+    assert (await world.stored())["user"] == "Ann"
+    assert await world.driver.read(old) is None
+
+
+async def test_logout_while_another_logs_in(world):
+    """A session that is destroyed while another request moves it to a new id leaves no record under either."""
+    await world.request(lambda session: session.put("cart", ["a"]))
+    login = await world.start()
+    destroy = world.driver.destroy
+
+    async def late(id, version=None):
+        world.driver.destroy = destroy
+        await world.request(lambda session: session.push("cart", "late"))
+        with pytest.raises(ConflictError):
+            await destroy(id, version)
+        await destroy(id)
+        raise ConflictError("as the driver says")
+
+    world.driver.destroy = late
+    login.regenerate(True)
+    await login.save()
+    assert login.is_gone
+    assert await world.driver.read(login.get_id()) is None and await world.text() is None
+
+
+# -------------------------------------------------------------------- take and transaction
+
+
+async def test_take_gives_to_one(world):
+    """Of many requests that take a value at once, one gets it; pull() would have given it to all."""
+    await world.request(lambda session: session.put({"once": "token", "list": [0]}))
+    sessions = [await world.start() for _ in range(8)]
+    for number, session in enumerate(sessions, 1):
+        session.push("list", number)
+    taken = await asyncio.gather(*(session.take("once", "gone") for session in sessions))
+    assert sorted(taken) == ["gone"] * 7 + ["token"]
+    assert "once" not in await world.stored()
+    for session in sessions:
+        assert not session.exists("once")
+        await session.save()
+    assert sorted((await world.stored())["list"]) == list(range(9))
+
+
+async def test_take_what_this_request_put(session, world):
+    """What this request itself has put and not saved is taken from it."""
+    session.put("once", 1)
+    assert await session.take("once") == 1
+    await session.save()
+    session.put("again", 2)
+    assert await session.take("again") == 2
+    assert await session.take("again", "gone") == "gone"
+
+
+async def test_take_from_a_destroyed_session(world):
+    """Nothing is taken from a session that another request has destroyed, and it stays so."""
+    session = await world.request(lambda session: session.put("once", 1))
+    await world.driver.destroy(world.id)
+    assert await session.take("once", "gone") == "gone"
+    assert session.is_gone and await world.text() is None
+
+
+async def test_transaction(world):
+    """A transaction works on what is stored now, and saves what was changed before with it."""
+    await world.request(lambda session: session.put("n", 1))
+    one, two = await world.start(), await world.start()
+    one.put("mine", True)
+    await world.request(lambda session: session.put("n", 5))
+    async with one.transaction() as session:
+        assert session is one and one.get("n") == 5
+        one.put("n", one.get("n") * 2)
+    async with two.transaction():
+        two.put("n", two.get("n") + 1)
+    assert {"n": 11, "mine": True}.items() <= (await world.stored()).items()
+
+
+async def test_transactions_at_once(world):
+    """Transactions of one session at once lose no increment and no push."""
+    await world.request(lambda session: session.put("n", 0))
+    sessions = [await world.start() for _ in range(8)]
+
+    async def work(session):
+        for _ in range(5):
+            async with session.transaction():
+                session.increment("n")
+                session.push("list", 1)
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*map(work, sessions))
+    assert (await world.stored())["n"] == 40 and len((await world.stored())["list"]) == 40
+
+
+async def test_transaction_that_raises(world):
+    """A transaction that raises saves nothing, and undoes its changes in the session, too."""
+    session = await world.request(lambda session: session.put("n", 1))
+    session.increment("n")
+    with pytest.raises(RuntimeError, match="within"):
+        async with session.transaction():
+            session.increment("n", 10)
+            session.flush()
+            raise RuntimeError("within")
+    assert (session.get("n"), (await world.stored())["n"]) == (2, 1)
+    await session.save()
+    assert (await world.stored())["n"] == 2
+
+
+async def test_transaction_of_a_destroyed_session(world):
+    """A transaction in a destroyed session is an error, before or after its block, and saves nothing."""
+    session = await world.request(lambda session: session.put("n", 1))
+    with pytest.raises(GoneError):
+        async with session.transaction():
+            session.put("n", 2)
+            await world.driver.destroy(world.id)
+    with pytest.raises(GoneError):
+        async with session.transaction():
+            pytest.fail("there is nothing to work on")
+    assert await world.text() is None
+
+
+async def test_transaction_leaves_flash_data_to_the_page(world):
+    """Flash data is still there after a transaction, and gone after the request."""
+    await world.request(lambda session: session.flash("status", "Saved."))
+    session = await world.start()
+    async with session.transaction():
+        session.put("n", 1)
+    assert session.get("status") == "Saved."
+    await session.save()
+    assert await seen(world, "status", "n") == [None, 1]

@@ -1,0 +1,283 @@
+"""What a session holds, by key; flash data; the CSRF token. Nothing in here waits, loads or saves.
+
+    attributes.put("user.name", "Ann")
+    attributes.get("user.name")            # 'Ann'
+    attributes.flash("status", "Saved.")   # there for the next request, then gone
+
+Keys are those of `node_session.paths`: ``a.b.c``, ``a[0]``, ``a["b-c"]``.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, TypeVar, overload
+
+from . import ids, paths
+
+T = TypeVar("T")
+
+logger = logging.getLogger("node_session")
+
+
+class Attributes(MutableMapping[str, Any]):
+    """The attributes of a session, with the original's methods, and as a mapping.
+
+    ``session["user.name"]``, ``"cart" in session`` and ``del session["cart"]`` work as with a dict, but take paths.
+    Reserved keys are ``_token`` (the CSRF token), ``flash`` and ``_old_input``.
+    """
+
+    __slots__ = ("_attributes", "_flushed", "_increments")
+
+    def __init__(self) -> None:
+        self._attributes: dict[str, Any] = {}
+        # Of what was done since the record was loaded, these two a comparison of before and after could not tell:
+        self._increments: dict[str, float] = {}  # what increment() added, by key
+        self._flushed = False
+
+    # ---------------------------------------------------------------- reading
+
+    @overload
+    def get(self, key: str, default: None = None) -> Any: ...
+
+    @overload
+    def get(self, key: str, default: T) -> Any | T: ...
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key; `default` if there is none.
+
+        What is returned is the session's own object: what is changed inside it is saved.
+        """
+        value = paths.find(self._attributes, key)
+        return default if value is paths.MISSING else value
+
+    def all(self) -> dict[str, Any]:
+        """All attributes, as the session's own dict."""
+        return self._attributes
+
+    def has(self, key: str) -> bool:
+        """Whether a key has a value other than None. `exists` counts None as well."""
+        return self.get(key) is not None
+
+    def exists(self, key: str) -> bool:
+        """Whether a key is there, even if its value is None."""
+        return paths.find(self._attributes, key) is not paths.MISSING
+
+    def missing(self, key: str) -> bool:
+        """Whether a key has no value, or None: the opposite of `has`."""
+        return not self.has(key)
+
+    def only(self, *keys: str | Iterable[str]) -> dict[str, Any]:
+        """The given keys with their values, in a new dict; those that are not there are left out."""
+        values = ((key, paths.find(self._attributes, key)) for key in _flatten(keys))
+        return {key: value for key, value in values if value is not paths.MISSING}
+
+    def get_old_input(self, key: str, default: Any = None) -> Any:
+        """A field of the form input that the previous request flashed with `flash_input`."""
+        flashed = self.get("_old_input")
+        for fields in reversed(flashed if isinstance(flashed, list) else []):
+            value = paths.find(fields, key) if isinstance(fields, dict) else paths.MISSING
+            if value is not paths.MISSING:
+                return value
+        return default
+
+    def __getitem__(self, key: str) -> Any:
+        value = paths.find(self._attributes, key)
+        if value is paths.MISSING:
+            raise KeyError(key)
+        return value
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self.exists(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._attributes)
+
+    def __len__(self) -> int:
+        return len(self._attributes)
+
+    # ---------------------------------------------------------------- changing
+
+    def set(self, key: str, value: Any) -> None:
+        """Set a key. Parents that are missing, or are no containers, become objects.
+
+        Raises:
+            PathError: The key leads into a list, but not to one of its places.
+        """
+        paths.assign(self._attributes, key, value)
+        if self._increments:
+            self._forget_increments(key)
+
+    def put(self, key: str | Mapping[str, Any], value: Any = None) -> None:
+        """Set a key, or each key of a mapping."""
+        if isinstance(key, Mapping):
+            for each in key:
+                self.set(each, key[each])
+        else:
+            self.set(key, value)
+
+    def push(self, key: str, value: Any) -> None:
+        """Append to a list, which is made if the key is not there. A value that is no list is left as it is."""
+        values: Any = self.get(key, [])
+        if isinstance(values, list):
+            values.append(value)
+            self.set(key, values)
+        else:
+            logger.warning("push(%r) did nothing: the session holds a %s there", key, type(values).__name__)
+
+    def increment(self, key: str, amount: float = 1) -> Any:
+        """Add to a number (0 if there is none); concurrent requests' increments add up.
+
+        Returns:
+            The new value, as far as this request knows.
+
+        Raises:
+            TypeError: What is there, or `amount`, is no number.
+        """
+        before = self.get(key)
+        if before is None:
+            before = 0
+        for number in (before, amount):
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
+                raise TypeError(f"cannot add {amount!r} to session[{key!r}]: {type(number).__name__} is no number")
+        paths.assign(self._attributes, key, before + amount)
+        self._increments[key] = self._increments.get(key, 0) + amount
+        return before + amount
+
+    def decrement(self, key: str, amount: float = 1) -> Any:
+        """Subtract from a number; see `increment`."""
+        return self.increment(key, -amount)
+
+    def remember(self, key: str, callback: Callable[[], T]) -> T | Any:
+        """The value of a key; if there is none (or None), what `callback()` returns is stored and returned.
+
+        Raises:
+            TypeError: `callback` is asynchronous; await its value and `put` it.
+        """
+        value = self.get(key)
+        if value is None:
+            value = callback()
+            if hasattr(value, "__await__"):
+                if hasattr(value, "close"):
+                    value.close()
+                raise TypeError(f"remember({key!r}, …) takes a plain function: await the value yourself and put() it")
+            self.set(key, value)
+        return value
+
+    def pull(self, key: str, default: Any = None) -> Any:
+        """Remove a key and return its value; `default` if it is not there. A literal key goes before a path."""
+        value = paths.remove(self._attributes, key)
+        if self._increments:
+            self._forget_increments(key)
+        return default if value is paths.MISSING else value
+
+    def forget(self, keys: str | Iterable[str]) -> None:
+        """Remove a key, or each of several. A literal key goes before a path."""
+        for key in [keys] if isinstance(keys, str) else keys:
+            self.pull(key)
+
+    def flush(self) -> None:
+        """Remove everything, the CSRF token too; the next start makes a new one."""
+        self._attributes = {}
+        self._increments.clear()
+        self._flushed = True
+
+    clear = flush
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.set(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        if self.pull(key, paths.MISSING) is paths.MISSING:
+            raise KeyError(key)
+
+    def _forget_increments(self, key: str) -> None:
+        """A value that was set anew is no longer a sum: forget what was added to it, above it and below it."""
+        steps = paths.parse(key)
+        for each in list(self._increments):
+            other = paths.parse(each)
+            shared = min(len(steps), len(other))
+            if steps[:shared] == other[:shared]:
+                del self._increments[each]
+
+    # ---------------------------------------------------------------- flash data
+
+    def flash(self, key: str, value: Any) -> None:
+        """Set a key for this request and the next one."""
+        self.put(key, value)
+        self._set_flashed("new", [*self._flashed("new"), key])
+        self._remove_from_old([key])
+
+    def flash_input(self, value: Any) -> None:
+        """Flash form input, for `get_old_input` to find in the next request. npm: `flashInput`."""
+        self.flash("_old_input", list(value) if isinstance(value, (list, tuple)) else [value])
+
+    def now(self, key: str, value: Any) -> None:
+        """Set a key for this request only."""
+        self.put(key, value)
+        self._set_flashed("old", [*self._flashed("old"), key])
+
+    def reflash(self) -> None:
+        """Keep all flash data for one more request."""
+        self._add_to_new(self._flashed("old"))
+        self._set_flashed("old", [])
+
+    def keep(self, *keys: str | Iterable[str]) -> None:
+        """Keep the given flash data, as arguments or in a list, for one more request."""
+        names = list(_flatten(keys))
+        self._add_to_new(names)
+        self._remove_from_old(names)
+
+    def age_flash_data(self) -> None:
+        """Remove the flash data of the previous request. `save` does this itself, once a request.
+
+        npm: `ageFlashData`.
+        """
+        for key in reversed(self._flashed("old")):  # the items of a list from its end, or they would move
+            self.pull(key)
+        self._set_flashed("old", self._flashed("new"))
+        self._set_flashed("new", [])
+
+    def _flashed(self, which: str) -> list[Any]:
+        flash = self._attributes.get("flash")
+        keys = flash.get(which) if isinstance(flash, dict) else None
+        return [key for key in keys if isinstance(key, str)] if isinstance(keys, list) else []
+
+    def _set_flashed(self, which: str, keys: list[str]) -> None:
+        flash = self._attributes.get("flash")
+        if not isinstance(flash, dict):  # a program has put something else there
+            flash = self._attributes["flash"] = {}
+        flash[which] = keys
+
+    def _remove_from_old(self, keys: list[str]) -> None:
+        self._set_flashed("old", [key for key in self._flashed("old") if key not in keys])
+
+    def _add_to_new(self, keys: list[str]) -> None:
+        self._set_flashed("new", list(dict.fromkeys([*self._flashed("new"), *keys])))
+
+    # ---------------------------------------------------------------- CSRF token
+
+    def get_token(self) -> Any:
+        """The CSRF token, made when the session starts. npm: `getToken`."""
+        return self.get("_token")
+
+    def regenerate_token(self) -> None:
+        """Make a new CSRF token. npm: `regenerateToken`."""
+        self.put("_token", ids.generate())
+
+    def verify_token(self, token: object) -> bool:
+        """Whether `token` is this session's CSRF token; takes the same time whatever is wrong with it."""
+        own = self.get_token()
+        if not isinstance(token, str) or not isinstance(own, str) or not own:
+            return False
+        return hmac.compare_digest(token.encode("utf-8", "replace"), own.encode("utf-8", "replace"))
+
+
+def _flatten(keys: Iterable[str | Iterable[str]]) -> Iterator[str]:
+    """Keys given one by one, in a list, or both."""
+    for key in keys:
+        if isinstance(key, str):
+            yield key
+        else:
+            yield from key
