@@ -93,9 +93,10 @@ class FileDriver(Driver):
 
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
-        now = self._clock()
+        path, now = self._path(id), self._clock()
         try:
-            os.utime(self._path(id), (now, now), follow_symlinks=False)
+            if not self._has_expired(os.lstat(path)):
+                os.utime(path, (now, now), follow_symlinks=False)
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -233,13 +234,16 @@ class FileDriver(Driver):
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file")
-            if self._seconds and self._clock() - status.st_mtime > self._seconds:
+            if self._has_expired(status):
                 raise FileNotFoundError(errno.ENOENT, "it has expired")
             if status.st_size > most:
                 return b""
             return _read_all(file, status.st_size)
         finally:
             os.close(file)
+
+    def _has_expired(self, status: os.stat_result) -> bool:
+        return bool(self._seconds) and self._clock() - status.st_mtime > self._seconds
 
     def _current(self, id: str) -> bytes | None:
         """The content of the record that is there now; None if there is none, or an expired one."""

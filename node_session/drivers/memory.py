@@ -54,11 +54,10 @@ class MemoryDriver(Driver):
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""
-        latest = self._clock() - lifetime / 1000
         removed = 0
         while self._records:
             id, (_, last_activity) = next(iter(self._records.items()))
-            if last_activity >= latest:
+            if not self._is_idle(last_activity, lifetime / 1000):
                 break
             del self._records[id]
             removed += 1
@@ -67,9 +66,12 @@ class MemoryDriver(Driver):
     def _alive(self, id: str) -> str | None:
         """The payload of a record that is there and has not expired."""
         record = self._records.get(id)
-        if record is None or (self._seconds and self._clock() - record[1] > self._seconds):
+        if record is None or (self._seconds and self._is_idle(record[1], self._seconds)):
             return None
         return record[0]
+
+    def _is_idle(self, last_activity: float, seconds: float) -> bool:
+        return self._clock() - last_activity > seconds
 
     def _put(self, id: str, payload: str) -> None:
         self._records[id] = (payload, self._clock())

@@ -1,0 +1,449 @@
+"""The file driver: what is on the disk, who may be beside us, and what happens when things break."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import random
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+
+from node_session import ConflictError, DamagedError, UnavailableError, UnreadableError
+from node_session.drivers import FileDriver, _rename
+from node_session.drivers import file as module
+from node_session.testing import DriverContract
+
+ID = "A" * 40
+OTHER = "B" * 40
+
+
+class TestContract(DriverContract):
+    """The file driver keeps the contract."""
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path):
+        self.folder = tmp_path / "deep" / "sessions"
+
+    def make_driver(self, lifetime):
+        return FileDriver(self.folder, lifetime)
+
+    async def age(self, driver, id, milliseconds):
+        then = (self.folder / id).stat().st_mtime - milliseconds / 1000
+        os.utime(self.folder / id, (then, then))
+
+
+class TestContractDurable(TestContract):
+    """Waiting for the disk changes nothing else."""
+
+    def make_driver(self, lifetime):
+        return FileDriver(self.folder, lifetime, durable=True)
+
+
+class TestContractWithoutExchange(TestContract):
+    """Nor does a system that cannot exchange files."""
+
+    @pytest.fixture(autouse=True)
+    def _no_exchange(self, monkeypatch):
+        monkeypatch.setattr(_rename, "_renameat2", None)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "sessions"
+
+
+@pytest.fixture
+def driver(folder):
+    return FileDriver(folder, 60_000)
+
+
+def run(coroutine):
+    return asyncio.run(coroutine)
+
+
+# -------------------------------------------------------------------- what is on the disk
+
+
+def test_one_file_a_session(driver, folder):
+    """A record is one file, named by its id, that holds its text and nothing else."""
+    run(driver.write(ID, '{"a":"ü"}', None))
+    assert (folder / ID).read_bytes() == '{"a":"ü"}'.encode()
+    assert [each.name for each in folder.iterdir() if not each.name.startswith(".lock-")] == [ID]
+
+
+def test_only_the_owner_can_read(driver, folder):
+    """Files are 0600 and the folder 0700, whatever the umask."""
+    before = os.umask(0)
+    try:
+        version = run(driver.write(ID, "one", None))
+        run(driver.write(ID, "two", version))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir()} == {0o600}
+
+
+def test_touch_sets_both_times(driver, folder):
+    """A touch sets the access time as well, by which the original's gc goes."""
+    run(driver.write(ID, "text", None))
+    os.utime(folder / ID, (1000, time.time() - 10))
+    run(driver.touch(ID))
+    status = (folder / ID).stat()
+    assert min(status.st_atime, status.st_mtime) > time.time() - 5
+
+
+def test_lifetime_zero_never_expires(folder):
+    """With lifetime 0 a record is there whatever its age."""
+    driver = FileDriver(folder, 0)
+    run(driver.write(ID, "text", None))
+    os.utime(folder / ID, (1, 1))
+    assert run(driver.read(ID)).payload == "text"
+
+
+def test_large_record(driver):
+    """A record too large for the event loop is read in a thread."""
+    text = "ü" * 1_000_000
+    run(driver.write(ID, text, None))
+    assert run(driver.read(ID)).payload == text
+
+
+def test_empty_record(driver, folder):
+    """An empty file, as the original leaves it for a moment, is an empty text and not "no record"."""
+    folder.mkdir()
+    (folder / ID).touch()
+    assert run(driver.read(ID)).payload == ""
+
+
+def test_no_temporary_file_stays(driver, folder):
+    """Neither success nor conflict leaves a temporary file."""
+    run(driver.write(ID, "one", None))
+    for version in (None, "another"):
+        with pytest.raises(ConflictError):
+            run(driver.write(ID, "mine", version))
+    assert not [each for each in folder.iterdir() if each.name.startswith(".tmp-")]
+
+
+# -------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    "id",
+    ["", "../" * 13 + "x", "A" * 39, "A" * 41, "A" * 39 + "\0", "A" * 40 + "\n", "A" * 39 + "/", "é" * 40, 7, None],
+)
+def test_no_path_of_what_is_no_id(driver, id):
+    """What is no id never becomes a path, in no method."""
+    for operation in (
+        lambda: driver.read(id),
+        lambda: driver.write(id, "text", None),
+        lambda: driver.write(id, "text", "version"),
+        lambda: driver.touch(id),
+        lambda: driver.destroy(id),
+        lambda: driver.set_aside(id, None),
+    ):
+        with pytest.raises(ValueError, match="not a session id"):
+            run(operation())
+
+
+def test_not_utf8(driver, folder):
+    """A file that is no text is damaged, and can be set aside."""
+    folder.mkdir()
+    (folder / ID).write_bytes(b"\xff\xfe")
+    with pytest.raises(DamagedError):
+        run(driver.read(ID))
+    run(driver.set_aside(ID, None))
+    assert run(driver.read(ID)) is None
+    (aside,) = [each for each in folder.iterdir() if each.name.startswith(".damaged-")]
+    assert aside.read_bytes() == b"\xff\xfe" and ID not in aside.name
+
+
+def test_set_aside_only_what_is_damaged(driver, folder):
+    """A record that was replaced since it was found damaged is not set aside."""
+    run(driver.write(ID, "whole", None))
+    run(driver.set_aside(ID, "damaged"))
+    run(driver.set_aside(ID, None))
+    assert run(driver.read(ID)).payload == "whole"
+
+
+def break_file(folder, how):
+    path = folder / ID
+    folder.mkdir()
+    if how == "symlink":
+        (folder / "target").write_text("secret")
+        path.symlink_to(folder / "target")
+    elif how == "folder":
+        path.mkdir()
+    elif how == "fifo":
+        os.mkfifo(path)
+
+
+@pytest.mark.parametrize("how", ["symlink", "folder", "fifo"])
+def test_not_a_file(driver, folder, how):
+    """A link, a folder or a pipe in a record's place is "cannot tell": not followed, not waited for, not replaced."""
+    break_file(folder, how)
+    with pytest.raises(UnreadableError) as caught:
+        run(driver.read(ID))
+    assert ID not in str(caught.value)
+    for version in (None, "version"):
+        with pytest.raises(UnavailableError) as caught:
+            run(driver.write(ID, "mine", version))
+        assert ID not in str(caught.value)
+    assert not (folder / ID).is_file() or (folder / ID).is_symlink()
+    assert not [each for each in folder.iterdir() if each.name.startswith(".tmp-")]
+
+
+def test_folder_that_cannot_be(tmp_path):
+    """A folder that cannot be made or entered is a clear error for writes, and for reads it is "cannot tell"."""
+    (tmp_path / "file").touch()
+    driver = FileDriver(tmp_path / "file" / "sessions", 60_000)
+    with pytest.raises(UnreadableError, match="Not a directory"):
+        run(driver.read(ID))
+    with pytest.raises(UnavailableError, match="Not a directory"):
+        run(driver.write(ID, "text", None))
+
+
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EIO, errno.EMFILE])
+def test_unreadable(driver, monkeypatch, error):
+    """Whatever keeps a file from being read is "cannot tell", never "no record"."""
+    run(driver.write(ID, "text", None))
+
+    def refuse(*args, **options):
+        raise OSError(error, os.strerror(error), f"/path/{ID}")
+
+    monkeypatch.setattr(module.os, "open", refuse)
+    with pytest.raises(UnreadableError, match=os.strerror(error)) as caught:
+        run(driver.read(ID))
+    assert ID not in str(caught.value)
+
+
+def test_full_disk(driver, folder, monkeypatch):
+    """On a full disk a write is an error; the record stays as it was, and nothing is left over."""
+    version = run(driver.write(ID, "one", None))
+    fsync = []
+
+    def full(file):
+        fsync.append(file)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    durable = FileDriver(folder, 60_000, durable=True)
+    monkeypatch.setattr(module.os, "fsync", full)
+    with pytest.raises(UnavailableError, match="No space left"):
+        run(durable.write(ID, "two", version))
+    assert fsync
+    assert run(driver.read(ID)).payload == "one"
+    assert not [each for each in folder.iterdir() if each.name.startswith(".tmp-")]
+
+
+def test_folder_that_is_removed(driver, folder):
+    """A folder removed while the program runs is "no record", and made again when something is written."""
+    import shutil
+
+    run(driver.write(ID, "one", None))
+    shutil.rmtree(folder)
+    assert run(driver.read(ID)) is None
+    assert run(driver.gc(1000)) == 0
+    run(driver.destroy(ID))
+    run(driver.touch(ID))
+    with pytest.raises(ConflictError):
+        run(driver.write(ID, "two", "one"))
+    run(driver.write(ID, "two", None))
+    assert run(driver.read(ID)).payload == "two"
+
+
+# -------------------------------------------------------------------- gc
+
+
+def test_gc_leaves_other_files_alone(driver, folder):
+    """Gc removes records and its own leftovers, each in its time, and nothing else."""
+    run(driver.write(ID, "old", None))
+    run(driver.write(OTHER, "young", None))
+    now = time.time()
+    ages = {
+        ".tmp-old": 2 * 3600,
+        ".tmp-young": 60,
+        ".damaged-old": 8 * 86400,
+        ".damaged-young": 2 * 3600,
+        ".hidden": 10**8,
+        "README.md": 10**8,
+        "C" * 39: 10**8,
+        ID: 120,
+    }
+    for name, age in ages.items():
+        (folder / name).touch()
+        os.utime(folder / name, (now, now - age))
+    (folder / ("D" * 40)).mkdir()
+    os.utime(folder / ("D" * 40), (1, 1))
+    assert run(driver.gc(60_000)) == 1
+    left = {each.name for each in folder.iterdir() if not each.name.startswith(".lock-")}
+    assert left == {OTHER, ".tmp-young", ".damaged-young", ".hidden", "README.md", "C" * 39, "D" * 40}
+
+
+def test_gc_spares_what_was_used_in_the_meantime(driver, folder, monkeypatch):
+    """A record that is used between gc's look and its removal stays."""
+    run(driver.write(ID, "text", None))
+    os.utime(folder / ID, (1, 1))
+    lock = driver._lock
+
+    def use_and_lock(id):
+        os.utime(folder / id)
+        return lock(id)
+
+    monkeypatch.setattr(driver, "_lock", use_and_lock)
+    assert run(driver.gc(60_000)) == 0
+    assert (folder / ID).exists()
+
+
+# -------------------------------------------------------------------- beside the original
+
+
+def test_what_the_original_writes_is_not_overwritten(driver, folder, monkeypatch):
+    """The original writes into the file in the very moment of the exchange: its text stays, ours is a conflict."""
+    version = run(driver.write(ID, "one", None))
+    exchange = module.exchange
+
+    def late(one, other):
+        monkeypatch.setattr(module, "exchange", exchange)
+        (folder / ID).write_text("the original's")
+        return exchange(one, other)
+
+    monkeypatch.setattr(module, "exchange", late)
+    with pytest.raises(ConflictError):
+        run(driver.write(ID, "mine", version))
+    assert (folder / ID).read_text() == "the original's"
+    assert not [each for each in folder.iterdir() if each.name.startswith(".tmp-")]
+
+
+def test_what_the_original_creates_is_not_overwritten(driver, folder, monkeypatch):
+    """The original creates the record in the very moment that we do: ours is a conflict."""
+    link = os.link
+
+    def late(one, other):
+        (folder / ID).write_text("the original's")
+        return link(one, other)
+
+    monkeypatch.setattr(module.os, "link", late)
+    with pytest.raises(ConflictError):
+        run(driver.write(ID, "mine", None))
+    assert (folder / ID).read_text() == "the original's"
+
+
+def test_what_the_original_destroys_is_not_brought_back(driver, folder, monkeypatch):
+    """The original destroys the record in the very moment of the exchange: it stays destroyed."""
+    version = run(driver.write(ID, "one", None))
+    exchange = module.exchange
+
+    def late(one, other):
+        (folder / ID).unlink()
+        return exchange(one, other)
+
+    monkeypatch.setattr(module, "exchange", late)
+    with pytest.raises(ConflictError):
+        run(driver.write(ID, "mine", version))
+    assert not (folder / ID).exists()
+
+
+def test_file_system_without_links(driver, folder, monkeypatch):
+    """Where there are no links, a record is created by renaming."""
+
+    def refuse(one, other):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(module.os, "link", refuse)
+    run(driver.write(ID, "text", None))
+    assert run(driver.read(ID)).payload == "text"
+
+
+# -------------------------------------------------------------------- processes
+
+COUNT = """
+import asyncio, sys
+from pathlib import Path
+from node_session import ConflictError
+from node_session.drivers import FileDriver
+
+async def main():
+    driver = FileDriver(Path(sys.argv[1]), 60_000)
+    for _ in range(int(sys.argv[2])):
+        while True:
+            record = await driver.read("A" * 40)
+            try:
+                await driver.write("A" * 40, str(int(record.payload) + 1), record.version)
+                break
+            except ConflictError:
+                pass
+
+asyncio.run(main())
+"""
+
+
+def test_processes_count_together(driver, folder):
+    """Four processes that count up one record at once miss no count."""
+    run(driver.write(ID, "0", None))
+    processes = [subprocess.Popen([sys.executable, "-c", COUNT, folder, "50"]) for _ in range(4)]
+    assert [each.wait() for each in processes] == [0] * 4
+    assert run(driver.read(ID)).payload == "200"
+
+
+WRITE = """
+import asyncio, sys
+from pathlib import Path
+from node_session.drivers import FileDriver
+
+async def main():
+    driver = FileDriver(Path(sys.argv[1]), 60_000)
+    record = await driver.read("A" * 40)
+    version, number = record.version, int(record.payload.split()[0])
+    print("ready", flush=True)
+    while True:
+        number += 1
+        version = await driver.write("A" * 40, f"{number} " * (number % 5000 + 1), version)
+
+asyncio.run(main())
+"""
+
+
+def test_killed_at_any_moment(driver, folder):
+    """A process killed while it writes leaves the record whole, old or new, and no lock that others wait for."""
+    run(driver.write(ID, "0 ", None))
+    last = 0
+    for _ in range(12):
+        process = subprocess.Popen([sys.executable, "-c", WRITE, folder], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        time.sleep(random.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        text = run(driver.read(ID)).payload
+        number = int(text.split()[0])
+        assert text == f"{number} " * (number % 5000 + 1)
+        assert number >= last
+        last = number
+    assert last > 0
+    for orphan in folder.glob(".tmp-*"):
+        os.utime(orphan, (1, 1))
+    run(driver.gc(60_000))
+    assert not list(folder.glob(".tmp-*"))
+
+
+def test_cancelled_write(driver, folder):
+    """A write whose request is cancelled is finished or not begun, never half."""
+
+    async def scenario():
+        version = await driver.write(ID, "x" * 100_000, None)
+        for number in range(20):
+            text = str(number) * 100_000
+            task = asyncio.ensure_future(driver.write(ID, text, version))
+            await asyncio.sleep(random.uniform(0, 0.002))
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.sleep(0.02)
+            version = (await driver.read(ID)).version
+            assert len(set(version)) <= 2 and len(version) >= 100_000
+
+    run(scenario())
+    assert not list(folder.glob(".tmp-*"))

@@ -1,0 +1,56 @@
+"""The memory driver."""
+
+from __future__ import annotations
+
+import asyncio
+
+from node_session.drivers import MemoryDriver
+from node_session.testing import DriverContract
+
+ID = "A" * 40
+
+
+class TestContract(DriverContract):
+    """The memory driver keeps the contract; its clock is ours."""
+
+    def make_driver(self, lifetime):
+        self.now = 0.0
+        return MemoryDriver(lifetime, clock=lambda: self.now)
+
+    async def age(self, driver, id, milliseconds):
+        payload, last_activity = driver._records[id]
+        driver._records[id] = (payload, last_activity - milliseconds / 1000)
+
+
+def test_lifetime_zero_never_expires():
+    """With lifetime 0 a record is there after a century."""
+    now = 0.0
+    driver = MemoryDriver(0, clock=lambda: now)
+    asyncio.run(driver.write(ID, "text", None))
+    now = 100 * 365 * 86400.0
+    assert asyncio.run(driver.read(ID)).payload == "text"
+
+
+def test_gc_looks_only_at_what_it_removes():
+    """Gc stops at the first record that stays, so that it costs nothing where nothing has expired."""
+    now = 0.0
+
+    class Counting(MemoryDriver):
+        looks = 0
+
+        def _is_idle(self, *args):
+            Counting.looks += 1
+            return super()._is_idle(*args)
+
+    async def scenario():
+        nonlocal now
+        driver = Counting(0, clock=lambda: now)
+        for number in range(1000):
+            now += 1
+            await driver.write(f"{number:040d}", "text", None)
+        await driver.touch("0" * 40)
+        assert await driver.gc(990_000) == 8
+        assert Counting.looks == 9
+        assert len(driver) == 992 and await driver.read("0" * 40)
+
+    asyncio.run(scenario())

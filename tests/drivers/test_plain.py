@@ -1,0 +1,272 @@
+"""Drivers of three methods, and the contract itself: does it notice a driver that breaks it?"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+
+import pytest
+
+from node_session import ConfigError, ConflictError, NodeSession
+from node_session.drivers import MemoryDriver, PlainDriver
+from node_session.testing import DriverContract
+
+ID = "A" * 40
+
+
+class DictDriver:
+    """As in the README."""
+
+    def __init__(self):
+        self.texts = {}
+
+    async def read(self, id):
+        return self.texts.get(id)
+
+    async def write(self, id, text):
+        self.texts[id] = text
+
+    async def destroy(self, id):
+        self.texts.pop(id, None)
+
+
+class SyncDriver:
+    """Three plain functions will do."""
+
+    def __init__(self):
+        self.texts = {}
+        self.read = self.texts.get
+        self.write = self.texts.__setitem__
+
+    def destroy(self, id):
+        self.texts.pop(id, None)
+
+
+class TestAsync(DriverContract):
+    """Three async methods keep what of the contract needs no versions and no clock."""
+
+    versions = False
+    expires = False
+
+    def make_driver(self, lifetime):
+        return DictDriver()
+
+
+class TestSync(TestAsync):
+    """So do three plain ones."""
+
+    def make_driver(self, lifetime):
+        return SyncDriver()
+
+
+@pytest.mark.parametrize("missing", ["read", "write", "destroy"])
+def test_missing_method(missing):
+    """An object without one of the three is an error that names what it lacks."""
+    methods = {name: lambda *args: None for name in ("read", "write", "destroy") if name != missing}
+    with pytest.raises(ConfigError, match=f"no method {missing}"):
+        PlainDriver(type("Half", (), methods)())
+
+
+def test_read_that_returns_no_text():
+    """A read that gives anything but text or None is an error that says so."""
+    driver = DictDriver()
+    driver.texts[ID] = b"bytes"
+    with pytest.raises(TypeError, match="returned bytes"):
+        asyncio.run(PlainDriver(driver).read(ID))
+    driver.texts[ID] = ""
+    assert asyncio.run(PlainDriver(driver).read(ID)) is None
+
+
+def test_optional_methods():
+    """touch, gc and close are called where the object has them."""
+    calls = []
+
+    class Full(DictDriver):
+        def touch(self, id):
+            calls.append(("touch", id))
+
+        async def gc(self, lifetime):
+            calls.append(("gc", lifetime))
+            return 3
+
+        def close(self):
+            calls.append(("close",))
+
+    async def scenario():
+        driver = PlainDriver(Full())
+        await driver.touch(ID)
+        assert await driver.gc(5) == 3
+        await driver.close()
+
+    asyncio.run(scenario())
+    assert calls == [("touch", ID), ("gc", 5), ("close",)]
+
+
+def test_creators():
+    """A creator gets the config, and may return a driver or an awaitable of one."""
+    seen = []
+
+    async def creator(config):
+        seen.append(config.table)
+        return DictDriver()
+
+    NodeSession.register_handler("awaitable", creator)
+    sessions = NodeSession({"secret": "x" * 32, "driver": "awaitable", "table": "mine"})
+
+    async def scenario():
+        drivers = await asyncio.gather(*(sessions._get_driver() for _ in range(3)))
+        assert len(set(drivers)) == 1
+        await sessions.close()
+
+    asyncio.run(scenario())
+    assert seen == ["mine"]
+
+
+# -------------------------------------------------------------------- does the contract bite?
+
+
+class Overwrites(MemoryDriver):
+    async def write(self, id, payload, version):
+        self._put(id, payload)
+        return payload
+
+
+class OverwritesOnCreate(MemoryDriver):
+    async def write(self, id, payload, version):
+        return await super().write(id, payload, self._alive(id) if version is None else version)
+
+
+class Resurrects(MemoryDriver):
+    async def write(self, id, payload, version):
+        return await super().write(id, payload, None if self._alive(id) is None else version)
+
+
+class Loses(MemoryDriver):
+    async def write(self, id, payload, version):
+        if self._alive(id) != version:
+            raise ConflictError("no")
+        await asyncio.sleep(0)
+        self._put(id, payload)
+        return payload
+
+
+class NeverExpires(MemoryDriver):
+    def __init__(self, lifetime, **options):
+        super().__init__(0, **options)
+
+
+class ExpiresButReplaces(MemoryDriver):
+    async def write(self, id, payload, version):
+        if version is not None and id in self._records and self._alive(id) is None:
+            self._put(id, payload)
+            return payload
+        return await super().write(id, payload, version)
+
+
+class TouchDoesNothing(MemoryDriver):
+    async def touch(self, id):
+        pass
+
+
+class TouchCreates(MemoryDriver):
+    async def touch(self, id):
+        self._put(id, self._alive(id) or "")
+
+
+class TouchIsNewVersion(MemoryDriver):
+    async def touch(self, id):
+        payload = self._alive(id)
+        if payload is not None:
+            self._put(id, payload + " ")
+
+
+class DestroysNothing(MemoryDriver):
+    async def destroy(self, id, version=None):
+        pass
+
+
+class DestroysAnyVersion(MemoryDriver):
+    async def destroy(self, id, version=None):
+        self._records.pop(id, None)
+
+
+class DestroyFails(MemoryDriver):
+    async def destroy(self, id, version=None):
+        del self._records[id]
+
+
+class GcRemovesAll(MemoryDriver):
+    async def gc(self, lifetime):
+        removed = len(self._records)
+        self._records.clear()
+        return removed
+
+
+class GcMiscounts(MemoryDriver):
+    async def gc(self, lifetime):
+        return await super().gc(lifetime) + 1
+
+
+class IgnoresCase(MemoryDriver):
+    async def read(self, id):
+        return await super().read(id.lower())
+
+    async def write(self, id, payload, version):
+        return await super().write(id.lower(), payload, version)
+
+
+class Strips(MemoryDriver):
+    async def write(self, id, payload, version):
+        return await super().write(id, payload.replace("\r\n", "\n"), version)
+
+
+class SetAsideBreaks(MemoryDriver):
+    async def set_aside(self, id, version):
+        self._records.clear()
+
+
+class WriteReturnsNoVersion(MemoryDriver):
+    async def write(self, id, payload, version):
+        await super().write(id, payload, version)
+        return "something else"
+
+
+class ClosesOnce(MemoryDriver):
+    async def close(self):
+        del self._records
+
+
+TESTS = {name for name in dir(DriverContract) if name.startswith("test_")}
+BROKEN = [each for each in list(globals().values()) if isinstance(each, type) and each.__base__ is MemoryDriver]
+
+
+@functools.cache
+def failed_by(broken) -> set[str]:
+    """The tests of the contract that a driver does not pass."""
+
+    class Contract(DriverContract):
+        def make_driver(self, lifetime):
+            return broken(lifetime, clock=lambda: 0.0)
+
+        async def age(self, driver, id, milliseconds):
+            payload, last_activity = driver._records[id]
+            driver._records[id] = (payload, last_activity - milliseconds / 1000)
+
+    failed = set()
+    for name in TESTS:
+        try:
+            getattr(Contract(), name)()
+        except Exception:
+            failed.add(name)
+    return failed
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=[each.__name__ for each in BROKEN])
+def test_the_contract_bites(broken):
+    """Each way to break the contract fails at least one of its tests."""
+    assert failed_by(broken)
+
+
+def test_every_test_bites():
+    """Each test of the contract is failed by some driver, so that none is there for show."""
+    assert set().union(*map(failed_by, BROKEN)) == TESTS
