@@ -1,0 +1,151 @@
+"""Encryption: nothing that was changed, swapped, cut off or meant for another key is read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node_session import ConfigError, DamagedError
+from node_session.encryption import CustomEncrypter, Encrypter, LegacyEncrypter
+
+SECRET = "secretsecretsecretsecretsecret12"
+ID = "A" * 40
+OTHER = "B" * 40
+TEXT = '{"user":"Jörg"}'
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@pytest.mark.parametrize("kind", [Encrypter, LegacyEncrypter])
+@given(TEXTS, st.text(min_size=1), TEXTS)
+def test_round_trip(kind, text, secret, id):
+    """What was encrypted is decrypted under the same secret and id."""
+    encrypter = kind([secret])
+    assert encrypter.decrypt(encrypter.encrypt(text, id), id) == text
+
+
+def test_text_of_the_original():
+    """The legacy text is the original's, byte by byte, and both encrypters read it."""
+    text = '{"ct":"NJU989U=","mac":"uUup7LqyE6Bkl/3dxg+kjLrO+30="}'
+    assert LegacyEncrypter([SECRET]).encrypt("hello", ID) == text
+    assert LegacyEncrypter([SECRET]).decrypt(text, ID) == "hello"
+    assert Encrypter([SECRET]).decrypt(text, ID) == "hello"
+    assert Encrypter(["new", SECRET]).decrypt(text, ID) == "hello"
+
+
+def test_same_text_twice():
+    """No two texts are alike, nor do they share a key stream."""
+    encrypter = Encrypter([SECRET])
+    one, two = (json.loads(encrypter.encrypt("A" * 60, ID)) for _ in range(2))
+    assert one["ct"] != two["ct"] and one["mac"] != two["mac"] and one["k"] == two["k"]
+
+
+def test_every_flipped_bit():
+    """A text with any one bit flipped is refused, in both formats."""
+    for encrypter in (Encrypter([SECRET]), LegacyEncrypter([SECRET])):
+        text = encrypter.encrypt(TEXT, ID).encode()
+        for place in range(len(text)):
+            for bit in range(8):
+                changed = bytearray(text)
+                changed[place] ^= 1 << bit
+                try:
+                    flipped = changed.decode()
+                except UnicodeDecodeError:
+                    continue
+                with pytest.raises(DamagedError):
+                    encrypter.decrypt(flipped, ID)
+
+
+def test_every_truncation():
+    """A text cut off anywhere is refused."""
+    for encrypter in (Encrypter([SECRET]), LegacyEncrypter([SECRET])):
+        text = encrypter.encrypt(TEXT, ID)
+        for end in range(len(text)):
+            with pytest.raises(DamagedError):
+                encrypter.decrypt(text[:end], ID)
+
+
+def test_swapped_records():
+    """A text put under another session's id is refused."""
+    encrypter = Encrypter([SECRET])
+    with pytest.raises(DamagedError, match="another session"):
+        encrypter.decrypt(encrypter.encrypt(TEXT, ID), OTHER)
+
+
+def test_swapped_parts():
+    """Parts of two texts put together are refused."""
+    encrypter = Encrypter([SECRET])
+    one, two = (json.loads(encrypter.encrypt(TEXT, ID)) for _ in range(2))
+    mixed = json.dumps({**one, "mac": two["mac"]}, separators=(",", ":"))
+    with pytest.raises(DamagedError):
+        encrypter.decrypt(mixed, ID)
+
+
+def test_secrets():
+    """The first secret encrypts, all decrypt, and no other does."""
+    old, new, both = Encrypter(["old"]), Encrypter(["new"]), Encrypter(["new", "old"])
+    assert both.decrypt(old.encrypt(TEXT, ID), ID) == TEXT
+    assert new.decrypt(both.encrypt(TEXT, ID), ID) == TEXT
+    for wrong, text in ((new, old.encrypt(TEXT, ID)), (old, both.encrypt(TEXT, ID))):
+        with pytest.raises(DamagedError, match="under none of the secrets"):
+            wrong.decrypt(text, ID)
+    legacy = LegacyEncrypter(["new", "old"])
+    assert legacy.decrypt(LegacyEncrypter(["old"]).encrypt(TEXT, ID), ID) == TEXT
+    with pytest.raises(DamagedError):
+        legacy.decrypt(LegacyEncrypter(["other"]).encrypt(TEXT, ID), ID)
+
+
+@given(
+    st.text()
+    | st.text().map(lambda text: json.dumps({"ct": text, "mac": text}))
+    | st.from_regex(r'\{"v":2,"k":"[\w-]{8}","ct":"[\w-]*","mac":"[\w-]{43}"\}', fullmatch=True)
+    | st.sampled_from(["[]", "null", '{"ct":1,"mac":2}', '{"ct":"","mac":""}', "{" * 100_000, "[" * 100_000])
+)
+def test_any_text(text):
+    """No text is another exception than DamagedError, and none shows the secret."""
+    for encrypter in (Encrypter([SECRET]), LegacyEncrypter([SECRET])):
+        with pytest.raises(DamagedError) as caught:
+            encrypter.decrypt(text, ID)
+        assert SECRET not in str(caught.value)
+
+
+class Reverse:
+    def encrypt(self, text):
+        return text[::-1]
+
+    def decrypt(self, text):
+        if not text.startswith("}"):
+            raise RuntimeError("not mine")
+        return text[::-1]
+
+
+def test_custom():
+    """An encrypter of the program's own is used as it is; what it refuses is damaged."""
+    encrypter = CustomEncrypter(Reverse())
+    assert encrypter.decrypt(encrypter.encrypt(TEXT, ID), ID) == TEXT
+    with pytest.raises(DamagedError, match="refused it: RuntimeError"):
+        encrypter.decrypt("x", ID)
+
+
+def test_custom_without_methods():
+    """An object that is no encrypter is an error that names what it lacks."""
+    with pytest.raises(ConfigError, match="no method decrypt"):
+        CustomEncrypter(type("Half", (), {"encrypt": str})())
+
+
+def test_custom_that_gives_no_text():
+    """An encrypter that does not give text is an error, and damages nothing."""
+
+    class Bytes:
+        def encrypt(self, text):
+            return text.encode()
+
+        decrypt = encrypt
+
+    encrypter = CustomEncrypter(Bytes())
+    with pytest.raises(TypeError, match="must return str"):
+        encrypter.encrypt(TEXT, ID)
+    with pytest.raises(DamagedError):
+        encrypter.decrypt(TEXT, ID)

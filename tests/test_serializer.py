@@ -1,0 +1,216 @@
+"""The stored text: what JSON.stringify would write, or an error that names the key."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import json
+import logging
+import math
+import os
+import shutil
+import subprocess
+from collections import OrderedDict, deque, namedtuple
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from node_session import DamagedError, SerializationError
+from node_session.serializer import dumps, loads
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats() | st.text(st.characters()),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    max_leaves=20,
+)
+ZONE = timezone(timedelta(hours=2))
+OBJECTS = st.dictionaries(st.text(), JSON)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({}, "{}"),
+        ({"a": "ü\u2028\U0001f600/"}, '{"a":"ü\u2028\U0001f600/"}'),
+        ({"a": '"\\\n\t\b\f\r\x00\x1f\x7f'}, '{"a":"\\"\\\\\\n\\t\\b\\f\\r\\u0000\\u001f\x7f"}'),
+        ({"b": 1, "a": [True, False, None]}, '{"b":1,"a":[true,false,null]}'),
+        ({"n": [math.nan, math.inf, -math.inf]}, '{"n":[null,null,null]}'),
+        ({"n": [1.0, -0.0, 0.1, -1.5, 100.0]}, '{"n":[1,0,0.1,-1.5,100]}'),
+        ({"n": [1e15, 1e16, 1e21, 1.5e300]}, '{"n":[1000000000000000,10000000000000000,1e+21,1.5e+300]}'),
+        ({"n": 1e20}, '{"n":100000000000000000000}'),
+        ({"n": [1e-5, 1e-6, 1.5e-6, 1e-7, 5e-324]}, '{"n":[0.00001,0.000001,0.0000015,1e-7,5e-324]}'),
+        ({"n": 123456789012345680000.0, "s": "1.0 and 1e+16"}, '{"n":123456789012345680000,"s":"1.0 and 1e+16"}'),
+        ({"s": '",1.0,"', 'k1.0"': 1.0}, '{"s":"\\",1.0,\\"","k1.0\\"":1}'),
+        ({"d": datetime(2026, 11, 22, 20, 27)}, '{"d":"2026-11-22T20:27:00.000Z"}'),
+        ({"d": datetime(2026, 1, 1, 1, 0, 0, 123456, ZONE)}, '{"d":"2025-12-31T23:00:00.123Z"}'),
+        ({"d": date(2026, 11, 22)}, '{"d":"2026-11-22T00:00:00.000Z"}'),
+        ({"t": (1, (2,))}, '{"t":[1,[2]]}'),
+        ({"t": namedtuple("T", "x y")(1, 2)}, '{"t":[1,2]}'),
+        ({"o": OrderedDict(b=1, a=2)}, '{"o":{"b":1,"a":2}}'),
+        ({"e": enum.Enum("E", {"A": "x"}).A, "i": enum.IntEnum("I", {"A": 7}).A}, '{"e":"x","i":7}'),
+        ({"u": UUID(int=1)}, '{"u":"00000000-0000-0000-0000-000000000001"}'),
+        ({1: "a", False: "b", None: "c", 2.0: "d"}, '{"1":"a","false":"b","null":"c","2":"d"}'),
+        ({"s": "\ud83d"}, '{"s":"\\ud83d"}'),
+        ({"s": "\ud83d\ude00", "\udead": 1.0}, '{"s":"\U0001f600","\\udead":1}'),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_text(value, text):
+    """The text is the one JSON.stringify gives for the same data."""
+    assert dumps(value) == text
+    assert dumps({"k": value, "d": date(1, 1, 1)})[5 : 5 + len(text)] == text  # written without orjson
+
+
+@given(OBJECTS)
+def test_round_trip(value):
+    """What is written is read again, and the same text is written of it."""
+    text = dumps(value)
+    assert dumps(loads(text)) == text
+    assert not _is_exact(value) or loads(text) == value
+
+
+def _is_exact(value):
+    if isinstance(value, (dict, list)):
+        return all(map(_is_exact, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, float) or abs(value) < 2**53
+
+
+@given(OBJECTS)
+def test_both_ways_to_write(value):
+    """Orjson's text and the one written here, where orjson refuses a value, are the same."""
+    quick, slow = dumps(value), dumps({"date": date(1, 1, 1), "value": value})
+    assert slow == f'{{"date":"0001-01-01T00:00:00.000Z","value":{quick}}}'
+
+
+@pytest.mark.skipif(shutil.which("node") is None and "CI" not in os.environ, reason="needs Node")
+def test_numbers_and_strings_as_node_writes_them():
+    """Node parses our texts and writes the very same."""
+    collected = []
+
+    @given(OBJECTS)
+    @example({"n": [1e21, 1e-7, 123456789012345680000.0, 1e20, 4.35, 0.1 + 0.2, 1.7976931348623157e308]})
+    def collect(value):
+        if not any(key.isdigit() for key in _keys(value)) and "__proto__" not in _keys(value):
+            collected.append(dumps(value))
+
+    collect()
+    program = """
+        const lines = require('fs').readFileSync(0, 'utf8').split('\\n');
+        for (const line of lines) console.log(JSON.stringify(JSON.parse(line)));
+    """
+    texts = "\n".join(collected)
+    done = subprocess.run(["node", "-e", program], input=texts, capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip("\n") == texts
+
+
+def _keys(value):
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield key
+            yield from _keys(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _keys(each)
+
+
+@dataclass
+class Thing:
+    x: int = 1
+
+
+@pytest.mark.parametrize(
+    ("attributes", "key", "type"),
+    [
+        ({"a": {1}}, "a", "set"),
+        ({"cart": [{"price": Decimal(1)}]}, "cart[0].price", "Decimal"),
+        ({"a": {"b-c": {"d.e": b"x"}}}, 'a.b-c["d.e"]', "bytes"),
+        ({"a": [[Thing()]]}, "a[0][0]", "Thing"),
+        ({"a": deque()}, "a", "deque"),
+        ({"a": object}, "a", "type"),
+        ({"a": lambda: 1}, "a", "function"),
+        ({"a": timedelta(1)}, "a", "timedelta"),
+        ({"a": 1j}, "a", "complex"),
+        ({"a": {(1, 2): 3}}, "a", "tuple"),
+        ({b"a": 1}, "the session", "bytes"),
+    ],
+    ids=repr,
+)
+def test_no_form(attributes, key, type):
+    """A value that JSON has no form for is a TypeError that names its key and its type."""
+    with pytest.raises(SerializationError) as caught:
+        dumps(attributes)
+    assert isinstance(caught.value, TypeError)
+    assert f"{key} is a {type}" in str(caught.value) or f"{key} has a {type} for a key" in str(caught.value)
+
+
+def test_circular():
+    """A value that contains itself is an error that names its key, not a RecursionError."""
+    value = {}
+    value["x"] = [value]
+    with pytest.raises(SerializationError, match=r"a\.x\[0\]"):
+        dumps({"a": value})
+
+
+def test_too_deep():
+    """So is a value nested too deep."""
+    value = []
+    for _ in range(10_000):
+        value = [value]
+    with pytest.raises(SerializationError, match="nested more than"):
+        dumps({"a": value})
+
+
+@pytest.mark.parametrize("number", [2**53, -(2**53), 2**64, 10**400])
+def test_large_integer(number, caplog):
+    """An integer that JavaScript would round is written in full, with a warning that names its key."""
+    with caplog.at_level(logging.WARNING, "node_session"):
+        assert dumps({"a": {"id": number}}) == f'{{"a":{{"id":{number}}}}}'
+    assert ["a.id" in record.getMessage() for record in caplog.records] == [True]
+    assert dumps({"id": 2**53 - 1}) and len(caplog.records) == 1
+
+
+@given(
+    st.dictionaries(
+        st.text() | st.integers() | st.tuples() | st.dates(),
+        st.sampled_from([bytes, set[int], complex, datetime, timedelta, Decimal, UUID, slice, range, float, int, Thing])
+        .flatmap(st.from_type)
+        .flatmap(lambda value: st.sampled_from([value, [value], {"a": value}, (value,)])),
+    )
+)
+def test_any_object(attributes):
+    """No Python object is another exception than SerializationError."""
+    with contextlib.suppress(SerializationError):
+        assert isinstance(loads(dumps(attributes)), dict)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "{", '{"a', "[1]", "1", "null", '"text"', "{}x", "{'a':1}", '{"a":NaN}', '{"a":Infinity}', "\ufeff{}",
+     "[" * 100_000, '{"a":' * 100_000, '{"a":"\n"}', "\x00", '{"a":\ud800}'],
+)  # fmt: skip
+def test_damaged(text):
+    """Anything but a JSON object is damaged, and the message shows nothing of it."""
+    with pytest.raises(DamagedError) as caught:
+        loads(text)
+    assert str(caught.value) in ("its text is not JSON", "its text is empty", "its text is JSON, but not an object")
+
+
+@given(st.text() | JSON.map(json.dumps).flatmap(lambda text: st.integers(0, len(text)).map(lambda end: text[:end])))
+def test_any_text(text):
+    """No text is another exception than DamagedError."""
+    with contextlib.suppress(DamagedError):
+        assert isinstance(loads(text), dict)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [('{"a":"\\ud83d"}', {"a": "\ud83d"}), ('{"a":1e400}', {"a": math.inf}), (' {"a" : 1 }\n', {"a": 1})],
+)
+def test_what_json_parse_takes(text, value):
+    """What orjson refuses and JSON.parse takes is read."""
+    assert loads(text) == value
