@@ -130,7 +130,7 @@ class Config:
                 problems.append(f"{name}: {problem}")
         if not problems:
             config = cls(**values)
-            problems = list(config._contradictions())
+            problems = [*config._contradictions(), *drivers.problems(config)]
         if problems:
             raise ConfigError("; ".join(problems))
         if 0 <= config.lifetime < 1000:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from . import database
 from .base import Driver, PlainDriver, Record
 from .file import FileDriver
 from .memory import MemoryDriver
@@ -26,7 +27,21 @@ def _file(config: Config) -> Driver:
     return FileDriver(config.files, config.lifetime, durable=config.durable)
 
 
-_creators: dict[str, Creator] = {"memory": _memory, "file": _file, "native": _file}
+def _database(config: Config) -> Driver:
+    return database.create(config)
+
+
+def _redis(config: Config) -> Driver:
+    return database.create(config, default="redis")
+
+
+_creators: dict[str, Creator] = {
+    "memory": _memory,
+    "file": _file,
+    "native": _file,
+    "database": _database,
+    "redis": _redis,
+}
 
 
 def names() -> list[str]:
@@ -41,6 +56,15 @@ def register(name: str, creator: Creator) -> None:
     if not callable(creator):
         raise TypeError(f"the creator of driver {name!r} must be a function of the config, not {creator!r}")
     _creators[name] = creator
+
+
+def problems(config: Config) -> list[str]:
+    """What is wrong with the options of the driver that `config.driver` names."""
+    creator = _creators[config.driver]
+    if creator in (_database, _redis):
+        default = "redis" if creator is _redis else "sqlite"
+        return ["connection: " + problem for problem in database.problems(config.connection, default=default)]
+    return []
 
 
 async def create(config: Config) -> Driver:
