@@ -28,13 +28,14 @@ class Attributes(MutableMapping[str, Any]):
     Reserved keys are ``_token`` (the CSRF token), ``flash`` and ``_old_input``.
     """
 
-    __slots__ = ("_attributes", "_flushed", "_increments")
+    __slots__ = ("_attributes", "_flushed", "_increments", "_token_on_demand")
 
     def __init__(self) -> None:
         self._attributes: dict[str, Any] = {}
         # Of what was done since the record was loaded, these two a comparison of before and after could not tell:
         self._increments: dict[str, float] = {}  # what increment() added, by key
         self._flushed = False
+        self._token_on_demand = False
 
     # ---------------------------------------------------------------- reading
 
@@ -50,7 +51,9 @@ class Attributes(MutableMapping[str, Any]):
         What is returned is the session's own object: what is changed inside it is saved.
         """
         value = paths.find(self._attributes, key)
-        return default if value is paths.MISSING else value
+        if value is not paths.MISSING:
+            return value
+        return self.get_token() if key == "_token" and self._token_on_demand else default
 
     def all(self) -> dict[str, Any]:
         """All attributes, as the session's own dict."""
@@ -259,8 +262,10 @@ class Attributes(MutableMapping[str, Any]):
     # ---------------------------------------------------------------- CSRF token
 
     def get_token(self) -> Any:
-        """The CSRF token, made when the session starts. npm: `getToken`."""
-        return self.get("_token")
+        """The CSRF token, made when the session starts; without `saveUninitialized`, now. npm: `getToken`."""
+        if self._token_on_demand and "_token" not in self._attributes:
+            self.regenerate_token()
+        return self._attributes.get("_token")
 
     def regenerate_token(self) -> None:
         """Make a new CSRF token. npm: `regenerateToken`."""
@@ -268,7 +273,7 @@ class Attributes(MutableMapping[str, Any]):
 
     def verify_token(self, token: object) -> bool:
         """Whether `token` is this session's CSRF token; takes the same time whatever is wrong with it."""
-        own = self.get_token()
+        own = self._attributes.get("_token")
         if not isinstance(token, str) or not isinstance(own, str) or not own:
             return False
         return hmac.compare_digest(token.encode("utf-8", "replace"), own.encode("utf-8", "replace"))

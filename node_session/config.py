@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -67,8 +67,8 @@ class Config:
     domain: str | None = None
     """Domain of the cookie; null: this host only."""
 
-    secure: bool = False
-    """Send the cookie over https only."""
+    secure: bool | Literal["auto"] = False
+    """Send the cookie over https only; `auto`: over both, and marked as for https only where the request is https."""
 
     http_only: bool = True
     """Hide the cookie from JavaScript."""
@@ -78,6 +78,20 @@ class Config:
 
     partitioned: bool = False
     """A cookie of its own for each site that embeds this one (needs `secure`)."""
+
+    csrf: bool = False
+    """`SessionMixin` refuses requests that change something and do not bring the session's CSRF token."""
+
+    save_uninitialized: bool = True
+    """Store a session, and send its cookie, even if nothing was put into it. False leaves nothing behind of robots and
+    health checks; the CSRF token is then made when it is asked for."""
+
+    absolute_lifetime: float = 0
+    """Milliseconds after which a session ends, however active it is; 0: never. Kept in the session as `_created`."""
+
+    hash_ids: bool = False
+    """Keep records under a hash of their id, so that who reads the store cannot take over its sessions. Not together
+    with the npm original, which would not find them."""
 
     encrypt: bool | Literal["legacy"] = False
     """Encrypt stored sessions; `legacy` in the original's format, to share a store with it."""
@@ -133,16 +147,25 @@ class Config:
             problems = [*config._contradictions(), *drivers.problems(config)]
         if problems:
             raise ConfigError("; ".join(problems))
-        if 0 <= config.lifetime < 1000:
-            warnings.warn(_short_lifetime(config.lifetime), ConfigWarning, stacklevel=3)
+        for doubt in config._doubts():
+            warnings.warn(doubt, ConfigWarning, stacklevel=3)
         return config
+
+    def _doubts(self) -> Iterator[str]:
+        if self.lifetime < 1000:
+            yield _short_lifetime(self.lifetime)
+        if min(map(len, self.secret)) < 32:
+            yield f"secret: is short; use a random string of 32 characters or more, such as {_RANDOM_SECRET}"
+        if _DOCUMENTED_SECRET in self.secret:
+            yield f"secret: everybody can read this one in node-session's documentation; use {_RANDOM_SECRET}"
 
     def _contradictions(self) -> list[str]:
         wanted: list[tuple[bool, str]] = [
+            (self.hash_ids and self.encrypt == "legacy", "hashIds: the npm original cannot find such records"),
             (self.same_site == "none" and not self.secure, "sameSite: 'none' is ignored by browsers without secure"),
             (self.partitioned and not self.secure, "partitioned: is ignored by browsers without secure: true"),
             (
-                self.cookie.startswith(("__Secure-", "__Host-")) and not self.secure,
+                self.cookie.startswith(("__Secure-", "__Host-")) and self.secure is not True,
                 f"cookie: browsers refuse {self.cookie!r} without secure: true",
             ),
             (
@@ -151,6 +174,11 @@ class Config:
             ),
         ]
         return [problem for wrong, problem in wanted if wrong]
+
+
+# Of node-session's README; whoever copied it has no secret.
+_DOCUMENTED_SECRET = "Q3UBzdH9GEfiRCTKbi5MTPyChpzXLsTD"  # noqa: S105 - no secret any more
+_RANDOM_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"  # noqa: S105
 
 
 def camel_case(name: str) -> str:
@@ -202,6 +230,14 @@ def _bool(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"must be true or false, not {value!r}")
     return value
+
+
+def _secure(value: Any) -> bool | Literal["auto"]:
+    if value is True or value is False:
+        return bool(value)
+    if value == "auto":
+        return "auto"
+    raise ValueError(f"must be true, false or 'auto', not {value!r}")
 
 
 def _folder(value: Any) -> Path:
@@ -300,10 +336,14 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "cookie": _cookie,
     "path": _path,
     "domain": _domain,
-    "secure": _bool,
+    "secure": _secure,
     "httpOnly": _bool,
     "sameSite": _same_site,
     "partitioned": _bool,
+    "csrf": _bool,
+    "saveUninitialized": _bool,
+    "absoluteLifetime": _milliseconds,
+    "hashIds": _bool,
     "encrypt": _encrypt,
     "strict": _bool,
     "durable": _bool,

@@ -51,6 +51,9 @@ class AnyEncrypter(Protocol):
             DamagedError: The text was not encrypted for this session under a known secret, or has been changed.
         """
 
+    def is_current(self, text: str) -> bool:
+        """Whether a text that was decrypted is in the format and under the secret in which it would be written now."""
+
 
 class Encrypter:
     """Authenticated encryption; see the module.
@@ -64,6 +67,7 @@ class Encrypter:
         self._first = keys[0]
         self._by_name = {each.name: each for each in reversed(keys)}
         self._legacy = LegacyEncrypter(secrets)
+        self._head = f'{{"v":2,"k":"{self._first.name}",'
 
     def encrypt(self, text: str, session_id: str) -> str:
         """See `AnyEncrypter.encrypt`."""
@@ -86,6 +90,10 @@ class Encrypter:
             raise DamagedError("its encrypted text was changed, or is another session's")
         encrypted = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
         return str(keys.cipher(encrypted[:16]).decrypt(encrypted[16:]).decode())
+
+    def is_current(self, text: str) -> bool:
+        """See `AnyEncrypter.is_current`."""
+        return text.startswith(self._head)
 
 
 class _Keys:
@@ -145,6 +153,13 @@ class LegacyEncrypter:
                     break
         raise DamagedError("its encrypted text was changed, or is encrypted under none of the secrets")
 
+    def is_current(self, text: str) -> bool:
+        """See `AnyEncrypter.is_current`."""
+        if len(self._keys) == 1:
+            return True
+        parts = json.loads(text)
+        return hmac.compare_digest(self._keys[0].mac(parts["ct"]), parts["mac"])
+
 
 class _LegacyKeys:
     def __init__(self, secret: str) -> None:
@@ -188,6 +203,10 @@ class CustomEncrypter:
             return self._text("decrypt", self._encrypter.decrypt(text))
         except Exception as error:
             raise DamagedError(f"its encrypter refused it: {type(error).__name__}") from error
+
+    def is_current(self, text: str) -> bool:
+        """See `AnyEncrypter.is_current`; only the encrypter itself could tell."""
+        return True
 
     def _text(self, method: str, result: Any) -> str:
         if not isinstance(result, str):

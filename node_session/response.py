@@ -14,6 +14,7 @@ that every way a handler can end comes by here: a return, `finish`, `redirect`, 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,8 @@ from tornado.web import HTTPError, RequestHandler
 
 from .errors import UnavailableError
 from .store import Store
+
+logger = logging.getLogger("node_session")
 
 # A handler's response is left to Tornado while the session is being loaded, and again once it is saved or has failed.
 _LOADING, _OPEN, _SAVING, _CLOSED = range(4)
@@ -49,6 +52,7 @@ class HeldResponse:
         self._set_cookie = set_cookie
         self._after: Callable[[Store, bool], None] | None = after
         self._untouched = True
+        self._sent_cookie = False
         self._state = _LOADING
         self._task: asyncio.Task[None] | None = None  # the loop itself keeps no strong reference
         self._finish = handler.finish
@@ -71,6 +75,8 @@ class HeldResponse:
         if chunk is not None and type(handler).finish is RequestHandler.finish:
             handler.write(chunk)  # raises to the caller, as ever; a finish of the handler's own gets its chunk later
             chunk = None
+        if self._is_in_vain():
+            return self._finish_now(chunk)
         try:
             text = self._session.stage()
         except BaseException:
@@ -91,8 +97,22 @@ class HeldResponse:
             line = self._set_cookie(self._session)
             if line is not None:
                 self._handler.add_header("Set-Cookie", line)
+                self._sent_cookie = True
             self._session.headers_sent = True
         return self._flush(include_footers)
+
+    def _is_in_vain(self) -> bool:
+        """Whether nobody could ask for the session if it were stored: it is new, and its cookie is not sent."""
+        if not self._session.is_new:
+            return False
+        if not self._handler._headers_written:
+            return self._set_cookie(self._session) is None
+        if not self._sent_cookie and not self._session.is_untouched:
+            logger.warning(
+                "a session is not stored, as it was first used after the headers had been sent, and with them the time "
+                "for its cookie: use it before flush(), or set saveUninitialized"
+            )
+        return not self._sent_cookie
 
     def close(self) -> None:
         """The response has left: do what could wait. Called by `SessionMixin.on_finish`, or else by `finish`."""

@@ -62,16 +62,15 @@ class NodeSession:
         elif self.config.encrypt:
             made = LegacyEncrypter if self.config.encrypt == "legacy" else Encrypter
             self._encrypter = made(self.config.secret)
-        self._set_cookie = cookies.SetCookie(
-            self.config.cookie,
-            lifetime=0 if self.config.expire_on_close else self.config.lifetime,
-            path=self.config.path,
-            domain=self.config.domain,
-            secure=self.config.secure,
-            http_only=self.config.http_only,
-            same_site=self.config.same_site,
-            partitioned=self.config.partitioned,
-        )
+        self._set_cookie = self._make_set_cookie(bool(self.config.secure))
+        self._set_cookie_over_http = self._make_set_cookie(False)
+        self._has_warned_of_http = False
+        self._store_options: dict[str, Any] = {
+            "strict": self.config.strict,
+            "save_timeout": self.config.save_timeout,
+            "save_untouched": self.config.save_uninitialized,
+            "absolute_lifetime": self.config.absolute_lifetime,
+        }
         self._trust: Trust | None = None
         if self.config.trust_proxy:
             self._trust = self.config.trust_proxy_fn or compile_trust(self.config.trust_proxy)
@@ -133,6 +132,7 @@ class NodeSession:
             if isinstance(handler, WebSocketHandler):
                 session.ages_flash = False
                 if session.is_new:
+                    session.get_token()
                     await session.save()  # the handshake sends the cookie, and cannot wait
         except UnavailableError as error:
             raise unavailable(error) from error
@@ -172,10 +172,21 @@ class NodeSession:
     def _store(self, driver: Driver, id: str | None) -> Store:
         config = self.config
         if config.encrypt and self._encrypter is not None:
-            return EncryptedStore(
-                config.cookie, driver, self._encrypter, id, strict=config.strict, save_timeout=config.save_timeout
-            )
-        return Store(config.cookie, driver, id, strict=config.strict, save_timeout=config.save_timeout)
+            return EncryptedStore(config.cookie, driver, self._encrypter, id, **self._store_options)
+        return Store(config.cookie, driver, id, **self._store_options)
+
+    def _make_set_cookie(self, secure: bool) -> cookies.SetCookie:
+        config = self.config
+        return cookies.SetCookie(
+            config.cookie,
+            lifetime=0 if config.expire_on_close else config.lifetime,
+            path=config.path,
+            domain=config.domain,
+            secure=secure,
+            http_only=config.http_only,
+            same_site=config.same_site,
+            partitioned=config.partitioned,
+        )
 
     def _find_cookie(self, request: HTTPServerRequest) -> cookies.Found:
         header = request.headers.get("Cookie")
@@ -189,11 +200,26 @@ class NodeSession:
         return found
 
     def _cookie_line(self, request: HTTPServerRequest, found: cookies.Found, session: Store) -> str | None:
-        if session.is_gone or (self.config.secure and not self._is_secure(request)):
+        if session.is_gone or session.is_untouched:
             return None
+        set_cookie = self._set_cookie
+        if self.config.secure and not self._is_secure(request):
+            if self.config.secure is True:
+                self._warn_of_http(request)
+                return None
+            set_cookie = self._set_cookie_over_http
         id = session.get_id()
         value = found.value if found.value is not None and id == found.id else cookies.sign(id, self.config.secret[0])
-        return self._set_cookie.line(value)
+        return set_cookie.line(value)
+
+    def _warn_of_http(self, request: HTTPServerRequest) -> None:
+        if not self._has_warned_of_http:
+            self._has_warned_of_http = True
+            logger.warning(
+                "the session cookie is for https only, but %s asks over http: no cookie is sent, and new sessions are "
+                "not stored. Behind a proxy that ends https, set trustProxy; for both, set secure to 'auto'",
+                request.remote_ip,
+            )
 
     def _is_secure(self, request: HTTPServerRequest) -> bool:
         if self._trust is not None:

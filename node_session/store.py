@@ -62,6 +62,8 @@ class Store(Attributes):
         id: The id to load; a fresh one is made where it is missing or invalid.
         strict: Replace an id that has no record by a fresh one when the session starts.
         save_timeout: Milliseconds that saving may go on merging, before `UnavailableError`.
+        save_untouched: Store a new session even if nothing was put into it; the CSRF token is made at once then.
+        absolute_lifetime: Milliseconds after which the session ends, however active; 0: never.
 
     Attributes:
         ages_flash: Whether the next save ends the life of the previous request's flash data. It does so once a
@@ -72,6 +74,7 @@ class Store(Attributes):
     """
 
     __slots__ = (
+        "_absolute_lifetime",
         "_aged",
         "_driver",
         "_id",
@@ -80,7 +83,9 @@ class Store(Attributes):
         "_loaded",
         "_lock",
         "_name",
+        "_outdated",
         "_save_timeout",
+        "_save_untouched",
         "_started",
         "_strict",
         "_version",
@@ -90,17 +95,28 @@ class Store(Attributes):
     )
 
     def __init__(
-        self, name: str, driver: Driver, id: str | None = None, *, strict: bool = False, save_timeout: float = 5_000
+        self,
+        name: str,
+        driver: Driver,
+        id: str | None = None,
+        *,
+        strict: bool = False,
+        save_timeout: float = 5_000,
+        save_untouched: bool = True,
+        absolute_lifetime: float = 0,
     ) -> None:
         super().__init__()
         self._name = name
         self._driver = driver
         self._strict = strict
         self._save_timeout = save_timeout
+        self._save_untouched = save_untouched
+        self._absolute_lifetime = absolute_lifetime
         self._started = False
         self._loaded: str | None = None  # the text of the record our attributes are based on
         self._version: object = None  # the driver's version of it; None: no record of this id yet
         self._left: _Left | None = None
+        self._outdated = False  # whether the record is encrypted in an older way, and should be written anew
         self._aged = False  # whether the flash data was aged since the record was loaded
         self._lock = asyncio.Lock()  # one save at a time, or the object's changes would be merged with themselves
         self.ages_flash = True
@@ -131,8 +147,13 @@ class Store(Attributes):
 
     @property
     def is_new(self) -> bool:
-        """Whether there is no record under this id yet."""
-        return self._version is None
+        """Whether this session was never stored, under this id or another."""
+        return self._version is None and self._left is None
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether the session is new and nothing was put into it, so that it need not be stored."""
+        return not self._save_untouched and self.is_new and not self._attributes
 
     def get_name(self) -> str:
         """The cookie's name. npm: `getName`."""
@@ -194,12 +215,17 @@ class Store(Attributes):
             UnavailableError: The store cannot tell whether there is a record.
         """
         loaded = None if self._is_fresh else await self._load(self._id)
+        if loaded is not None and self._is_over(loaded.attributes):
+            await self._driver.destroy(self._id)
+            self.set_id()
+            loaded = None
         if loaded is not None:
             self._attributes = _fill(self._attributes, loaded.attributes) if self._attributes else loaded.attributes
             self._loaded, self._version = loaded.text, loaded.version
         elif self._strict and not self._is_fresh:
             self.set_id()
-        if not self._attributes.get("_token"):
+        self._token_on_demand = loaded is None and not self._save_untouched
+        if not self._token_on_demand and not self._attributes.get("_token"):
             self.regenerate_token()
         self._settle()
         self._started = True
@@ -211,7 +237,7 @@ class Store(Attributes):
         Returns:
             False if the session was destroyed or has expired; it is empty then, and can no longer be saved.
         """
-        if self.is_new and not self.is_gone:  # it was never stored, so there is nothing else to take over
+        if self._version is None and not self.is_gone:  # it was never stored, so there is nothing else to take over
             return True
         loaded = await self._load(self._id)
         self._settle()
@@ -222,6 +248,12 @@ class Store(Attributes):
             return False
         self._attributes, self._loaded, self._version = loaded
         return True
+
+    def _is_over(self, attributes: dict[str, Any]) -> bool:
+        created = attributes.get("_created")
+        if not self._absolute_lifetime or not isinstance(created, (int, float)):
+            return False
+        return time.time() * 1000 - created > self._absolute_lifetime
 
     async def _load(self, id: str) -> _Loaded | None:
         """What is stored under an id; None if there is no record, or one that cannot be made sense of."""
@@ -275,11 +307,14 @@ class Store(Attributes):
             raise SessionError(
                 "the session was not started, so saving it could overwrite what is stored: await start()"
             )
-        if self.is_gone:
+        if self.is_gone or self.is_untouched:
             return None
         self._settle_flash()
+        if self._absolute_lifetime and "_created" not in self._attributes:
+            self._attributes["_created"] = int(time.time() * 1000)
         text = serializer.dumps(self._attributes)
-        return None if self._version is not None and text == self._loaded else text
+        is_stored = self._version is not None and text == self._loaded and not self._outdated
+        return None if is_stored else text
 
     async def commit(self, text: str) -> None:
         """Write what `stage` returned; on a conflict merge, and write again."""
@@ -397,7 +432,7 @@ class Store(Attributes):
             version = await self._driver.write(self._id, self._conceal(text, self._id), self._version)
         except ConflictError:
             return False
-        self._loaded, self._version = text, version
+        self._loaded, self._version, self._outdated = text, version, False
         self._settle()
         return True
 
@@ -496,7 +531,9 @@ class EncryptedStore(Store):
         self._encrypter = encrypter
 
     def _reveal(self, payload: str, id: str) -> str:
-        return self._encrypter.decrypt(payload, id)
+        text = self._encrypter.decrypt(payload, id)
+        self._outdated = not self._encrypter.is_current(payload)
+        return text
 
     def _conceal(self, text: str, id: str) -> str:
         return self._encrypter.encrypt(text, id)

@@ -14,7 +14,8 @@ import inspect
 from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tornado.web import RequestHandler
+from tornado.escape import xhtml_escape
+from tornado.web import HTTPError, RequestHandler
 
 from .errors import ConfigError, SessionError
 from .response import HeldResponse
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     _Base = RequestHandler
 else:
     _Base = object
+
+
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
+_TOKEN_FIELDS = ("_token", "_xsrf")
+_TOKEN_HEADERS = ("X-CSRF-Token", "X-XSRF-Token", "X-Csrftoken", "X-Xsrftoken")
 
 
 class SessionMixin(_Base):
@@ -65,11 +71,65 @@ class SessionMixin(_Base):
             )
         return configured
 
+    csrf_exempt = False
+    """Whether requests to this handler need no CSRF token, although the option `csrf` is on: for webhooks, say."""
+
     def prepare(self) -> Awaitable[None] | None:
         """Start the session, then go on with the next class's `prepare`."""
         if self._has_session():
             return super().prepare()
         return self._start_then(super().prepare)
+
+    # ---------------------------------------------------------------- CSRF
+
+    def check_csrf(self) -> None:
+        """Refuse a request that changes something and does not bring the session's token.
+
+        With the option `csrf` this is called right after the session is loaded. The token is looked for in the form
+        field ``_token`` (or Tornado's ``_xsrf``) and in the headers X-CSRF-Token and X-XSRF-Token (or Tornado's
+        X-Csrftoken and X-Xsrftoken). A request that the browser says another site has made is refused with any token.
+
+        Raises:
+            tornado.web.HTTPError: 403.
+        """
+        if self.request.method in _SAFE_METHODS or self.csrf_exempt:
+            return
+        headers = self.request.headers
+        if headers.get("Sec-Fetch-Site") == "cross-site":
+            raise HTTPError(403, reason="Refused: another site made this request (Sec-Fetch-Site)")
+        sent = [
+            *(self.get_body_argument(name, "") for name in _TOKEN_FIELDS),
+            *(headers.get(name, "") for name in _TOKEN_HEADERS),
+        ]
+        given = [token for token in sent if token]
+        if not given:
+            raise HTTPError(403, reason="CSRF token missing: send it as the form field _token or as X-CSRF-Token")
+        if not any(self.session.verify_token(token) for token in given):
+            raise HTTPError(403, reason="CSRF token wrong: it is not this session's, or the session has expired")
+
+    def csrf_field(self) -> str:
+        """The hidden form field with the token. In a template: ``{% raw … %}`` with a call of this."""
+        return f'<input type="hidden" name="_token" value="{xhtml_escape(str(self.session.get_token()))}">'
+
+    @property
+    def xsrf_token(self) -> bytes:
+        """The session's token, with the option `csrf`: what Tornado's own ``xsrf_form_html`` puts into forms."""
+        if not self.node_session.config.csrf:
+            return super().xsrf_token
+        return str(self.session.get_token()).encode()
+
+    def check_xsrf_cookie(self) -> None:
+        """Tornado's own check, before the session is loaded. With the option `csrf`, `check_csrf` takes its place."""
+        if not self.node_session.config.csrf:
+            super().check_xsrf_cookie()
+
+    def get_template_namespace(self) -> dict[str, Any]:
+        """Adds `csrf_field` to what templates can use."""
+        namespace: dict[str, Any] = super().get_template_namespace()
+        namespace["csrf_field"] = self.csrf_field
+        return namespace
+
+    # ---------------------------------------------------------------- hooks
 
     def on_finish(self) -> None:
         """The response has left: renew the session, and now and then remove expired ones."""
@@ -82,7 +142,10 @@ class SessionMixin(_Base):
         return isinstance(getattr(self.request, "session", None), Store)
 
     async def _start_then(self, prepare: Any) -> None:
-        await self.node_session.start_session(self.request, self)
+        sessions = self.node_session
+        await sessions.start_session(self.request, self)
+        if sessions.config.csrf:
+            self.check_csrf()
         going_on = prepare()
         if inspect.isawaitable(going_on):
             await going_on

@@ -13,6 +13,9 @@ from node_session import NodeSession, cookies
 from node_session.drivers import MemoryDriver
 from node_session.drivers.base import Driver
 
+# pytest-tornado asks for the current loop; before Python 3.12 that makes one, which nobody closes.
+asyncio.set_event_loop(None)
+
 SECRET = "only-for-tests-3f1c0f5e9a7b4d2e8c6a"
 ID = "A" * 40
 

@@ -79,6 +79,10 @@ BAD = {
     "httpOnly": ["no", None],
     "sameSite": ["laxx", True, 1],
     "partitioned": [1, None],
+    "csrf": [1, None],
+    "saveUninitialized": [0, None],
+    "absoluteLifetime": [-1, "1d", None],
+    "hashIds": ["yes", None],
     "encrypt": ["yes", 1, None],
     "strict": [0, None],
     "durable": [0, None],
@@ -138,9 +142,23 @@ def test_lifetime_in_seconds_is_a_warning(lifetime):
 
 
 @pytest.mark.parametrize(
+    ("secret", "warning"),
+    [("short", "is short"), (["x" * 32, "short"], "is short"), ("Q3UBzdH9GEfiRCTKbi5MTPyChpzXLsTD", "everybody")],
+)
+def test_weak_secret_is_a_warning(secret, warning):
+    """A short secret, or the one of the original's documentation, is a warning that does not show it."""
+    with pytest.warns(ConfigWarning, match=f"secret: {warning}") as caught:
+        NodeSession({"secret": secret})
+    assert "short" not in str(caught[0].message).replace("is short", "") and "Q3UB" not in str(caught[0].message)
+    assert Path(caught[0].filename) == Path(__file__)
+
+
+@pytest.mark.parametrize(
     "options",
     [
         {"sameSite": "none"},
+        {"cookie": "__Host-s", "secure": "auto"},
+        {"hashIds": True, "encrypt": "legacy"},
         {"partitioned": True},
         {"cookie": "__Secure-s"},
         {"cookie": "__Host-s"},
@@ -149,8 +167,8 @@ def test_lifetime_in_seconds_is_a_warning(lifetime):
     ],
     ids=str,
 )
-def test_cookies_that_browsers_refuse(options):
-    """A cookie that browsers would not keep is an error at construction, not a user who cannot log in."""
+def test_contradictions(options):
+    """Options that cannot work together are an error at construction, not a user who cannot log in."""
     with pytest.raises(ConfigError):
         Config.from_dict({"secret": SECRET, **options})
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import database
 from .base import Driver, PlainDriver, Record
 from .file import FileDriver
+from .hashed import HashedDriver
 from .memory import MemoryDriver
 
 if TYPE_CHECKING:
@@ -72,4 +73,6 @@ async def create(config: Config) -> Driver:
     driver = _creators[config.driver](config)
     if inspect.isawaitable(driver):
         driver = await driver
-    return driver if isinstance(driver, Driver) else PlainDriver(driver)
+    if not isinstance(driver, Driver):
+        driver = PlainDriver(driver)
+    return HashedDriver(driver) if config.hash_ids else driver
