@@ -10,7 +10,7 @@ import time
 from urllib.parse import urlencode
 
 import pytest
-from conftest import ID, SECRET
+from browser import ID, SECRET
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler, websocket_connect
 
