@@ -1,0 +1,147 @@
+"""Every sample, started with its one command and used."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+
+
+class Visitor:
+    """A browser that keeps all its cookies."""
+
+    def __init__(self, url: str) -> None:
+        self.scheme, self.host = re.fullmatch(r"(https?)://([\d.:]+)/", url).groups()
+        self.cookies: dict[str, str] = {}
+        self.lines: list[str] = []
+
+    def visit(self, path="/", method="GET", **form):
+        if self.scheme == "https":
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            connection = http.client.HTTPSConnection(self.host, context=context)
+        else:
+            connection = http.client.HTTPConnection(self.host)
+        headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())}
+        if form:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        connection.request(method, path, urlencode(form) if form else None, headers)
+        response = connection.getresponse()
+        body = response.read().decode()
+        self.lines = response.headers.get_all("Set-Cookie") or []
+        for line in self.lines:
+            name, _, value = line.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        connection.close()
+        return response.status, body
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a sample as its README says; gives its URL."""
+    processes = []
+
+    def start(name: str) -> str:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, SAMPLES / f"{name}.py", str(port)]
+        processes.append(subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True))
+        url = processes[-1].stdout.readline().strip()
+        assert url.endswith(f":{port}/")
+        return url
+
+    start.stop = lambda: [stop(processes.pop()) for _ in range(len(processes))]
+    yield start
+    start.stop()
+
+
+def stop(process):
+    process.terminate()
+    process.wait()
+    process.stdout.close()
+
+
+def test_page_views(start, tmp_path):
+    """Views are counted for each page and browser, survive a restart, and end with the session."""
+    url = start("page_views")
+    one, two = Visitor(url), Visitor(url)
+    assert "You viewed this page 1 times" in one.visit("/foo")[1]
+    assert "You viewed this page 2 times" in one.visit("/foo")[1]
+    assert "You viewed this page 1 times" in one.visit("/bar")[1]
+    assert "You viewed this page 1 times" in two.visit("/foo")[1]
+    assert "<script>" not in one.visit('/"]<script>')[1]
+    start.stop()
+    one.host = Visitor(start("page_views")).host
+    assert "You viewed this page 3 times" in one.visit("/foo")[1]
+    assert one.visit("/forget", "POST")[0] == 302
+    assert "You viewed this page 1 times" in one.visit("/foo")[1]
+    assert len(list((tmp_path / "sessions").glob("[!.]*"))) == 2
+
+
+def test_https(start, tmp_path):
+    """The cookie is for https and this host only, what is stored is encrypted, the form is protected."""
+    browser = Visitor(start("https"))
+    assert browser.scheme == "https"
+    page = browser.visit()[1]
+    (line,) = browser.lines
+    assert line.startswith("__Host-session=") and "; Secure" in line and "; Path=/;" in line
+    token = re.search(r'name="_token" value="([^"]+)"', page)[1]
+    assert browser.visit(method="POST", note="x", _token="wrong")[0] == 403
+    assert browser.visit(method="POST", note="a note & more", _token=token)[0] == 302
+    page = browser.visit()[1]
+    assert 'value="a note &amp; more"' in page and "Saved." in page
+    assert "Saved." not in browser.visit()[1]
+    (record,) = (tmp_path / "sessions").glob("[!.]*")
+    assert json.loads(record.read_text())["v"] == 2 and "a note" not in record.read_text()
+
+
+def test_callback_style(start):
+    """Callback and await count in the same session."""
+    browser = Visitor(start("callback_style"))
+    for path, views in (("/", 1), ("/await", 2), ("/", 3)):
+        assert browser.visit(path)[1] == f"You were here {views} times."
+
+
+def test_custom_driver(start):
+    """The driver of twenty lines keeps what was said."""
+    browser = Visitor(start("custom_driver"))
+    assert "Say it" in browser.visit()[1]
+    browser.visit("/?word=hello")
+    assert browser.visit("/?word=world")[1] == "hello world"
+
+
+@pytest.mark.gen_test
+async def test_websocket(start):
+    """What is said over the WebSocket is on the page, and of one session."""
+    url = start("websocket")
+    browser = Visitor(url)
+    browser.visit()
+    cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    connection = await websocket_connect(HTTPRequest(url.replace("http", "ws") + "socket", headers={"Cookie": cookie}))
+    for message, all_of_them in (("hello", ["hello"]), ("<b>", ["hello", "<b>"])):
+        await connection.write_message(message)
+        assert json.loads(await connection.read_message()) == {"messages": all_of_them}
+    connection.close()
+    assert "<li>hello</li><li>&lt;b&gt;</li>" in browser.visit()[1]
+    assert "<li>" not in Visitor(url).visit()[1]
+
+
+def test_every_sample_is_tested():
+    """No sample is without a test, or without its line in samples/README.md."""
+    names = {each.stem for each in SAMPLES.glob("*.py")}
+    assert {f"test_{name}" for name in names} <= set(globals())
+    readme = (SAMPLES / "README.md").read_text()
+    assert all(f"`python samples/{name}.py`" in readme for name in names)
