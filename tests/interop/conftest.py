@@ -27,7 +27,7 @@ def open_door(tmp_path_factory):
         config = {"secret": SECRET, "files": str(files), "lottery": [0, 100], **options}
         if side == "ours":
             config |= {"sameSite": None, "encrypt": "legacy" if options.get("encrypt") else False}
-        command = ["node", "door.js"] if side == "original" else [sys.executable, "door.py"]
+        command = ["node", "--no-deprecation", "door.js"] if side == "original" else [sys.executable, "door.py"]
         doors.append(Door(command, config))
         return doors[-1]
 

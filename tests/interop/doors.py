@@ -45,7 +45,7 @@ class Door:
     def __init__(self, command: list[str], config: dict) -> None:
         self.files = Path(config["files"])
         self.process = subprocess.Popen([*command, json.dumps(config)], stdout=subprocess.PIPE, cwd=HERE)
-        self.connection = http.client.HTTPConnection("127.0.0.1", int(self.process.stdout.readline()))
+        self.connection = http.client.HTTPConnection("127.0.0.1", int(self.process.stdout.readline()), timeout=30)
 
     def close(self) -> None:
         self.connection.close()
@@ -56,9 +56,13 @@ class Door:
     def ask(self, calls: list, cookie: str | None) -> tuple[list, str]:
         """The results of the calls, and the Set-Cookie line."""
         headers = {"Cookie": cookie} if cookie else {}
-        self.connection.request("POST", "/", json.dumps(calls).encode(), headers)
-        response = self.connection.getresponse()
-        body = response.read()
+        try:
+            self.connection.request("POST", "/", json.dumps(calls).encode(), headers)
+            response = self.connection.getresponse()
+            body = response.read()
+        except Exception as error:
+            self.connection.close()  # or the next sequence fails as well, and hides this one
+            raise AssertionError(f"no answer (exit code {self.process.poll()}) to {calls!r:.2000}") from error
         assert response.status == 200, (calls, body)
         (line,) = response.headers.get_all("Set-Cookie")
         return json.loads(body), line
