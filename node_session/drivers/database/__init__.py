@@ -1,17 +1,20 @@
 """The database driver: ``driver: "database"``, and which database by ``connection: {"adapter": …}``.
 
 An adapter is a module of this folder; its client library is imported only where it is used. All keep the original's
-table: `id`, `payload`, `lastActivity` (see `base`).
+table: `id`, `payload`, `lastActivity` (see `sql`).
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...errors import ConfigError
 from ..base import Driver
+from .connection import Connection
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -21,8 +24,8 @@ class Adapter(NamedTuple):
     """Where an adapter is, and what it needs.
 
     Attributes:
-        module: In this package, relative to here; it has a function ``create(config) -> Driver`` and a function
-            ``problems(connection) -> list[str]``.
+        module: In this package, relative to here; it has a function ``create(config, connection) -> Driver``, and
+            where a table must be made by hand ``ddl(config) -> str``.
         client: The module it imports.
         extra: What to install for that: ``pip install "node-session[extra]"``; None where it comes along.
     """
@@ -33,10 +36,10 @@ class Adapter(NamedTuple):
 
 
 _SQLITE = Adapter(".sqlite", "aiosqlite", None)
-_MONGO = Adapter(".mongo", "pymongo", None)
+_MONGO = Adapter(".mongo", "motor", None)
 _POSTGRESQL = Adapter(".postgresql", "asyncpg", "postgresql")
 _MYSQL = Adapter(".mysql", "asyncmy", "mysql")
-_REDIS = Adapter("..redis", "coredis", "redis")
+_REDIS = Adapter("..redis", "redis", "redis")
 
 ADAPTERS: dict[str, Adapter] = {
     "sqlite": _SQLITE,
@@ -53,25 +56,40 @@ ADAPTERS: dict[str, Adapter] = {
 }
 
 
-def problems(connection: Mapping[str, Any] | bool, *, default: str = "sqlite") -> list[str]:
-    """What is wrong with a `connection` option, each as a sentence; none of them quotes a password."""
+def problems(connection: Mapping[str, Any] | bool, table: str, *, default: str = "sqlite") -> list[str]:
+    """What is wrong with the options of a database, each as a sentence; none of them quotes a password."""
     options = connection if isinstance(connection, Mapping) else {}
     name = options.get("adapter", default)
     if name not in ADAPTERS:
-        return [f"adapter {name!r} is not known; choose one of {', '.join(map(repr, ADAPTERS))}"]
+        return [f"connection: adapter {name!r} is not known; choose one of {', '.join(map(repr, ADAPTERS))}"]
     adapter = ADAPTERS[name]
+    found = []
     if importlib.util.find_spec(adapter.client) is None:
-        return [f'adapter {name!r} needs {adapter.client}: pip install "node-session[{adapter.extra}]"']
-    found: list[str] = _load(adapter).problems(options)
+        found.append(f'adapter {name!r} needs {adapter.client}: pip install "node-session[{adapter.extra}]"')
+    found += Connection.from_options(options, name)[1]
+    found = ["connection: " + problem for problem in found]
+    if re.fullmatch(r"[A-Za-z_][\w$-]*(\.[A-Za-z_][\w$-]*)?", table, re.ASCII) is None:
+        found.append(f"table: must be a name of letters, digits, '_', '$' and '-', not {table!r}")
     return found
 
 
 def create(config: Config, *, default: str = "sqlite") -> Driver:
     """Make the driver that `config.connection` describes; see `problems`, which was asked before."""
-    options = config.connection or {}
-    driver: Driver = _load(ADAPTERS[options.get("adapter", default)]).create(config)
+    module, connection = _chosen(config, default)
+    driver: Driver = module.create(config, connection)
     return driver
 
 
-def _load(adapter: Adapter) -> Any:
-    return importlib.import_module(adapter.module, __name__)
+def ddl(config: Config) -> str | None:
+    """The SQL that makes the config's table; None for a database that needs none."""
+    module, _ = _chosen(config, "sqlite")
+    return module.ddl(config) if hasattr(module, "ddl") else None
+
+
+def _chosen(config: Config, default: str) -> tuple[Any, Connection]:
+    options = config.connection or {}
+    name = options.get("adapter", default)
+    connection, _ = Connection.from_options(options, name)
+    if connection is None:
+        raise ConfigError("connection: " + "; ".join(Connection.from_options(options, name)[1]))
+    return importlib.import_module(ADAPTERS[name].module, __name__), connection

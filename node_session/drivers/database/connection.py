@@ -1,0 +1,143 @@
+"""The `connection` option: where a database is and who we are there, checked once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """What a database driver connects to. Nothing of it that is secret shows in its repr or in `where`."""
+
+    adapter: str
+    """The database, by the original's name for it or a plain one."""
+
+    host: str = "127.0.0.1"
+    """Name or address of the server."""
+
+    port: int | None = None
+    """None: the database's usual one."""
+
+    user: str | None = None
+    """Who we are there."""
+
+    password: str | None = field(default=None, repr=False)
+    """An empty one is none, as in the original's own example."""
+
+    database: str | None = None
+    """Name of the database; for SQLite the path of its file; for Redis a number."""
+
+    url: str | None = field(default=None, repr=False)
+    """All of the above in one, in place of it."""
+
+    client: Any = field(default=None, repr=False)
+    """A client that the program has made, used instead of one of our own (MongoDB)."""
+
+    timeout: float = 5_000
+    """Milliseconds a database may take to answer, connecting included."""
+
+    pool_size: int = 10
+    """Connections a process opens at most, for each of its event loops."""
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], adapter: str) -> tuple[Connection | None, list[str]]:
+        """The connection, or what is wrong with the options; no message quotes a password or a URL."""
+        problems = []
+        values: dict[str, Any] = {"adapter": adapter}
+        for name, value in options.items():
+            if name in _CHECKS:
+                expected, check = _CHECKS[name]
+                if value is None or check(value):
+                    values[_FIELDS.get(name, name)] = value
+                else:
+                    shown = type(value).__name__ if name in ("password", "url", "client") else repr(value)
+                    problems.append(f"{name}: must be {expected}, not {shown}")
+            elif name != "adapter":
+                # Other options may be Waterline's: the same dict configures the original. Only a slip is a problem.
+                near = difflib.get_close_matches(str(name), _CHECKS, n=1, cutoff=0.8)
+                if near:
+                    problems.append(f"{name}: is not known; did you mean {near[0]!r}?")
+        if problems:
+            return None, problems
+        for name in ("port", "database"):
+            if isinstance(values.get(name), (int, str)):
+                values[name] = int(values[name]) if name == "port" else str(values[name])
+        return cls(**{name: value for name, value in values.items() if value is not None and value != ""}), []
+
+    @property
+    def seconds(self) -> float:
+        """The time limit, in seconds."""
+        return self.timeout / 1000
+
+    def parsed(self, default_port: int) -> Connection:
+        """The same with the parts of the URL, if there is one, in their fields."""
+        if self.url is None:
+            return self if self.port else _replace(self, port=default_port)
+        parts = urlsplit(self.url)
+        return _replace(
+            self,
+            url=None,
+            host=parts.hostname or self.host,
+            port=parts.port or default_port,
+            user=unquote(parts.username) if parts.username else self.user,
+            password=unquote(parts.password) if parts.password else self.password,
+            database=unquote(parts.path.lstrip("/")) or self.database,
+        )
+
+    @property
+    def where(self) -> str:
+        """For messages: which database, without user and password."""
+        if self.url is not None:
+            parts = urlsplit(self.url)
+            return f"{self.adapter} at {parts.netloc.rpartition('@')[2]}{parts.path}"
+        port = "" if self.port is None else f":{self.port}"
+        return f"{self.adapter} at {self.host}{port}" + (f"/{self.database}" if self.database else "")
+
+
+def _replace(connection: Connection, **changes: Any) -> Connection:
+    return Connection(**{**connection.__dict__, **changes})
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_port(value: object) -> bool:
+    return not isinstance(value, bool) and str(value).isascii() and str(value).isdigit() and 0 < int(str(value)) < 65536
+
+
+def _is_url(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(urlsplit(value).scheme)
+    except ValueError:
+        return False
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 3_600_000
+
+
+_FIELDS = {"poolSize": "pool_size"}
+
+_CHECKS: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "host": ("the name or address of a server", _is_text),
+    "port": ("a number from 1 to 65535", _is_port),
+    "user": ("a string", _is_text),
+    "password": ("a string", _is_text),
+    "database": (
+        "a name, a path or a number",
+        lambda value: isinstance(value, (str, int)) and not isinstance(value, bool),
+    ),
+    "url": ("a URL such as 'postgresql://user:password@host/database'", _is_url),
+    "client": ("a client object", lambda value: not isinstance(value, (str, int, float, list, dict))),
+    "timeout": ("a number of milliseconds, 3600000 at most", _is_time),
+    "poolSize": ("a whole number from 1 on", _is_count),
+}

@@ -1,0 +1,144 @@
+"""MySQL and MariaDB, by asyncmy. The table is the original's; `python -m node_session table` makes it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import asyncmy
+from asyncmy import errors
+from asyncmy.constants.CLIENT import FOUND_ROWS
+
+from ...errors import ConflictError, UnavailableError
+from .connection import Connection
+from .per_loop import PerLoop
+from .sql import Dialect, SqlDriver
+
+if TYPE_CHECKING:
+    from ...config import Config
+
+# Texts are compared as bytes: to MySQL's usual collations "A" is "a", and a change of case alone would be overwritten.
+_DIALECT = Dialect(
+    quote="`",
+    placeholder=lambda number: "%s",
+    same=lambda left, right: f"CAST(CONVERT({left} USING utf8mb4) AS BINARY) = CAST({right} AS BINARY)",
+)
+
+_DUPLICATE_KEY, _NO_TABLE, _LOCK_WAIT_TIMEOUT, _DEADLOCK = 1062, 1146, 1205, 1213
+
+
+def create(config: Config, connection: Connection) -> MysqlDriver:
+    """Make the driver; see `node_session.drivers.database`."""
+    return MysqlDriver(connection, config.table, config.lifetime)
+
+
+def ddl(config: Config) -> str:
+    """The statement that makes the table with its index, where it is not there yet."""
+    return MysqlDriver(Connection(adapter="mysql"), config.table, config.lifetime).ddl()
+
+
+class MysqlDriver(SqlDriver):
+    """Keeps records in a table of a MySQL or MariaDB database.
+
+    Args:
+        connection: Where.
+        table: Name of the table.
+        lifetime: Milliseconds a record may be idle; 0: for ever.
+    """
+
+    def __init__(self, connection: Connection, table: str, lifetime: float) -> None:
+        super().__init__(table, lifetime, _DIALECT)
+        self._name = table
+        self._connection = connection.parsed(3306)
+        self._pools = PerLoop(self._open, _close)
+
+    def ddl(self) -> str:
+        """See the module's `ddl`."""
+        return (
+            f"CREATE TABLE IF NOT EXISTS {self.table} (\n"
+            f"    id char(40) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY,\n"
+            f"    payload mediumtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,\n"
+            f"    {self.last} bigint NOT NULL,\n"
+            f"    INDEX ({self.last})\n"
+            f") ENGINE=InnoDB;\n"
+        )
+
+    async def create_table(self) -> None:
+        """Run `ddl`."""
+        await self._run(self.ddl())
+
+    async def close(self) -> None:
+        """See `Driver.close`."""
+        await self._pools.close()
+
+    async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+        return (await self._run(statement, *values))[1]
+
+    async def _change(self, statement: str, *values: Any) -> int:
+        return (await self._run(statement, *values))[0]
+
+    async def _run(self, statement: str, *values: Any) -> tuple[int, Sequence[Sequence[Any]]]:
+        """How many rows were changed, and the rows of a query."""
+        with self._translated():
+            return await asyncio.wait_for(self._run_on_pool(statement, values), self._connection.seconds)
+
+    async def _run_on_pool(self, statement: str, values: Sequence[Any]) -> tuple[int, Sequence[Sequence[Any]]]:
+        pool = await self._pools.get()
+        async with pool.acquire() as connection:
+            try:
+                async with connection.cursor() as cursor:
+                    await cursor.execute(statement, values or None)
+                    rows: Sequence[Sequence[Any]] = await cursor.fetchall() if cursor.description else ()
+                    return int(cursor.rowcount), rows
+            except errors.MySQLError:
+                raise
+            except BaseException:
+                connection.close()  # an answer may still be on its way, and would be taken for the next one's
+                raise
+
+    async def _open(self) -> Any:
+        to = self._connection
+        return await asyncmy.create_pool(
+            minsize=0,
+            maxsize=to.pool_size,
+            host=to.host,
+            port=to.port,
+            user=to.user,
+            password=to.password or "",
+            database=to.database,
+            connect_timeout=to.seconds,
+            charset="utf8mb4",
+            autocommit=True,
+            client_flag=FOUND_ROWS,  # a record that is replaced by itself counts as well
+            sql_mode="STRICT_ALL_TABLES",  # a text that does not fit is an error, and not cut off
+        )
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        where = self._connection.where
+        try:
+            yield
+        except errors.MySQLError as error:
+            code = error.args[0] if error.args else None
+            if code == _DUPLICATE_KEY:
+                raise ConflictError("the record is there already") from None
+            if code in (_DEADLOCK, _LOCK_WAIT_TIMEOUT):
+                raise ConflictError("another transaction was first") from None
+            if code == _NO_TABLE:
+                raise UnavailableError(
+                    f"{where}: there is no table {self._name!r}: "
+                    "python -m node_session table CONFIG.json --create makes it"
+                ) from error
+            raise UnavailableError(f"{where}: {type(error).__name__}: {error}") from error
+        except asyncio.TimeoutError as error:
+            raise UnavailableError(f"{where}: no answer within {self._connection.timeout:g} ms") from error
+        except OSError as error:
+            raise UnavailableError(f"{where}: {type(error).__name__}: {error}") from error
+
+
+async def _close(pool: Any) -> None:
+    pool.terminate()
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(pool.wait_closed(), 1)

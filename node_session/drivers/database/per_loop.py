@@ -1,0 +1,56 @@
+"""Connections that belong to one event loop of one process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class PerLoop(Generic[T]):
+    """A pool or client for each event loop of this process, opened when first asked for.
+
+    So a driver can be made before a fork and before there is a loop, and be used by several loops. If opening fails,
+    the next call tries again.
+
+    Args:
+        open: Opens one, in the running loop.
+        close: Closes it.
+    """
+
+    def __init__(self, open: Callable[[], Awaitable[T]], close: Callable[[T], Awaitable[None]]) -> None:
+        self._open = open
+        self._close = close
+        self._opened: dict[asyncio.AbstractEventLoop, asyncio.Future[T]] = {}
+        self._process = os.getpid()
+        # What the parent process has opened is the parent's: neither used nor closed here, so not collected either.
+        self._inherited: list[object] = []
+
+    async def get(self) -> T:
+        """The running loop's."""
+        if self._process != os.getpid():
+            self._inherited.append(self._opened)
+            self._opened, self._process = {}, os.getpid()
+        loop = asyncio.get_running_loop()
+        opening = self._opened.get(loop)
+        if opening is None or (opening.done() and (opening.cancelled() or opening.exception() is not None)):
+            for other in [each for each in self._opened if each.is_closed()]:
+                del self._opened[other]
+            opening = self._opened[loop] = asyncio.ensure_future(self._open())
+        if opening.done():
+            return opening.result()
+        return await asyncio.shield(opening)  # others may be waiting for it
+
+    async def close(self) -> None:
+        """Close what the running loop has opened."""
+        if self._process != os.getpid():
+            return
+        opening = self._opened.pop(asyncio.get_running_loop(), None)
+        if opening is None:
+            return
+        await asyncio.wait([opening])
+        if not opening.cancelled() and opening.exception() is None:
+            await self._close(opening.result())

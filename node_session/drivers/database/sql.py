@@ -1,0 +1,175 @@
+"""What the SQL databases have in common: the original's table, and the statements on it.
+
+The table is `id`, `payload`, `lastActivity`. The payload is the stored text *encoded once more* as a JSON string, and
+last activity a number of milliseconds since 1970, as the original writes them.
+
+The version of a record is its payload: ``UPDATE … WHERE id = ? AND payload = ?`` compares and swaps in one statement,
+so the original's table needs no new column, no lock is held between requests, and a record that the original has
+changed in between is a conflict like any other.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from ...errors import ConflictError, DamagedError
+from ..base import Driver, Entry, Record
+
+_PAGE = 500  # records that scan asks for at a time
+
+
+class Dialect(NamedTuple):
+    """Where SQL databases differ.
+
+    Attributes:
+        quote: The sign around names.
+        placeholder: Of the n-th value, counted from 1.
+        same: A condition that two texts are the same, byte by byte.
+    """
+
+    quote: str
+    placeholder: Callable[[int], str]
+    same: Callable[[str, str], str] = "{} = {}".format
+
+
+class SqlDriver(Driver):
+    """A driver on a SQL database; a derived class runs the statements.
+
+    Args:
+        table: Its name; one with a schema, `web.sessions`, is fine.
+        lifetime: Milliseconds a record may be idle; 0: for ever.
+        dialect: Of the database.
+    """
+
+    def __init__(self, table: str, lifetime: float, dialect: Dialect) -> None:
+        self._lifetime = lifetime
+        self.table = quoted(table, dialect)
+        self.last = quoted("lastActivity", dialect)
+        same_payload = dialect.same("payload", "?")
+
+        def statement(text: str) -> str:
+            counter = iter(range(1, 10))
+            return re.sub(r"\?", lambda _: dialect.placeholder(next(counter)), text)
+
+        table, last = self.table, self.last
+        self._select = statement(f"SELECT payload FROM {table} WHERE id = ? AND {last} >= ?")  # noqa: S608
+        self._insert = statement(f"INSERT INTO {table} (id, payload, {last}) VALUES (?, ?, ?)")  # noqa: S608
+        self._swap = statement(
+            f"UPDATE {table} SET payload = ?, {last} = ? WHERE id = ? AND {same_payload} AND {last} >= ?"  # noqa: S608
+        )
+        self._replace_expired = statement(
+            f"UPDATE {table} SET payload = ?, {last} = ? WHERE id = ? AND {last} < ?"  # noqa: S608
+        )
+        self._touch = statement(f"UPDATE {table} SET {last} = ? WHERE id = ? AND {last} >= ?")  # noqa: S608
+        self._delete = statement(f"DELETE FROM {table} WHERE id = ?")  # noqa: S608
+        self._delete_version = statement(f"DELETE FROM {table} WHERE id = ? AND {same_payload}")  # noqa: S608
+        self._delete_expired = statement(f"DELETE FROM {table} WHERE {last} < ?")  # noqa: S608
+        self._page = statement(
+            f"SELECT id, payload, {last} FROM {table} WHERE id > ? AND {last} >= ? ORDER BY id LIMIT {_PAGE}"  # noqa: S608
+        )
+
+    @abstractmethod
+    async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+        """The rows of a query."""
+
+    @abstractmethod
+    async def _change(self, statement: str, *values: Any) -> int:
+        """How many rows a statement changed; ConflictError if it would have been a second record of an id."""
+
+    async def read(self, id: str) -> Record | None:
+        """See `Driver.read`."""
+        rows = await self._fetch(self._select, id, self._oldest())
+        if not rows:
+            return None
+        stored = rows[0][0]
+        return Record(decode(stored), stored)
+
+    async def write(self, id: str, payload: str, version: object) -> object:
+        """See `Driver.write`."""
+        stored = encode(payload)
+        if version is None:
+            await self._create(id, stored)
+        elif not await self._change(self._swap, stored, now(), id, version, self._oldest()):
+            raise ConflictError("the record is no longer the one that was read")
+        return stored
+
+    async def _create(self, id: str, stored: str) -> None:
+        try:
+            await self._change(self._insert, id, stored, now())
+        except ConflictError:  # unless what is there has expired
+            if not self._lifetime or not await self._change(self._replace_expired, stored, now(), id, self._oldest()):
+                raise
+
+    async def touch(self, id: str) -> None:
+        """See `Driver.touch`."""
+        await self._change(self._touch, now(), id, self._oldest())
+
+    async def destroy(self, id: str, version: object = None) -> None:
+        """See `Driver.destroy`."""
+        if version is None:
+            await self._change(self._delete, id)
+        elif not await self._change(self._delete_version, id, version) and (await self.read(id)) is not None:
+            raise ConflictError("the record is no longer the one that was read")
+
+    async def gc(self, lifetime: float) -> int:
+        """See `Driver.gc`."""
+        return await self._change(self._delete_expired, now() - int(lifetime))
+
+    async def scan(self) -> AsyncIterator[Entry]:
+        """See `Driver.scan`."""
+        last_id = ""
+        while True:
+            rows = await self._fetch(self._page, last_id, self._oldest())
+            for id, stored, last_activity in rows:
+                yield Entry(id, decode_leniently(stored), float(last_activity))
+            if len(rows) < _PAGE:
+                return
+            last_id = rows[-1][0]
+
+    def _oldest(self) -> int:
+        """The earliest last activity of a record that has not expired."""
+        return now() - int(self._lifetime) if self._lifetime else 0
+
+
+def now() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def encode(payload: str) -> str:
+    """What a database keeps: the text as a JSON string."""
+    return orjson.dumps(payload).decode()
+
+
+def decode(stored: object) -> str:
+    """The text in what a database keeps.
+
+    Raises:
+        DamagedError: It is no JSON string.
+    """
+    try:
+        payload = orjson.loads(stored) if isinstance(stored, (str, bytes)) else stored
+    except orjson.JSONDecodeError:
+        raise DamagedError("the payload in the database is not JSON") from None
+    if not isinstance(payload, str):
+        raise DamagedError(f"the payload in the database is not a JSON string, but {type(payload).__name__}")
+    return payload
+
+
+def decode_leniently(stored: object) -> str:
+    """The text, empty where it is damaged: for listings."""
+    try:
+        return decode(stored)
+    except DamagedError:
+        return ""
+
+
+def quoted(name: str, dialect: Dialect) -> str:
+    """A name, or several with dots between them, in the database's quotes."""
+    return ".".join(f"{dialect.quote}{part}{dialect.quote}" for part in name.split("."))

@@ -1,0 +1,142 @@
+"""SQLite: one file, nothing to install or to start, shared by the processes of one machine.
+
+- *Reading* happens in the event loop, on a connection of its own that cannot write: it takes a few microseconds there,
+  and twenty times that by way of aiosqlite's thread. In WAL mode readers wait for nobody.
+- *Writing* goes through aiosqlite's thread, each write a transaction of its own. One that has been answered survives
+  the process; `durable` waits for the disk as well, so that it survives a power cut.
+- Without a `connection`, the file is beside the folder that the file driver would use. It belongs to its owner alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import aiosqlite
+
+from ...errors import ConflictError, UnavailableError
+from .connection import Connection
+from .per_loop import PerLoop
+from .sql import Dialect, SqlDriver
+
+if TYPE_CHECKING:
+    from ...config import Config
+
+_DIALECT = Dialect(quote='"', placeholder=lambda number: "?")
+_MEMORY = ":memory:"
+
+
+def create(config: Config, connection: Connection) -> SqliteDriver:
+    """Make the driver; see `node_session.drivers.database`."""
+    default = _MEMORY if connection.adapter == "sails-memory" else f"{config.files}.sqlite"
+    return SqliteDriver(
+        connection.database or default,
+        config.table,
+        config.lifetime,
+        durable=config.durable,
+        timeout=connection.timeout,
+    )
+
+
+class _Open(NamedTuple):
+    """The connections of one loop.
+
+    Attributes:
+        writer: Works in a thread.
+        reader: Works in the loop; None for a database in memory, which has but one connection.
+    """
+
+    writer: aiosqlite.Connection
+    reader: sqlite3.Connection | None
+
+
+class SqliteDriver(SqlDriver):
+    """Keeps records in a table of an SQLite file. The file, its folder and the table are made when first needed.
+
+    Args:
+        database: Path of the file; ``:memory:`` for none, gone with the driver.
+        table: Name of the table.
+        lifetime: Milliseconds a record may be idle; 0: for ever.
+        durable: Wait until the disk has each record.
+        timeout: Milliseconds to wait while other processes write.
+    """
+
+    def __init__(
+        self, database: str, table: str, lifetime: float, *, durable: bool = False, timeout: float = 5_000
+    ) -> None:
+        super().__init__(table, lifetime, _DIALECT)
+        self._database = database if database == _MEMORY else os.path.abspath(database)  # noqa: PTH100
+        self._durable = durable
+        self._seconds = timeout / 1000
+        self._index = '"' + table.rpartition(".")[2] + '_lastActivity"'
+        self._connections = PerLoop(self._open, _close)
+
+    async def close(self) -> None:
+        """See `Driver.close`."""
+        await self._connections.close()
+
+    async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+        with self._translated():
+            writer, reader = await self._connections.get()
+            if reader is None:
+                return list(await writer.execute_fetchall(statement, values))
+            # All rows at once: a query that is left half read would keep its snapshot, and the log from being emptied.
+            return reader.execute(statement, values).fetchall()
+
+    async def _change(self, statement: str, *values: Any) -> int:
+        with self._translated():
+            writer, _ = await self._connections.get()
+            # A write that has begun is waited for: who gave up would not know whether it happened.
+            changed: int = await asyncio.shield(_run(writer, statement, values))
+            return changed
+
+    async def _open(self) -> _Open:
+        await asyncio.to_thread(self._prepare_file)
+        writer = await aiosqlite.connect(self._database, timeout=self._seconds, isolation_level=None)
+        try:
+            await writer.execute("PRAGMA journal_mode = WAL")
+            await writer.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+            await writer.execute(
+                f"CREATE TABLE IF NOT EXISTS {self.table} "
+                f"(id TEXT PRIMARY KEY, payload TEXT NOT NULL, {self.last} INTEGER NOT NULL)"
+            )
+            await writer.execute(f"CREATE INDEX IF NOT EXISTS {self._index} ON {self.table} ({self.last})")
+            reader = None
+            if self._database != _MEMORY:
+                reader = sqlite3.connect(self._database, timeout=self._seconds, isolation_level=None)
+                reader.execute("PRAGMA query_only = ON")
+        except BaseException:
+            await writer.close()
+            raise
+        return _Open(writer, reader)
+
+    def _prepare_file(self) -> None:
+        if self._database == _MEMORY:
+            return
+        Path(self._database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(self._database, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite's own would be open to all
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise ConflictError("the record is there already") from None
+        except (sqlite3.Error, OSError) as error:
+            raise UnavailableError(f"sqlite at {self._database}: {error}") from error
+
+
+async def _run(writer: aiosqlite.Connection, statement: str, values: Sequence[Any]) -> int:
+    cursor = await writer.execute(statement, values)
+    return cursor.rowcount
+
+
+async def _close(connections: _Open) -> None:
+    if connections.reader is not None:
+        connections.reader.close()
+    await connections.writer.close()

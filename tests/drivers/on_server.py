@@ -1,0 +1,322 @@
+"""What every driver of a database server is tested for, besides the contract: outages, wrong settings, many loops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import re
+
+import pytest
+from servers import Server, free_port, start
+from tornado.httpclient import AsyncHTTPClient
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+from tornado.web import Application, RequestHandler
+
+from node_session import NodeSession, SessionMixin, drivers
+from node_session.config import Config
+from node_session.drivers import Driver
+from node_session.errors import UnavailableError
+from node_session.testing import DriverContract
+
+SECRET = "a-secret-of-more-than-thirty-two-characters"
+ID = "a" * 40
+
+_tables = (f"sessions_{number}" for number in itertools.count())
+
+
+class Counter(SessionMixin, RequestHandler):
+    """Counts the requests of a session."""
+
+    def get(self):
+        self.write(str(self.session.increment("count")))
+
+
+class Reader(SessionMixin, RequestHandler):
+    """Changes nothing."""
+
+    def get(self):
+        self.write(str(self.session.get("count")))
+
+
+@contextlib.asynccontextmanager
+async def application(config: dict):
+    """Serves `Counter`; gives a function that asks it with a cookie, for the status, the body and the cookie."""
+    sessions = NodeSession(config)
+    server = HTTPServer(Application([("/", Counter), ("/read", Reader)], node_session=sessions))
+    socket, port = bind_unused_port()
+    server.add_socket(socket)
+    client = AsyncHTTPClient(force_instance=True)
+
+    async def ask(cookie: str | None, path: str = "/") -> tuple[int, str, str | None]:
+        headers = {"Cookie": cookie} if cookie else {}
+        answer = await client.fetch(
+            f"http://127.0.0.1:{port}{path}", headers=headers, raise_error=False, request_timeout=30
+        )
+        sent = answer.headers.get("Set-Cookie", "").partition(";")[0]
+        return answer.code, answer.body.decode(), sent or cookie
+
+    try:
+        yield ask
+    finally:
+        client.close()
+        server.stop()
+        await server.close_all_connections()
+        await sessions.close()
+
+
+class Proxy:
+    """Passes connections on to a server; can cut them all, or let them in and never pass anything on."""
+
+    def __init__(self, port: int) -> None:
+        self.target = port
+        self.mute = False
+        self.writers: set[asyncio.StreamWriter] = set()
+
+    async def __aenter__(self) -> Proxy:
+        self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        self.port = self.server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *error) -> None:
+        self.server.close()
+        self.cut()
+
+    def cut(self) -> None:
+        for writer in self.writers:
+            writer.transport.abort()
+
+    async def serve(self, reader, writer) -> None:
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            back, forth = await asyncio.open_connection("127.0.0.1", self.target)
+            self.writers |= {writer, forth}
+            await asyncio.gather(self.pump(reader, forth), self.pump(back, writer))
+
+    async def pump(self, reader, writer) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                while self.mute:
+                    await asyncio.sleep(0.01)
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+class ServerContract(DriverContract):
+    """The contract on a real server, and what can go wrong with one. Derive, and name the server."""
+
+    name: str
+    driver = "database"
+    wrong_password = True
+    unknown_database: str | None = "no_such_database"
+
+    server: Server
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _serve(cls):
+        cls.server = start(cls.name)
+        yield
+        cls.server.stop()
+
+    # ---------------------------------------------------------------- the contract
+
+    def config(self, connection: dict | None = None, **options) -> dict:
+        """A config dict for a table of its own."""
+        given = {"secret": SECRET, "driver": self.driver, "table": next(_tables), "lottery": [0, 1], **options}
+        return {**given, "connection": {**self.server.connection, **(connection or {})}}
+
+    async def with_table(self, config: dict) -> dict:
+        """The same config, when the table is there."""
+        driver = await drivers.create(Config.from_dict(config))
+        if hasattr(driver, "create_table"):
+            await driver.create_table()
+        await driver.close()
+        return config
+
+    async def make_driver(self, lifetime: float) -> Driver:
+        return await drivers.create(Config.from_dict(await self.with_table(self.config(lifetime=lifetime))))
+
+    # ---------------------------------------------------------------- over HTTP
+
+    def test_sessions(self) -> None:
+        """A session is made, read and changed; an unchanged one is renewed, and a forged one is not."""
+
+        async def main() -> None:
+            async with application(await self.with_table(self.config())) as ask:
+                _, body, cookie = await ask(None)
+                assert (body, (await ask(cookie))[1], (await ask(cookie, "/read"))[1]) == ("1", "2", "2")
+                assert (await ask(cookie + "x"))[1] == "1"
+
+        asyncio.run(main())
+
+    def test_concurrent_requests(self) -> None:
+        """Of many requests of one session at once, all are counted."""
+
+        async def main() -> None:
+            async with application(await self.with_table(self.config())) as ask:
+                _, _, cookie = await ask(None)
+                await asyncio.gather(*(ask(cookie) for _ in range(20)))
+                assert (await ask(cookie, "/read"))[1] == "21"
+
+        asyncio.run(main())
+
+    def test_two_loops(self) -> None:
+        """One driver serves several event loops, one after the other, and reads in each what it wrote in another."""
+        config = asyncio.run(self.with_table(self.config()))
+        driver = asyncio.run(drivers.create(Config.from_dict(config)))
+
+        async def write() -> None:
+            await driver.write(ID, "text", None)
+            await driver.close()
+
+        async def read() -> str:
+            record = await driver.read(ID)
+            await driver.close()
+            return record.payload
+
+        asyncio.run(write())
+        assert asyncio.run(read()) == "text"
+
+    # ---------------------------------------------------------------- outages
+
+    def test_killed_and_started_again(self) -> None:
+        """A server that is killed in the middle of traffic costs 503s; what was answered with 200 is there after it."""
+
+        async def main() -> None:
+            config = await self.with_table(self.config({"timeout": 2000}))
+            async with application(config) as ask:
+                cookies = [(await ask(None))[2] for _ in range(4)]
+                acknowledged = [1] * 4
+                attempts = [1] * 4
+                statuses: set[int] = set()
+                stop = False
+
+                async def visit(client: int) -> None:
+                    while not stop:
+                        attempts[client] += 1
+                        status, body, _ = await ask(cookies[client])
+                        statuses.add(status)
+                        if status == 200:
+                            acknowledged[client] = int(body)
+                        else:
+                            await asyncio.sleep(0.02)
+
+                visits = [asyncio.ensure_future(visit(client)) for client in range(4)]
+                await asyncio.sleep(0.5)
+                await asyncio.to_thread(self.server.kill)
+                await asyncio.sleep(0.5)
+                await asyncio.to_thread(self.server.start)
+                before = list(acknowledged)
+                deadline = asyncio.get_running_loop().time() + 20
+                while any(now <= then for now, then in zip(acknowledged, before, strict=True)):
+                    assert asyncio.get_running_loop().time() < deadline, "it does not recover"
+                    await asyncio.sleep(0.05)
+                stop = True
+                await asyncio.gather(*visits)
+                assert statuses <= {200, 503}
+                for client in range(4):
+                    count = int((await ask(cookies[client], "/read"))[1])
+                    assert acknowledged[client] <= count <= attempts[client]
+
+        asyncio.run(main())
+
+    def test_connections_cut(self) -> None:
+        """After all connections were cut, it goes on with new ones at once or after a few 503s."""
+
+        async def main() -> None:
+            async with Proxy(self.server.port) as proxy:
+                config = await self.with_table(self.config())
+                config["connection"]["port"] = proxy.port
+                async with application(config) as ask:
+                    _, _, cookie = await ask(None)
+                    await asyncio.gather(*(ask(cookie) for _ in range(5)))
+                    proxy.cut()
+                    statuses = [(await ask(cookie, "/read"))[0] for _ in range(30)]
+                    assert set(statuses) <= {200, 503} and statuses[-5:] == [200] * 5
+                    assert (await ask(cookie, "/read"))[1] == "6"
+
+        asyncio.run(main())
+
+    def test_server_that_never_answers(self, caplog) -> None:
+        """A server that takes connections and says nothing is a 503 within the time limit, for all who wait."""
+
+        async def main() -> None:
+            async with Proxy(self.server.port) as proxy:
+                config = await self.with_table(self.config())
+                config["connection"] |= {"port": proxy.port, "timeout": 300, "poolSize": 2}
+                async with application(config) as ask:
+                    _, _, cookie = await ask(None)
+                    proxy.mute = True
+                    answers = await asyncio.wait_for(asyncio.gather(*(ask(cookie) for _ in range(6))), 10)
+                    assert {status for status, _, _ in answers} == {503}
+                    proxy.mute = False
+                    proxy.cut()
+                    await asyncio.sleep(0.1)
+                    statuses = [(await ask(cookie, "/read"))[0] for _ in range(30)]
+                    assert statuses[-5:] == [200] * 5
+
+        asyncio.run(main())
+
+    def test_silent_from_the_start(self) -> None:
+        """So is one that never said anything."""
+
+        async def main() -> None:
+            async with Proxy(self.server.port) as proxy:
+                proxy.mute = True
+                async with application(self.config({"port": proxy.port, "timeout": 300})) as ask:
+                    assert (await asyncio.wait_for(ask(None), 10))[0] == 503
+                proxy.cut()
+
+        asyncio.run(main())
+
+    def test_no_server(self, caplog) -> None:
+        """A refused connection is a 503 and one line of log that says what and where."""
+        self._is_told(caplog, {"port": free_port(), "timeout": 1000}, "127.0.0.1")
+
+    def test_wrong_password(self, caplog) -> None:
+        """A wrong password is a 503 and one line of log, without the password."""
+        if self.wrong_password:
+            self._is_told(caplog, {"password": "a-wrong-secret"}, str(self.server.port))
+
+    def test_unknown_database(self, caplog) -> None:
+        """An unknown database is a 503 and one line of log that names it."""
+        if self.unknown_database:
+            self._is_told(caplog, {"database": self.unknown_database}, self.unknown_database)
+
+    def _is_told(self, caplog, connection: dict, named: str) -> None:
+        async def main() -> None:
+            async with application(self.config(connection)) as ask:
+                assert (await ask(None))[0] == 503
+
+        caplog.set_level(logging.INFO)
+        asyncio.run(main())
+        lines = [
+            record.getMessage()
+            for record in caplog.records
+            if record.levelno >= logging.WARNING
+            and not re.match(r"503 GET / \(127.0.0.1\) [\d.]+ms$", record.getMessage())
+        ]
+        assert len(lines) == 1, lines
+        assert self.name in lines[0] and named in lines[0]
+        assert "a-wrong-secret" not in caplog.text and "pass word" not in caplog.text
+
+    def test_unavailable(self) -> None:
+        """Every method says that the server is not there."""
+
+        async def main() -> None:
+            driver = await drivers.create(Config.from_dict(self.config({"port": free_port(), "timeout": 500})))
+            for operation in (
+                lambda: driver.read(ID),
+                lambda: driver.write(ID, "text", None),
+                lambda: driver.destroy(ID),
+                lambda: driver.gc(1000) if self.driver != "redis" else driver.read(ID),
+                lambda: driver.touch(ID),
+            ):
+                with pytest.raises(UnavailableError):
+                    await operation()
+            await driver.close()
+
+        asyncio.run(main())

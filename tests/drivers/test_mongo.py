@@ -1,0 +1,97 @@
+"""The MongoDB driver, on a real server of its protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pymongo
+import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
+
+from drivers.on_server import ID, SECRET, ServerContract, application
+from node_session import drivers
+from node_session.config import Config
+from node_session.errors import DamagedError
+
+
+class TestContract(ServerContract):
+    """The MongoDB driver keeps the contract, and survives its server."""
+
+    name = "mongodb"
+    wrong_password = False  # this server has none
+    unknown_database = None  # there is none: a database is made when it is used
+
+    @contextlib.contextmanager
+    def collection(self, driver):
+        """The documents of a driver, by a client of our own."""
+        with pymongo.MongoClient("127.0.0.1", self.server.port) as client:
+            yield client["tests"][driver._collection]
+
+    async def age(self, driver, id, milliseconds):
+        with self.collection(driver) as documents:
+            documents.update_one({"_id": id}, {"$inc": {"lastActivity": -milliseconds}})
+
+    def test_document(self):
+        """The document is the original's, fields in its order, its number a double."""
+
+        async def scenario(driver):
+            version = await driver.write(ID, '{"a":"ü"}', None)
+            await driver.write(ID, '{"a":"b"}', version)
+            with self.collection(driver) as documents:
+                document = documents.find_one()
+                assert list(document) == ["_id", "payload", "lastActivity"]
+                assert (document["_id"], document["payload"]) == (ID, '"{\\"a\\":\\"b\\"}"')
+                assert isinstance(document["lastActivity"], float) and document["lastActivity"] > 1.6e12
+                assert [index["key"] for index in documents.list_indexes() if "lastActivity" in index["key"]]
+
+        self._run(scenario)
+
+    @pytest.mark.parametrize("make", [AsyncIOMotorClient, pymongo.AsyncMongoClient], ids=["motor", "pymongo"])
+    def test_client(self, make):
+        """A client of the program's own is used, be it motor's or PyMongo's, and left open."""
+
+        async def main():
+            client = make("127.0.0.1", self.server.port)
+            config = {"secret": SECRET, "driver": "database", "table": f"own_{make.__name__}", "lottery": [0, 1]}
+            config["connection"] = {"adapter": "mongodb", "client": client, "database": "tests"}
+            async with application(config) as ask:
+                _, body, cookie = await ask(None)
+                assert body == "1"
+                await asyncio.gather(*(ask(cookie) for _ in range(10)))
+                assert (await ask(cookie, "/read"))[1] == "11"
+            assert await client["tests"][config["table"]].count_documents({}) == 1
+            closing = client.close()
+            if closing is not None:
+                await closing
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize("payload", ["", "{", "[1]", None, 5])
+    def test_damaged(self, payload):
+        """A payload that is no JSON string is damaged, and does not stop a listing."""
+
+        async def scenario(driver):
+            await driver.write(ID, "text", None)
+            with self.collection(driver) as documents:
+                documents.update_one({}, {"$set": {"payload": payload}})
+            with pytest.raises(DamagedError):
+                await driver.read(ID)
+            assert [(entry.id, entry.payload) async for entry in driver.scan()] == [(ID, "")]
+
+        self._run(scenario)
+
+    def test_url(self):
+        """A URL does as well as its parts, and its path is the database."""
+
+        async def scenario(driver):
+            await driver.write(ID, "text", None)
+            url = f"mongodb://127.0.0.1:{self.server.port}/tests"
+            config = {"secret": SECRET, "driver": "database", "table": driver._collection}
+            other = await drivers.create(
+                Config.from_dict({**config, "connection": {"adapter": "sails-mongo", "url": url}})
+            )
+            assert (await other.read(ID)).payload == "text"
+            await other.close()
+
+        self._run(scenario)

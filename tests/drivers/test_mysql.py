@@ -1,0 +1,137 @@
+"""The MySQL driver, on a real server (MariaDB)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncmy
+import pytest
+
+from drivers.on_server import ID, SECRET, ServerContract
+from node_session import drivers
+from node_session.config import Config
+from node_session.errors import ConflictError, DamagedError, UnavailableError
+
+
+class TestContract(ServerContract):
+    """The MySQL driver keeps the contract, and survives its server."""
+
+    name = "mysql"
+
+    async def run(self, statement: str, *values):
+        """Run a statement on a connection of our own."""
+        at = {name: value for name, value in self.server.connection.items() if name != "adapter"}
+        connection = await asyncmy.connect(**at, autocommit=True, charset="utf8mb4")
+        try:
+            async with connection.cursor() as cursor:
+                await cursor.execute(statement, values or None)
+                return await cursor.fetchall() if cursor.description else None
+        finally:
+            await connection.ensure_closed()
+
+    async def age(self, driver, id, milliseconds):
+        await self.run(
+            f"UPDATE {driver.table} SET lastActivity = lastActivity - %s WHERE id = %s", int(milliseconds), id
+        )
+
+    def test_record(self):
+        """The record is the original's: the text as a JSON string, the time in milliseconds."""
+
+        async def scenario(driver):
+            await driver.write(ID, '{"a":"ü\\n\U0001f600"}', None)
+            ((id, payload, last_activity),) = await self.run(f"SELECT id, payload, lastActivity FROM {driver.table}")
+            assert (id, payload) == (ID, '"{\\"a\\":\\"ü\\\\n\U0001f600\\"}"')
+            assert last_activity > 1_600_000_000_000
+
+        self._run(scenario)
+
+    def test_texts_are_compared_byte_by_byte(self):
+        """A text that differs only in case, accents or spaces at the end is another version."""
+
+        async def main():
+            config = self.config()
+            await self.run(
+                f"CREATE TABLE {config['table']} (id varchar(255) UNIQUE, payload longtext, lastActivity bigint) "
+                "CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
+            )
+            driver = await drivers.create(Config.from_dict(config))
+            version = await driver.write(ID, "text", None)
+            for text in ("TEXT", "téxt", "text "):
+                other = await driver.write(ID, text, version)
+                with pytest.raises(ConflictError):
+                    await driver.write(ID, "mine", version)
+                with pytest.raises(ConflictError):
+                    await driver.destroy(ID, version)
+                version = await driver.write(ID, "text", other)
+            await driver.close()
+
+        asyncio.run(main())
+
+    @pytest.mark.filterwarnings("ignore:lifetime")
+    def test_same_text_at_the_same_time(self, monkeypatch):
+        """A record that is replaced by itself within a millisecond is replaced, and no conflict."""
+        monkeypatch.setattr("node_session.drivers.database.sql.now", lambda: 1_700_000_000_000)
+
+        async def scenario(driver):
+            version = await driver.write(ID, "text", None)
+            assert await driver.write(ID, "text", version) == version
+
+        self._run(scenario, lifetime=0)
+
+    def test_too_long_for_its_column(self):
+        """A text that does not fit is an error that says so, not one that is cut off."""
+
+        async def main():
+            config = self.config()
+            await self.run(
+                f"CREATE TABLE {config['table']} (id varchar(255) UNIQUE, payload varchar(255), lastActivity bigint)"
+            )
+            driver = await drivers.create(Config.from_dict(config))
+            with pytest.raises(UnavailableError, match="payload"):
+                await driver.write(ID, "x" * 300, None)
+            assert await driver.read(ID) is None
+            await driver.close()
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize("payload", ["", "{", "[1]", "null"])
+    def test_damaged(self, payload):
+        """A payload that is no JSON string is damaged, and does not stop a listing."""
+
+        async def scenario(driver):
+            await driver.write(ID, "text", None)
+            await self.run(f"UPDATE {driver.table} SET payload = %s", payload)
+            with pytest.raises(DamagedError):
+                await driver.read(ID)
+            assert [(entry.id, entry.payload) async for entry in driver.scan()] == [(ID, "")]
+
+        self._run(scenario)
+
+    def test_missing_table(self):
+        """A missing table is an error that names the command which makes it."""
+
+        async def main():
+            driver = await drivers.create(Config.from_dict(self.config()))
+            with pytest.raises(UnavailableError, match="python -m node_session table"):
+                await driver.read(ID)
+            await driver.create_table()
+            await driver.create_table()
+            assert await driver.read(ID) is None
+            await driver.close()
+
+        asyncio.run(main())
+
+    def test_url(self):
+        """A URL does as well as its parts."""
+
+        async def scenario(driver):
+            await driver.write(ID, "text", None)
+            url = f"mysql://tester:pass%20word@127.0.0.1:{self.server.port}/tests"
+            config = {"secret": SECRET, "driver": "database", "table": driver.table.strip("`")}
+            other = await drivers.create(
+                Config.from_dict({**config, "connection": {"adapter": "sails-mysql", "url": url}})
+            )
+            assert (await other.read(ID)).payload == "text"
+            await other.close()
+
+        self._run(scenario)

