@@ -38,7 +38,8 @@ class Config:
     the first signs and encrypts, all verify and decrypt."""
 
     driver: str = "file"
-    """Where sessions are kept: `memory`, `file` (alias `native`), or a name given to `NodeSession.register_handler`."""
+    """Where sessions are kept: `memory`, `file` (alias `native`), `database`, `redis`, or a name given to
+    `NodeSession.register_handler`."""
 
     lifetime: float = 300_000
     """Milliseconds a session may be idle before it expires. 0: the cookie ends with the browser, the record never."""
@@ -50,10 +51,11 @@ class Config:
     """Folder of the file driver. Made, with its parents, when the first session is saved."""
 
     connection: Mapping[str, Any] | Literal[False] = field(default=False, repr=False)
-    """Settings of a driver that connects to something."""
+    """Where the database or Redis is: see `node_session.drivers.database.connection.Connection`. False: an SQLite file
+    beside `files`, or Redis on this host."""
 
     table: str = "sessions"
-    """Table or collection of a driver that keeps sessions in a database."""
+    """Table or collection of the database; for Redis what the keys begin with."""
 
     lottery: tuple[int, int] = (2, 100)
     """`[2, 100]`: after 2 of 100 requests, expired records are removed."""
@@ -100,7 +102,7 @@ class Config:
     """A signed id that has no record is replaced by a fresh one; false adopts it, as the original does."""
 
     durable: bool = False
-    """The file driver waits until the disk has each record, so that it survives a power cut too."""
+    """The file driver and SQLite wait until the disk has each record, so that it survives a power cut too."""
 
     save_timeout: float = 5_000
     """Milliseconds a save may go on merging with what other requests save at the same time."""

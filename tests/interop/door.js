@@ -6,7 +6,7 @@ const http = require('http');
 
 const NodeSession = require('node-session');
 
-process.on('warning', () => {});
+require('./old_postgresql');
 
 const sessions = new NodeSession(JSON.parse(process.argv[2]));
 
