@@ -91,6 +91,11 @@ class Config:
     absolute_lifetime: float = 0
     """Milliseconds after which a session ends, however active it is; 0: never. Kept in the session as `_created`."""
 
+    regenerate_grace: float = 10_000
+    """Milliseconds for which requests that still bring the cookie of a session that was regenerated with destroy=True
+    can read what it held. They change nothing, get no cookie, and so do not undo the new one. 0: the old cookie is
+    worth nothing at once, and such a request begins an empty session."""
+
     hash_ids: bool = False
     """Keep records under a hash of their id, so that who reads the store cannot take over its sessions. Not together
     with the npm original, which would not find them."""
@@ -345,6 +350,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "csrf": _bool,
     "saveUninitialized": _bool,
     "absoluteLifetime": _milliseconds,
+    "regenerateGrace": _milliseconds,
     "hashIds": _bool,
     "encrypt": _encrypt,
     "strict": _bool,

@@ -70,6 +70,7 @@ class NodeSession:
             "save_timeout": self.config.save_timeout,
             "save_untouched": self.config.save_uninitialized,
             "absolute_lifetime": self.config.absolute_lifetime,
+            "grace": self.config.regenerate_grace,
         }
         self._trust: Trust | None = None
         if self.config.trust_proxy:

@@ -40,6 +40,11 @@ _SECOND_LOOK_DELAY = 0.02
 _queues: weakref.WeakValueDictionary[tuple[int, int, str], asyncio.Lock] = weakref.WeakValueDictionary()
 
 
+# The only key of a record whose session has gone on under another id: when, and what it held then. To the npm original
+# this is an anonymous session.
+_FAREWELL = "_left"
+
+
 class _Loaded(NamedTuple):
     attributes: dict[str, Any]
     text: str
@@ -47,10 +52,16 @@ class _Loaded(NamedTuple):
 
 
 class _Left(NamedTuple):
-    """The record a regenerated session had."""
+    """The record a regenerated session had.
+
+    Attributes:
+        destroy: Whether it goes, once the new one is saved.
+        grace: Whether requests that still bring its cookie may read it for a moment.
+    """
 
     id: str
     destroy: bool
+    grace: bool
 
 
 class Store(Attributes):
@@ -64,6 +75,7 @@ class Store(Attributes):
         save_timeout: Milliseconds that saving may go on merging, before `UnavailableError`.
         save_untouched: Store a new session even if nothing was put into it; the CSRF token is made at once then.
         absolute_lifetime: Milliseconds after which the session ends, however active; 0: never.
+        grace: Milliseconds for which a destroyed old record of a regenerated session can be read; 0: not at all.
 
     Attributes:
         ages_flash: Whether the next save ends the life of the previous request's flash data. It does so once a
@@ -77,6 +89,7 @@ class Store(Attributes):
         "_absolute_lifetime",
         "_aged",
         "_driver",
+        "_grace",
         "_id",
         "_is_fresh",
         "_left",
@@ -104,6 +117,7 @@ class Store(Attributes):
         save_timeout: float = 5_000,
         save_untouched: bool = True,
         absolute_lifetime: float = 0,
+        grace: float = 0,
     ) -> None:
         super().__init__()
         self._name = name
@@ -112,6 +126,7 @@ class Store(Attributes):
         self._save_timeout = save_timeout
         self._save_untouched = save_untouched
         self._absolute_lifetime = absolute_lifetime
+        self._grace = grace
         self._started = False
         self._loaded: str | None = None  # the text of the record our attributes are based on
         self._version: object = None  # the driver's version of it; None: no record of this id yet
@@ -172,7 +187,9 @@ class Store(Attributes):
         """Give the session a new id; call this when somebody logs in. Data and token stay.
 
         Args:
-            destroy: Also destroy the record of the old id, once the new one is saved.
+            destroy: Also destroy the record of the old id, once the new one is saved. Requests under way, which still
+                bring the old cookie, can read what it held for as long as the option `regenerateGrace` says. They
+                change nothing, and get no cookie.
 
         Returns:
             True.
@@ -186,9 +203,9 @@ class Store(Attributes):
                 "would keep the old id; call regenerate(), migrate() or invalidate() before flush()"
             )
         if self._version is not None:
-            self._left = _Left(self._id, destroy)
+            self._left = _Left(self._id, destroy, grace=True)
         elif self._left is not None and destroy:
-            self._left = _Left(self._left.id, True)
+            self._left = self._left._replace(destroy=True)
         self.set_id()
         return True
 
@@ -199,6 +216,8 @@ class Store(Attributes):
     def invalidate(self) -> bool:
         """Empty the session, give it a new id and destroy the old record; call this when somebody logs out."""
         self.regenerate(destroy=True)  # first: it may refuse, and then nothing has happened
+        if self._left is not None:
+            self._left = self._left._replace(grace=False)
         self.flush()
         return True
 
@@ -215,6 +234,8 @@ class Store(Attributes):
             UnavailableError: The store cannot tell whether there is a record.
         """
         loaded = None if self._is_fresh else await self._load(self._id)
+        if loaded is not None and _is_farewell(loaded.attributes):
+            loaded = await self._say_farewell(loaded)
         if loaded is not None and self._is_over(loaded.attributes):
             await self._driver.destroy(self._id)
             self.set_id()
@@ -231,6 +252,16 @@ class Store(Attributes):
         self._started = True
         return True
 
+    async def _say_farewell(self, loaded: _Loaded) -> _Loaded | None:
+        """What a session held that has gone on under another id; None, and a fresh id, if that was too long ago."""
+        farewell = loaded.attributes[_FAREWELL]
+        if not 0 <= time.time() * 1000 - farewell["at"] < self._grace:
+            await self._driver.destroy(self._id)
+            self.set_id()
+            return None
+        self.is_gone = True
+        return loaded._replace(attributes=farewell["attributes"])
+
     async def reload(self) -> bool:
         """Take over what is stored now, dropping what was changed here and not saved. For WebSockets.
 
@@ -239,7 +270,7 @@ class Store(Attributes):
         """
         if self._version is None and not self.is_gone:  # it was never stored, so there is nothing else to take over
             return True
-        loaded = await self._load(self._id)
+        loaded = await self._load_alive(self._id)
         self._settle()
         self.ages_flash = False  # what is stored has been aged by the request that saved it
         if loaded is None:
@@ -254,6 +285,11 @@ class Store(Attributes):
         if not self._absolute_lifetime or not isinstance(created, (int, float)):
             return False
         return time.time() * 1000 - created > self._absolute_lifetime
+
+    async def _load_alive(self, id: str) -> _Loaded | None:
+        """What is stored under an id, unless the session has gone on under another."""
+        loaded = await self._load(id)
+        return None if loaded is None or _is_farewell(loaded.attributes) else loaded
 
     async def _load(self, id: str) -> _Loaded | None:
         """What is stored under an id; None if there is no record, or one that cannot be made sense of."""
@@ -338,7 +374,7 @@ class Store(Attributes):
             SerializationError, UnavailableError: As in `save`.
         """
         if self._version is not None:
-            loaded = None if self.is_gone else await self._load(self._id)
+            loaded = None if self.is_gone else await self._load_alive(self._id)
             if loaded is None:
                 self._end()
             elif loaded.text != self._loaded:
@@ -367,6 +403,8 @@ class Store(Attributes):
         Raises:
             UnavailableError: The store is down; nothing was taken.
         """
+        if self.is_gone:
+            return default
         base = serializer.loads(self._loaded) if self._loaded is not None else {}
         if self._version is None or paths.find(base, key) is paths.MISSING:
             return self.pull(key, default)  # of this request's own making, and nobody else's yet
@@ -374,7 +412,7 @@ class Store(Attributes):
         tries = 0
         async with self._lock:
             while True:
-                stored = await self._load(self._id)
+                stored = await self._load_alive(self._id)
                 if stored is None:
                     self._end()
                     return default
@@ -438,7 +476,7 @@ class Store(Attributes):
 
     async def _catch_up(self) -> str | None:
         """Merge what is stored now into the session; gives the text to write, None if there is none."""
-        loaded = await self._load(self._id)
+        loaded = await self._load_alive(self._id)
         if loaded is None:
             self._end()
             return None
@@ -454,7 +492,7 @@ class Store(Attributes):
         base, flushed = self._loaded, self._flushed
         is_moved = False
         while True:
-            old = None if flushed else await self._load(left.id)
+            old = None if flushed else await self._load_alive(left.id)
             if old is None and not flushed:  # destroyed meanwhile; to go on under a new id would undo that
                 if is_moved:
                     await self._driver.destroy(self._id)
@@ -471,11 +509,19 @@ class Store(Attributes):
             if not left.destroy:
                 break
             try:
-                await self._driver.destroy(left.id, None if old is None else old.version)
+                await self._leave(left, old)
                 break
             except ConflictError:  # somebody has saved under the old id in this moment: take that along as well
                 base = None if old is None else old.text
         self._left = None
+
+    async def _leave(self, left: _Left, old: _Loaded | None) -> None:
+        """Destroy the old record; or leave what it held for a moment, in a form that no session can go on with."""
+        if old is None or not left.grace or not self._grace:
+            await self._driver.destroy(left.id, None if old is None else old.version)
+            return
+        farewell = {_FAREWELL: {"at": int(time.time() * 1000), "attributes": old.attributes}}
+        await self._driver.write(left.id, self._conceal(serializer.dumps(farewell), left.id), old.version)
 
     def _rebase(self, theirs: _Loaded) -> None:
         """Make our changes changes of what another request has stored."""
@@ -537,6 +583,13 @@ class EncryptedStore(Store):
 
     def _conceal(self, text: str, id: str) -> str:
         return self._encrypter.encrypt(text, id)
+
+
+def _is_farewell(attributes: dict[str, Any]) -> bool:
+    farewell = attributes.get(_FAREWELL)
+    if len(attributes) != 1 or not isinstance(farewell, dict) or farewell.keys() != {"at", "attributes"}:
+        return False
+    return isinstance(farewell["at"], (int, float)) and isinstance(farewell["attributes"], dict)
 
 
 def _fill(preset: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:

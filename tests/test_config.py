@@ -82,6 +82,7 @@ BAD = {
     "csrf": [1, None],
     "saveUninitialized": [0, None],
     "absoluteLifetime": [-1, "1d", None],
+    "regenerateGrace": [-1, "10s"],
     "hashIds": ["yes", None],
     "encrypt": ["yes", 1, None],
     "strict": [0, None],

@@ -199,7 +199,7 @@ async def test_redirected_client_sees_the_change(app, browser, http_client):
     await browser.get("/login", "POST")
     assert (await browser.get("/home")).body == b"Ann"
     assert browser.id != old
-    assert await browser.stored(old) is None
+    assert list(await browser.stored(old)) == ["_left"]
 
 
 async def test_nothing_can_be_written_while_the_response_waits(app, browser):
@@ -999,3 +999,30 @@ async def test_plain_request_to_a_websocket(app, browser):
     """A request that is no handshake is refused like without sessions."""
     route(app, socket=Socket)
     assert (await browser.get("/socket")).code == 400
+
+
+async def test_late_request_does_not_log_out(app, browser, new_browser):
+    """A request that still brings the old cookie after a login reads what was, and sends no cookie over the new one."""
+
+    class Login(SessionMixin, RequestHandler):
+        def post(self):
+            self.session.regenerate(True)
+            self.session.put("user", "Ann")
+
+    class Home(SessionMixin, RequestHandler):
+        def get(self):
+            self.write(self.session.get("cart", "nothing") + self.session.get("user", " of nobody"))
+
+        def post(self):
+            self.session.put("cart", "a book")
+
+    route(app, login=Login, home=Home)
+    await browser.get("/home", "POST")
+    late = new_browser()
+    late.cookie = browser.cookie
+    await browser.get("/login", "POST")
+    for method in ("GET", "POST"):
+        answer = await late.get("/home", method)
+        assert answer.code == 200 and "Set-Cookie" not in answer.headers
+    assert (await late.get("/home")).body == b"a book of nobody"
+    assert (await browser.get("/home")).body == b"a bookAnn"
