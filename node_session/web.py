@@ -47,8 +47,9 @@ class SessionMixin(_Base):
         order = cls.__mro__
         if RequestHandler in order and order.index(RequestHandler) < order.index(SessionMixin):
             raise TypeError(f"class {cls.__name__}: name SessionMixin before the RequestHandler, or it has no effect")
-        if "prepare" in cls.__dict__:
-            cls.prepare = _after_start(cls.__dict__["prepare"])  # type: ignore[method-assign]
+        # Its own, or one of a class named before this one, which may know nothing of sessions and call no super().
+        if cls.prepare is not SessionMixin.prepare and not hasattr(cls.prepare, "starts_session"):
+            cls.prepare = _after_start(cls.prepare)  # type: ignore[method-assign]
 
     @property
     def session(self) -> Store:
@@ -160,4 +161,5 @@ def _after_start(prepare: Any) -> Any:
             return prepare(self)
         return self._start_then(functools.partial(prepare, self))
 
+    wrapper.starts_session = True  # type: ignore[attr-defined]
     return wrapper
