@@ -16,7 +16,7 @@ import logging
 import random
 import time
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
 from . import ids, paths, serializer
@@ -60,6 +60,7 @@ class Store(Attributes):
         name: The cookie's name.
         driver: Keeps the record.
         id: The id to load; a fresh one is made where it is missing or invalid.
+        others: Ids to load where the first has no record, each if those before have none either.
         strict: Replace an id that has no record by a fresh one when the session starts.
         save_timeout: Milliseconds that saving may go on merging, before `UnavailableError`.
         save_untouched: Store a new session even if nothing was put into it; the CSRF token is made at once then.
@@ -83,6 +84,7 @@ class Store(Attributes):
         "_loaded",
         "_lock",
         "_name",
+        "_others",
         "_outdated",
         "_save_timeout",
         "_save_untouched",
@@ -100,6 +102,7 @@ class Store(Attributes):
         driver: Driver,
         id: str | None = None,
         *,
+        others: Sequence[str] = (),
         strict: bool = False,
         save_timeout: float = 5_000,
         save_untouched: bool = True,
@@ -108,6 +111,7 @@ class Store(Attributes):
         super().__init__()
         self._name = name
         self._driver = driver
+        self._others = others
         self._strict = strict
         self._save_timeout = save_timeout
         self._save_untouched = save_untouched
@@ -214,11 +218,7 @@ class Store(Attributes):
         Raises:
             UnavailableError: The store cannot tell whether there is a record.
         """
-        loaded = None if self._is_fresh else await self._load(self._id)
-        if loaded is not None and self._is_over(loaded.attributes):
-            await self._driver.destroy(self._id)
-            self.set_id()
-            loaded = None
+        loaded = None if self._is_fresh else await self._load_first()
         if loaded is not None:
             self._attributes = _fill(self._attributes, loaded.attributes) if self._attributes else loaded.attributes
             self._loaded, self._version = loaded.text, loaded.version
@@ -249,14 +249,24 @@ class Store(Attributes):
         self._attributes, self._loaded, self._version = loaded
         return True
 
+    async def _load_first(self) -> _Loaded | None:
+        """The record of the first id that has one; that id becomes the session's."""
+        loaded = await self._load(self._id)
+        for other in self._others:
+            if loaded is not None:
+                break
+            loaded = await self._load(other)
+            if loaded is not None:
+                self.set_id(other)
+        return loaded
+
     def _is_over(self, attributes: dict[str, Any]) -> bool:
-        created = attributes.get("_created")
-        if not self._absolute_lifetime or not isinstance(created, (int, float)):
+        if not self._absolute_lifetime or not _is_time(attributes.get("_created")):
             return False
-        return time.time() * 1000 - created > self._absolute_lifetime
+        return bool(time.time() * 1000 - attributes["_created"] > self._absolute_lifetime)
 
     async def _load(self, id: str) -> _Loaded | None:
-        """What is stored under an id; None if there is no record, or one that cannot be made sense of."""
+        """What is stored under an id; None if there is no record, one that is over, or none that makes sense."""
         version: object = None
         for look in range(_SECOND_LOOKS + 1):
             try:
@@ -265,12 +275,19 @@ class Store(Attributes):
                     return None
                 version = record.version
                 text = self._reveal(record.payload, id)
-                return _Loaded(serializer.loads(text), text, version)
+                loaded = _Loaded(serializer.loads(text), text, version)
             except DamagedError as error:
                 if look == _SECOND_LOOKS:
                     await self._set_aside(id, version, error)
                     return None
                 await asyncio.sleep(_SECOND_LOOK_DELAY)
+            else:
+                if not self._is_over(loaded.attributes):
+                    return loaded
+                await self._driver.destroy(id)
+                if id == self._id:
+                    self.set_id()
+                return None
         raise AssertionError("the last look returns")
 
     async def _set_aside(self, id: str, version: object, error: DamagedError) -> None:
@@ -310,7 +327,7 @@ class Store(Attributes):
         if self.is_gone or self.is_untouched:
             return None
         self._settle_flash()
-        if self._absolute_lifetime and "_created" not in self._attributes:
+        if self._absolute_lifetime and not _is_time(self._attributes.get("_created")):
             self._attributes["_created"] = int(time.time() * 1000)
         text = serializer.dumps(self._attributes)
         is_stored = self._version is not None and text == self._loaded and not self._outdated
@@ -537,6 +554,10 @@ class EncryptedStore(Store):
 
     def _conceal(self, text: str, id: str) -> str:
         return self._encrypter.encrypt(text, id)
+
+
+def _is_time(created: Any) -> bool:
+    return isinstance(created, (int, float)) and not isinstance(created, bool)
 
 
 def _fill(preset: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:

@@ -126,6 +126,80 @@ async def test_csrf_before_own_prepare(app, browser):
 
 
 @pytest.mark.parametrize("options", [{"csrf": True}])
+@pytest.mark.parametrize("calls_super", [False, True])
+async def test_csrf_before_the_prepare_of_a_class_named_first(app, browser, calls_super):
+    """A class named before SessionMixin that has a prepare of its own, knowing no sessions, skips no check."""
+    reached = []
+
+    class Other:
+        def prepare(self):
+            reached.append(self.session.get_token())
+            return super().prepare() if calls_super else None
+
+    class Page(Other, Form):
+        pass
+
+    class Alone(Other, SessionMixin, RequestHandler):
+        def post(self):
+            self.write("done")
+
+    route(app, form=Page, alone=Alone)
+    for path in ("/form", "/alone"):
+        assert (await browser.get(path, "POST")).code == 403
+        assert reached == []
+    token = (await browser.get("/form")).body.decode()
+    for path in ("/form", "/alone"):
+        assert (await browser.get(path, "POST", {"X-CSRF-Token": token})).code == 200
+    assert reached == [token] * 3
+
+
+@pytest.mark.parametrize("options", [{"csrf": True}])
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("text/plain", "_token={token}"),
+        ("application/json", '{{"_token":"{token}"}}'),
+        ("application/x-www-form-urlencoded", "_token=%ff%fe"),
+        ("application/x-www-form-urlencoded", "_token={token}&_token=x"),
+        ("application/x-www-form-urlencoded; charset=utf-16", "\u5f5f"),
+        ("multipart/form-data; boundary=", "_token={token}"),
+        ("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=_tok"),
+        ("", "_token={token}"),
+    ],
+)
+async def test_csrf_other_bodies(app, browser, content_type, body):
+    """Only a form's field is a field: no other kind of body passes, and a broken one is refused like any other."""
+    route(app, form=Form)
+    token = (await browser.get("/form")).body.decode()
+    response = await browser.get("/form", "POST", {"Content-Type": content_type}, body=body.format(token=token))
+    assert response.code in (400, 403)
+
+
+@pytest.mark.parametrize("options", [{"csrf": True}])
+async def test_csrf_methods_by_another_name(app, browser):
+    """Neither a method override, nor another spelling of a method, gets around the check."""
+    reached = []
+
+    class Own(Form):
+        SUPPORTED_METHODS = (*RequestHandler.SUPPORTED_METHODS, "PURGE")
+
+        def purge(self):
+            reached.append("purge")
+
+        def post(self):
+            reached.append("post")
+
+    route(app, form=Own)
+    override = dict.fromkeys(("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"), "POST")
+    assert (await browser.get("/form?_method=POST", "GET", override)).code == 200
+    assert (await browser.get("/form", "POST", {"X-HTTP-Method-Override": "GET"})).code == 403
+    for method in ("PURGE", "post", "Post", "TRACE"):
+        response = await browser.get("/form", method, allow_nonstandard_methods=True)
+        assert response.code in (403, 405)
+    assert reached == []
+
+
+@pytest.mark.parametrize("options", [{"csrf": True}])
 @pytest.mark.parametrize("template", ["{% raw csrf_field() %}", "{% module xsrf_form_html() %}"])
 @pytest.mark.parametrize("xsrf_cookies", [False, True])
 async def test_csrf_in_templates(app, browser, template, xsrf_cookies, tmp_path):
@@ -188,6 +262,36 @@ async def test_secure_auto(app, browser):
     line = (await browser.get("/count", headers={"X-Forwarded-Proto": "https"})).headers["Set-Cookie"]
     assert "; Secure" in line
     assert (await browser.stored())["count"] == 2
+
+
+@pytest.mark.parametrize(
+    "options", [{"secure": "auto", "sameSite": "none", "partitioned": True, "trustProxy": True}], ids=str
+)
+async def test_secure_auto_for_embedded_pages(app, browser):
+    """What browsers refuse in a cookie without Secure is left out over http, so that the session works there too."""
+    route(app, count=Count)
+    line = (await browser.get("/count")).headers["Set-Cookie"]
+    assert "SameSite" not in line and "Partitioned" not in line
+    line = (await browser.get("/count", headers={"X-Forwarded-Proto": "https"})).headers["Set-Cookie"]
+    assert line.endswith("; Secure; SameSite=None; Partitioned")
+
+
+# -------------------------------------------------------------------- cookies of others
+
+
+async def test_cookie_of_a_dead_session_first(app, browser, new_browser):
+    """A cookie that is signed, but of a session that is gone, planted or left over, hides no other one."""
+    route(app, count=Count)
+    await browser.get("/count")
+    other = new_browser()
+    await other.get("/count")
+    await (await other.sessions._get_driver()).destroy(other.id)
+    header = f"node_session={other.cookie}; node_session={browser.cookie}"
+    for count in (b"2", b"3"):
+        response = await browser.get("/count", headers={"Cookie": header})
+        assert response.body == count
+        assert response.headers["Set-Cookie"].startswith("node_session=" + browser.cookie)
+    assert (await browser.get("/count")).body == b"4"
 
 
 # -------------------------------------------------------------------- nothing left behind
