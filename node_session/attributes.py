@@ -276,7 +276,7 @@ class Attributes(MutableMapping[str, Any]):
         own = self._attributes.get("_token")
         if not isinstance(token, str) or not isinstance(own, str) or not own:
             return False
-        return hmac.compare_digest(token.encode("utf-8", "replace"), own.encode("utf-8", "replace"))
+        return hmac.compare_digest(token.encode("utf-8", "surrogatepass"), own.encode("utf-8", "surrogatepass"))
 
 
 def _flatten(keys: Iterable[str | Iterable[str]]) -> Iterator[str]:

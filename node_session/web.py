@@ -96,7 +96,7 @@ class SessionMixin(_Base):
         if self.request.method in _SAFE_METHODS or self.csrf_exempt:
             return
         headers = self.request.headers
-        if headers.get("Sec-Fetch-Site") == "cross-site":
+        if "cross-site" in headers.get("Sec-Fetch-Site", "").lower():  # one of several, too
             raise HTTPError(403, reason="Refused: another site made this request (Sec-Fetch-Site)")
         sent = [
             *(self.get_body_argument(name, "") for name in _TOKEN_FIELDS),

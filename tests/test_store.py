@@ -293,6 +293,8 @@ async def test_token(world):
     assert session.get_token() != token
     assert session.verify_token(session.get_token())
     assert not any(map(session.verify_token, [token, "", None, 7, "é", "\ud800", session.get_token() + "x"]))
+    session.put("_token", "?")  # not one of ours, but a program may set its own
+    assert session.verify_token("?") and not session.verify_token("\ud800")
 
 
 @pytest.mark.parametrize("token", [None, "", 0, False], ids=repr)
