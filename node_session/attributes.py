@@ -25,7 +25,7 @@ class Attributes(MutableMapping[str, Any]):
     """The attributes of a session, with the original's methods, and as a mapping.
 
     ``session["user.name"]``, ``"cart" in session`` and ``del session["cart"]`` work as with a dict, but take paths.
-    Reserved keys are ``_token`` (the CSRF token), ``flash`` and ``_old_input``.
+    Reserved keys are ``_token`` (the CSRF token), ``flash``, ``_old_input`` and ``_created`` (of `absoluteLifetime`).
     """
 
     __slots__ = ("_attributes", "_flushed", "_increments", "_token_on_demand")
