@@ -87,6 +87,8 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
                     forged = True
                 elif first is None:
                     first = Found(id, value if number == 0 and value == _encode(signed) else None, forged)
+                    if header.count(name) == 1:  # as nearly always
+                        break
                 else:
                     others.append(id)
                     if len(others) == _MOST_IDS - 1:
