@@ -158,6 +158,18 @@ def test_weak_secret_is_a_warning(secret, warning):
     assert Path(caught[0].filename) == Path(__file__)
 
 
+def test_folder_that_everybody_can_write_is_a_warning(tmp_path):
+    """Sessions in a folder where any user of the machine can put one, or a link, are a warning with the cure."""
+    tmp_path.chmod(0o1777)
+    with pytest.warns(ConfigWarning, match="files: everybody .* chmod"):
+        Config.from_dict({"secret": SECRET, "files": str(tmp_path)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Config.from_dict({"secret": SECRET, "files": str(tmp_path), "driver": "memory"})
+        tmp_path.chmod(0o755)
+        Config.from_dict({"secret": SECRET, "files": str(tmp_path)})
+
+
 @pytest.mark.parametrize(
     "options",
     [
