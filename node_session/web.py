@@ -72,12 +72,15 @@ class SessionMixin(_Base):
             )
         return configured
 
+    # Not whether the request has a session: whoever started that one has not checked the token.
+    _is_prepared = False
+
     csrf_exempt = False
     """Whether requests to this handler need no CSRF token, although the option `csrf` is on: for webhooks, say."""
 
     def prepare(self) -> Awaitable[None] | None:
         """Start the session, then go on with the next class's `prepare`."""
-        if self._has_session():
+        if self._is_prepared:
             return super().prepare()
         return self._start_then(super().prepare)
 
@@ -139,14 +142,12 @@ class SessionMixin(_Base):
             response.close()
         super().on_finish()
 
-    def _has_session(self) -> bool:
-        return isinstance(getattr(self.request, "session", None), Store)
-
     async def _start_then(self, prepare: Any) -> None:
         sessions = self.node_session
         await sessions.start_session(self.request, self)
         if sessions.config.csrf:
             self.check_csrf()
+        self._is_prepared = True
         going_on = prepare()
         if inspect.isawaitable(going_on):
             await going_on
@@ -157,7 +158,7 @@ def _after_start(prepare: Any) -> Any:
 
     @functools.wraps(prepare)
     def wrapper(self: SessionMixin) -> Any:
-        if self._has_session():  # a subclass's prepare has called super().prepare()
+        if self._is_prepared:  # a subclass's prepare has called super().prepare()
             return prepare(self)
         return self._start_then(functools.partial(prepare, self))
 

@@ -161,6 +161,39 @@ async def test_csrf_before_the_prepare_of_a_class_named_first(app, browser, call
 
 
 @pytest.mark.parametrize("options", [{"csrf": True}])
+@pytest.mark.parametrize("driver", ["file", "slow"])
+async def test_csrf_where_the_session_was_started_before(app, browser, config, driver):
+    """A session that a handler has started by itself, ahead of the mixin, does not make the check fall away."""
+    app.settings["node_session"] = sessions = NodeSession({**config, "driver": driver})
+    early = []
+
+    class Early(Form):
+        def initialize(self):
+            early.append(sessions.start_session(self.request, self, lambda: None))
+
+    route(app, form=Early, nothing=Nothing)
+    await browser.get("/nothing")  # from now on the driver is there, and so is the session, at once
+    browser.set_id(ID)
+    response = await browser.get("/form", "POST")
+    assert response.code == {"file": 403, "slow": 500}[driver]  # 500: it is still at work
+    await asyncio.gather(*early)
+    await sessions.close()
+
+
+async def test_csrf_field_is_escaped(app, browser):
+    """A token that a program has set, from a user even, is text in the form."""
+
+    class Page(Form):
+        def get(self):
+            self.session.put("_token", '"><script>')
+            self.write(self.csrf_field())
+
+    route(app, form=Page)
+    page = (await browser.get("/form")).body.decode()
+    assert page == '<input type="hidden" name="_token" value="&quot;&gt;&lt;script&gt;">'
+
+
+@pytest.mark.parametrize("options", [{"csrf": True}])
 @pytest.mark.parametrize(
     ("content_type", "body"),
     [
