@@ -108,6 +108,32 @@ def test_every_option_is_checked():
     assert set(BAD) == {camel_case(each.name) for each in fields(Config)}
 
 
+@pytest.mark.parametrize(
+    "connection",
+    [
+        {"adapter": []},
+        {"adapter": {}},
+        {"port": "9" * 5000},
+        {"port": 0},
+        {"port": "٣"},
+        {"adapter": "postgresql", "url": "postgresql://host:99999/x"},
+        {"adapter": "redis", "url": "redis://host:port/0"},
+        {"adapter": "redis", "url": "redis://[::1/0"},
+    ],
+    ids=lambda connection: str(connection)[:60],
+)
+def test_wrong_connection(connection):
+    """A connection that no driver could open is an error of the config, not of the first request."""
+    with pytest.raises(ConfigError, match="connection: "):
+        Config.from_dict({"secret": SECRET, "driver": "database", "connection": connection})
+
+
+@pytest.mark.parametrize("url", ["mongodb://a:27017,b:27018/sessions", "mongodb://[::1]:27017", "mongodb+srv://host/x"])
+def test_url_of_several_hosts(url):
+    """Any URL that MongoDB takes is one."""
+    Config.from_dict({"secret": SECRET, "driver": "database", "connection": {"adapter": "mongodb", "url": url}})
+
+
 def test_all_mistakes_in_one_error():
     """Missing, misspelt and wrongly typed options are all told at once."""
     with pytest.warns(ConfigWarning, match="did you mean 'lifetime'"), pytest.raises(ConfigError) as caught:
