@@ -31,6 +31,7 @@ from node_session import ConfigError, DamagedError, NodeSession, PathError, Seri
 from node_session import store as store_module
 from node_session.attributes import Attributes
 from node_session.config import Config
+from node_session.drivers.database import sql
 from node_session.drivers.file import FileDriver
 from node_session.encryption import Encrypter, LegacyEncrypter
 from node_session.merge import merge
@@ -229,6 +230,17 @@ def stored_text(data: bytes) -> None:
     assert dumps(loads(text)) == text
 
 
+def database_payload(data: bytes) -> None:
+    """What a database holds is a text, or it is damaged; what was encoded is decoded."""
+    for stored in (data, _text(data), _json(data)):
+        try:
+            assert isinstance(sql.decode(stored), str)
+        except DamagedError:
+            continue
+    text = _text(data).encode("utf-8", "replace").decode()
+    assert sql.decode(sql.encode(text)) == text
+
+
 def values(data: bytes) -> None:
     """Any Python value is stored as JSON, or refused by SerializationError with a message for one line."""
     made = {"value": _value(iter(data), 0)}
@@ -411,6 +423,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         attributes,
         merging,
         stored_text,
+        database_payload,
         values,
         decryption,
         encryption,
@@ -441,11 +454,17 @@ SEEDS: dict[str, list[bytes]] = {
         b'{"flash":{"old":["a"],"new":[]},"a":1}\0{"flash":{"old":[],"new":["b"]},"b":[[1]]}\0{"flash":[]}',
     ],
     "stored_text": [b'{"a":[1.0,-0.0,1e21,"\\ud800","\\u00e9"]}', b'{"n":123456789012345678901234567890}', b"[[[{"],
+    "database_payload": [b'"{\\"a\\":1}"', b'{"a":1}', b'"\\ud800"', b"\xff", b'"' + b"\\" * 9],
     "values": [bytes([2, 3, 1, 2, 3, 0, 2, 9, 9, 7, 1, 5]), bytes([4, 2, 0xD8, 0, 5, 1, 1]), bytes([0, 1, 1] * 100)],
     "decryption": [*_TOKEN_BYTES[5:12], *(a + b'"mac"' + b for a in _TOKEN_BYTES[12:14] for b in _TOKEN_BYTES[12:14])],
     "encryption": [b"secret\0text\0" + b"p" * 30, b"\xff\0\xc3\xa9\0\x7f\x01"],
     "file": [b"e" + _TOKEN_BYTES[5], b"l" + _TOKEN_BYTES[6], b'p{"_token":"t","fuzz":2}', b"p\xff\xfe", b"p", b'p{"a'],
     "config": [
+        b'{"driver":"database","connection":{"adapter":"sqlite","port":"5","timeout":1,"poolSize":2,"url":"a://b"}}',
+        b'{"driver":"redis","connection":{"host":"h","user":"u","password":"p","database":7,"client":null},"table":"a.b"}',
+        b'{"driver":"database","connection":{"adapter":[]}}',
+        b'{"driver":"database","connection":{"port":"' + b"9" * 5000 + b'"}}',
+        b'{"driver":"redis","connection":{"url":"redis://h:abc/0"}}',
         b'{"lifetime":1,"cookie":"__Host-a","secure":true,"sameSite":"none","trustProxy":"loopback"}',
         b'{"driver":"memory","connection":{"adapter":"x"},"lottery":[1,2],"files":"a","hashIds":true,"encrypt":"legacy"}',
         b'{"secret":["a","b"],"path":"/a b","domain":"x.y","absoluteLifetime":1e3,"expireOnClose":true,"table":"t"}',
