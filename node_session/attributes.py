@@ -25,7 +25,7 @@ class Attributes(MutableMapping[str, Any]):
     """The attributes of a session, with the original's methods, and as a mapping.
 
     ``session["user.name"]``, ``"cart" in session`` and ``del session["cart"]`` work as with a dict, but take paths.
-    Reserved keys are ``_token`` (the CSRF token), ``flash`` and ``_old_input``.
+    Reserved keys are ``_token`` (the CSRF token), ``flash``, ``_old_input`` and ``_created`` (of `absoluteLifetime`).
     """
 
     __slots__ = ("_attributes", "_flushed", "_increments", "_token_on_demand")
@@ -276,7 +276,7 @@ class Attributes(MutableMapping[str, Any]):
         own = self._attributes.get("_token")
         if not isinstance(token, str) or not isinstance(own, str) or not own:
             return False
-        return hmac.compare_digest(token.encode("utf-8", "replace"), own.encode("utf-8", "replace"))
+        return hmac.compare_digest(token.encode("utf-8", "surrogatepass"), own.encode("utf-8", "surrogatepass"))
 
 
 def _flatten(keys: Iterable[str | Iterable[str]]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import stat
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -132,7 +133,8 @@ class Config:
             ConfigWarning: An option nobody knows (the nearest known one is named), or a doubtful value.
         """
         if not isinstance(options, Mapping):
-            raise ConfigError(f"the configuration is a dict of options, not {type(options).__name__}: {options!r}")
+            # Not quoted: a JSON text, say, has the secret in it.
+            raise ConfigError(f"the configuration is a dict of options, not {type(options).__name__}")
         known = {camel_case(each.name): each for each in fields(cls)}
         for name in options:
             if name not in known:
@@ -161,30 +163,37 @@ class Config:
     def _doubts(self) -> Iterator[str]:
         if self.lifetime < 1000:
             yield _short_lifetime(self.lifetime)
+        if self.driver in ("file", "native") and _is_open_to_all(self.files):
+            yield f"files: everybody on this machine can write sessions into {str(self.files)!r}; chmod it to 700"
         if min(map(len, self.secret)) < 32:
             yield f"secret: is short; use a random string of 32 characters or more, such as {_RANDOM_SECRET}"
-        if _DOCUMENTED_SECRET in self.secret:
-            yield f"secret: everybody can read this one in node-session's documentation; use {_RANDOM_SECRET}"
+        if not _DOCUMENTED_SECRETS.isdisjoint(self.secret):
+            yield f"secret: everybody can read this one in the documentation; use {_RANDOM_SECRET}"
 
     def _contradictions(self) -> list[str]:
+        name = self.cookie.lower()  # as browsers compare prefixes
         wanted: list[tuple[bool, str]] = [
             (self.hash_ids and self.encrypt == "legacy", "hashIds: the npm original cannot find such records"),
             (self.same_site == "none" and not self.secure, "sameSite: 'none' is ignored by browsers without secure"),
             (self.partitioned and not self.secure, "partitioned: is ignored by browsers without secure: true"),
             (
-                self.cookie.startswith(("__Secure-", "__Host-")) and self.secure is not True,
+                name.startswith(("__secure-", "__host-", "__http-")) and self.secure is not True,
                 f"cookie: browsers refuse {self.cookie!r} without secure: true",
             ),
             (
-                self.cookie.startswith("__Host-") and (self.path != "/" or self.domain is not None),
+                name.startswith("__host-") and (self.path != "/" or self.domain is not None),
                 f"cookie: browsers refuse {self.cookie!r} with a domain or a path other than '/'",
+            ),
+            (
+                name.startswith(("__http-", "__host-http-")) and not self.http_only,
+                f"cookie: browsers refuse {self.cookie!r} without httpOnly: true",
             ),
         ]
         return [problem for wrong, problem in wanted if wrong]
 
 
-# Of node-session's README; whoever copied it has no secret.
-_DOCUMENTED_SECRET = "Q3UBzdH9GEfiRCTKbi5MTPyChpzXLsTD"  # noqa: S105 - no secret any more
+# Of node-session's README, and of ours; whoever copied one has no secret.
+_DOCUMENTED_SECRETS = frozenset({"Q3UBzdH9GEfiRCTKbi5MTPyChpzXLsTD", "replace this by a random string of 32 or more"})
 _RANDOM_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"  # noqa: S105
 
 
@@ -252,9 +261,21 @@ def _folder(value: Any) -> Path:
     if not isinstance(path, str) or not path or "\0" in path:
         raise ValueError(f"must be the path of a folder, not {value!r}")
     folder = Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve() would follow links
-    if folder.exists() and not folder.is_dir():
+    try:
+        os.fsencode(folder)
+        is_taken = folder.exists() and not folder.is_dir()
+    except (OSError, ValueError) as error:  # a name too long, a parent nobody may look into, text that is no name
+        raise ValueError(f"{path!r} cannot be used: {getattr(error, 'strerror', None) or 'not a name'}") from None
+    if is_taken:
         raise ValueError(f"{path!r} is not a folder")
     return folder
+
+
+def _is_open_to_all(folder: Path) -> bool:
+    try:
+        return bool(folder.stat().st_mode & stat.S_IWOTH)
+    except OSError:  # it is not there yet, and will be made for its owner only
+        return False
 
 
 def _connection(value: Any) -> Mapping[str, Any] | Literal[False]:
@@ -275,6 +296,8 @@ def _lottery(value: Any) -> tuple[int, int]:
     odds = tuple(value) if isinstance(value, (list, tuple)) else ()
     if len(odds) != 2 or any(isinstance(each, bool) or not isinstance(each, int) or each < 0 for each in odds):
         raise ValueError(f"must be two whole numbers such as [2, 100], not {value!r}")
+    if max(odds) > _CENTURY:  # a limit that no float has trouble with
+        raise ValueError(f"must be two numbers of a sensible size such as [2, 100], not {value!r}")
     if odds[1] == 0:
         raise ValueError(f"the second number must be 1 or more, not {value!r}; [0, 1] never draws")
     return odds

@@ -30,6 +30,10 @@ _is_attribute_value = re.compile(r"[ -:<-~]+").fullmatch
 # An id, a dot and 43 characters of signature. Only a value of this length is worth computing a signature for.
 _SIGNED_LENGTH = 40 + 1 + 43
 
+# How many of several sessions are looked for: a browser sends one, or two of different paths or domains. Somebody with
+# many cookies must not make one request many reads of the store.
+_MOST_IDS = 4
+
 
 class Found(NamedTuple):
     """What a Cookie header says.
@@ -38,12 +42,16 @@ class Found(NamedTuple):
         id: The id of the first cookie whose signature holds; None if there is none.
         value: That cookie's value, where it is exactly what `sign` gives under the first secret, so that it can be
             sent again without signing it anew; otherwise None.
-        forged: Whether there was a cookie of this name that looks signed, under a signature that does not hold.
+        forged: Whether there was a cookie of this name that looks signed, under a signature that does not hold, before
+            the first whose signature holds.
+        others: The ids of further cookies whose signature holds, in the order of the header. They count where the
+            first one's session is gone.
     """
 
     id: str | None
     value: str | None
     forged: bool
+    others: tuple[str, ...] = ()
 
 
 def sign(id: str, secret: str) -> str:
@@ -61,6 +69,8 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
         secrets: Any of them may have signed it.
     """
     forged = False
+    first: Found | None = None
+    others: list[str] = []
     if header is not None and name in header:
         for pair in header.split(";"):
             key, equals, value = pair.partition("=")
@@ -70,11 +80,22 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
                 if signed[:2] != "s:" or len(signed) != _SIGNED_LENGTH + 2:
                     continue
                 id, signature = signed[2:42], signed[43:]
+                if first is not None and (id == first.id or id in others):
+                    continue
                 number = _verified_by(id, signature, secrets) if signed[42] == "." and ids.is_valid(id) else None
-                if number is not None:
-                    return Found(id, value if number == 0 and value == _encode(signed) else None, forged)
-                forged = True
-    return Found(None, None, forged)
+                if number is None:
+                    forged = True
+                elif first is None:
+                    first = Found(id, value if number == 0 and value == _encode(signed) else None, forged)
+                    if header.count(name) == 1:  # as nearly always
+                        break
+                else:
+                    others.append(id)
+                    if len(others) == _MOST_IDS - 1:
+                        break
+    if first is None:
+        return Found(None, None, forged)
+    return first._replace(others=tuple(others)) if others else first
 
 
 def _encode(signed: str) -> str:

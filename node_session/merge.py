@@ -76,6 +76,9 @@ class _Merger:
     def __init__(self) -> None:
         self._contents: dict[int, tuple[Any, Any]] = {}  # by the id of a container of mine: it, and what it becomes
         self._moved: list[tuple[str, ...]] = []  # the lists whose items could not be merged one by one
+        # Of containers within lists, by their id: the container (so that no other one gets this id), and its form.
+        self._forms: dict[int, tuple[Any, object]] = {}
+        self._shared: dict[Any, object] = {}
 
     def value(self, path: tuple[str, ...], base: Any, mine: Any, theirs: Any) -> Any:
         """The merged value; any of the three, and so the result, may be `MISSING`."""
@@ -114,7 +117,7 @@ class _Merger:
         self, path: tuple[str, ...], base: list[Any], mine: list[Any] | tuple[Any, ...], theirs: list[Any]
     ) -> Any:
         length = len(base)
-        was, is_mine, is_theirs = (_canonical(each) for each in (base, mine, theirs))
+        was, is_mine, is_theirs = (tuple(map(self._form, each)) for each in (base, mine, theirs))
         if _keeps_places(was, is_mine) and _keeps_places(was, is_theirs):
             items = zip(base, mine, theirs, strict=False)
             content = [self.value((*path, str(place)), *sides) for place, sides in enumerate(items)]
@@ -128,8 +131,27 @@ class _Merger:
             else:
                 content = [*mine]
         if isinstance(mine, tuple):
-            return mine if _canonical(content) == is_mine else content
+            return mine if tuple(map(self._form, content)) == is_mine else content
         return self._keep(mine, content)
+
+    def _form(self, value: Any) -> Any:
+        """As `_canonical`, but containers that are stored alike have one object for a form.
+
+        Lists within lists are compared on every level. With this that takes one step an item; otherwise a megabyte
+        that somebody has nested on purpose would take minutes.
+        """
+        if not isinstance(value, (dict, list, tuple)):
+            return _canonical(value)
+        known = self._forms.get(id(value))
+        if known is None:
+            items = value.items() if isinstance(value, dict) else None
+            form: Any = (
+                tuple(map(self._form, value))
+                if items is None
+                else frozenset((str(key), self._form(each)) for key, each in items)
+            )
+            known = self._forms[id(value)] = (value, self._shared.setdefault(form, object()))
+        return known[1]
 
     def _keep(self, mine: Any, content: Any) -> Any:
         if id(mine) in self._contents:  # it is in the session twice, and cannot become two things
@@ -193,7 +215,16 @@ def _sums(
 def _number(value: Any) -> float | None:
     if value is MISSING or value is None:
         return 0
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number and math.isfinite(_float(value)) else None  # no float can be added to a larger integer
+
+
+def _float(number: float) -> float:
+    """As a float; an integer that is too large for one becomes infinite, as it does to JavaScript."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _keeps_places(before: tuple[Any, ...], after: tuple[Any, ...]) -> bool:
@@ -216,7 +247,12 @@ def _canonical(value: Any) -> Any:
     """A hashable that is equal for values that are stored alike."""
     if isinstance(value, bool):
         return (bool, value)
-    if value is None or value is MISSING or isinstance(value, (str, int)):
+    if value is None or value is MISSING or isinstance(value, str):
+        return value
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        # It is read as a float again. Python's hashes of such integers are alike where an attacker wants them to be.
+        value = _float(value)
+    if isinstance(value, int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None

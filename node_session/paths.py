@@ -5,7 +5,8 @@ r"""The keys of a session: ``user.name``, ``cart[0].qty``, ``prices["eu.de"]``.
 
 A key is a name, then any number of ``.name``, ``[digits]``, ``["…"]`` and ``['…']``; it may begin with ``["…"]`` too. A
 name is any run of characters other than ``. [ ]``. Within quotes everything goes; ``\"``, ``\'`` and ``\\`` stand for
-the character after the backslash. Whatever does not fit is one literal name, so any string is a key.
+the character after the backslash. Whatever does not fit, or has more than a thousand steps, is one literal name, so any
+string is a key.
 
 A path goes through dict entries and the items of lists (and of tuples, which are stored as lists), never through
 attributes: ``constructor`` and ``__class__`` are names like any other. Keys may come from users. They are data.
@@ -26,11 +27,14 @@ MAX_DEPTH = 100
 MAX_PADDED = 10_000
 """Up to which index a list is filled up with None. An attacker's ``a[999999999]`` must not fill the memory."""
 
+# Nothing that is stored is as deep as that. A key of megabytes must not be taken apart to learn it.
+_MAX_STEPS = 1000
+
 # Longer keys are parsed each time they are used: a cache of them would be a place to put megabytes.
 _MAX_CACHED = 200
 
 _name = r"[^.\[\]]+"
-_quoted = r""""((?:[^"\\]|\\["'\\])*)"|'((?:[^'\\]|\\["'\\])*)'"""
+_quoted = r""""([^"\\]*(?:\\["'\\][^"\\]*)*)"|'([^'\\]*(?:\\["'\\][^'\\]*)*)'"""
 _match_start = re.compile(rf"({_name})|\[(?:{_quoted})\]").match
 _match_step = re.compile(rf"\.({_name})|\[(?:{_quoted}|([0-9]+))\]").match
 _QUOTED = (2, 3)  # the groups that may hold escapes
@@ -128,9 +132,9 @@ def remove(root: dict[str, Any], key: str) -> Any:
 
 
 def _parse(key: str) -> tuple[str, ...]:
-    steps = []
+    steps: list[str] = []
     match = _match_start(key)
-    while match is not None:
+    while match is not None and len(steps) < _MAX_STEPS:
         group = match.lastindex or 0  # the one that took part; there is always one
         steps.append(_unescape(r"\1", match[group]) if group in _QUOTED else match[group])
         if match.end() == len(key):

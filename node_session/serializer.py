@@ -13,7 +13,7 @@ import enum
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import date, datetime, time, timezone
 from typing import Any, NoReturn
 from uuid import UUID
@@ -24,16 +24,18 @@ from .errors import DamagedError, SerializationError
 
 logger = logging.getLogger("node_session")
 
-MAX_DEPTH = 250
-"""How deep values may be nested."""
+MAX_DEPTH = 253
+"""How deep values may be nested: as deep as orjson writes. What is read may be no deeper, or it could not be saved."""
 
 _OPTIONS = orjson.OPT_STRICT_INTEGER | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 _MAX_SAFE_INTEGER = 2**53 - 1
 
 # Strings are matched only to be stepped over.
-_strings_and_floats = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?')
+_strings_and_floats = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?')
 _surrogates = re.compile("[\ud800-\udfff]")
 _is_name = re.compile(r"[^.\[\]]+").fullmatch
+_LONGEST_NAME = 40
+_MOST_STEPS = 20
 _is_index = re.compile(r"\[\d+\]").fullmatch
 
 _CURES = {
@@ -57,7 +59,9 @@ def dumps(attributes: dict[str, Any]) -> str:
     try:
         text = orjson.dumps(attributes, None, _OPTIONS)
     except TypeError:
-        return "".join(_write(attributes, []))
+        writer = _Writer()
+        writer.write(attributes)
+        return "".join(writer.parts)
     # The numbers that orjson writes in another way than JavaScript: 1.0, -0.0, 1e+16 to 1e+20, 1e-6.
     if b".0" in text or b"e+" in text or b"e-6" in text:
         text = _strings_and_floats.sub(_as_javascript, text)
@@ -68,7 +72,7 @@ def loads(text: str) -> dict[str, Any]:
     """The attributes in a stored text.
 
     Raises:
-        DamagedError: The text is not a JSON object.
+        DamagedError: The text is not a JSON object, or one that could not be saved again.
     """
     try:
         attributes = orjson.loads(text)
@@ -79,7 +83,24 @@ def loads(text: str) -> dict[str, Any]:
             raise DamagedError("its text is not JSON" if text else "its text is empty") from None
     if not isinstance(attributes, dict):
         raise DamagedError("its text is JSON, but not an object")
+    if len(text) > 2 * MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(attributes):
+        raise DamagedError(f"it is nested more than {MAX_DEPTH} deep")
     return attributes
+
+
+def _is_too_deep(attributes: dict[str, Any]) -> bool:
+    try:  # orjson looks at all of it in less time than Python at the containers
+        orjson.dumps(attributes, None, _OPTIONS)
+        return False
+    except TypeError:
+        pass
+    level: list[Any] = [attributes]
+    for _ in range(MAX_DEPTH + 1):
+        values = (value for each in level for value in (each.values() if isinstance(each, dict) else each))
+        level = [value for value in values if isinstance(value, (dict, list))]
+        if not level:
+            return False
+    return True
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -117,59 +138,92 @@ def _number(value: float) -> str:
 # ------------------------------------------------------------ values orjson refuses
 
 
-def _write(value: Any, path: list[str]) -> Iterator[str]:
-    if len(path) > MAX_DEPTH:
+class _Writer:
+    """Writes what orjson refuses: `write` adds to `parts`.
+
+    A generator would read better, but each part would pass through as many of them as values are nested: seconds for
+    a megabyte that somebody has nested on purpose.
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self._path: list[str] = []
+        self._has_warned = False
+
+    def write(self, value: Any) -> None:
+        if isinstance(value, dict):
+            self._container("{", ((self._key(key), each) for key, each in value.items()), "}")
+        elif isinstance(value, (list, tuple)):
+            self._container("[", ((None, each) for each in value), "]")
+        elif isinstance(value, enum.Enum):
+            self.write(value.value)
+        else:
+            self.parts.append(self._scalar(value))
+
+    def _container(self, opening: str, items: Iterable[tuple[str | None, Any]], closing: str) -> None:
+        if len(self._path) > MAX_DEPTH:
+            raise SerializationError(
+                f"cannot store the session: {_spell(self._path[:3])}… is nested more than {MAX_DEPTH} deep, "
+                "or contains itself"
+            )
+        self.parts.append(opening)
+        for number, (key, each) in enumerate(items):
+            self.parts.append(("," if number else "") + ("" if key is None else _string(key) + ":"))
+            self._path.append(f"[{number}]" if key is None else key)
+            self.write(each)
+            self._path.pop()
+        self.parts.append(closing)
+
+    def _scalar(self, value: Any) -> str:
+        if value is None or isinstance(value, bool):
+            return {None: "null", True: "true", False: "false"}[value]
+        if isinstance(value, str):
+            return _string(value)
+        if isinstance(value, int):
+            return self._integer(value)
+        if isinstance(value, float):
+            return _number(value)
+        if isinstance(value, date):
+            return f'"{self._date(value)}"'
+        if isinstance(value, UUID):
+            return f'"{value}"'
+        cures = (cure for type, cure in _CURES.items() if isinstance(value, type))
+        cure = next(cures, "store text, numbers, lists, dicts")
         raise SerializationError(
-            f"cannot store the session: {_spell(path[:3])}… is nested more than {MAX_DEPTH} deep, or contains itself"
+            f"cannot store the session: {_spell(self._path)} is a {type(value).__name__}, which JSON has no form for; "
+            f"{cure}"
         )
-    if isinstance(value, dict):
-        yield "{"
-        for number, (key, each) in enumerate(value.items()):
-            name = _key(key, path)
-            yield ("," if number else "") + _string(name) + ":"
-            yield from _write(each, [*path, name])
-        yield "}"
-    elif isinstance(value, (list, tuple)):
-        yield "["
-        for number, each in enumerate(value):
-            yield "," if number else ""
-            yield from _write(each, [*path, f"[{number}]"])
-        yield "]"
-    else:
-        yield _scalar(value, path)
 
+    def _integer(self, value: int) -> str:
+        try:
+            text = int.__repr__(value)
+        except ValueError:  # Python's limit, as this takes time that grows with the square
+            raise SerializationError(
+                f"cannot store the session: {_spell(self._path)} is an integer of thousands of digits; store it as text"
+            ) from None
+        if abs(value) > _MAX_SAFE_INTEGER and not self._has_warned:  # once: a list of them must not fill the log
+            self._has_warned = True
+            logger.warning(
+                "%s is an integer beyond 2^53, which JavaScript rounds; store it as text", _spell(self._path)
+            )
+        return text
 
-def _scalar(value: Any, path: list[str]) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, enum.Enum):
-        return "".join(_write(value.value, path))
-    if isinstance(value, str):
-        return _string(value)
-    if isinstance(value, int):
-        if abs(value) > _MAX_SAFE_INTEGER:
-            logger.warning("%s is an integer beyond 2^53, which JavaScript rounds; store it as text", _spell(path))
-        return int.__repr__(value)
-    if isinstance(value, float):
-        return _number(value)
-    if isinstance(value, date):
-        return f'"{_date(value)}"'
-    if isinstance(value, UUID):
-        return f'"{value}"'
-    cure = next((cure for type, cure in _CURES.items() if isinstance(value, type)), "store text, numbers, lists, dicts")
-    raise SerializationError(
-        f"cannot store the session: {_spell(path)} is a {type(value).__name__}, which JSON has no form for; {cure}"
-    )
+    def _date(self, value: date) -> str:
+        try:
+            return _date(value)
+        except OverflowError:
+            raise SerializationError(
+                f"cannot store the session: {_spell(self._path)} is a date that UTC has no year for; store it as text"
+            ) from None
 
-
-def _key(key: Any, path: list[str]) -> str:
-    if isinstance(key, str):
-        return key
-    if key is None or isinstance(key, (bool, int, float)):
-        return _scalar(key, path)
-    raise SerializationError(
-        f"cannot store the session: {_spell(path)} has a {type(key).__name__} for a key; keys are text"
-    )
+    def _key(self, key: Any) -> str:
+        if isinstance(key, str):
+            return key
+        if key is None or isinstance(key, (bool, int, float)):
+            return self._scalar(key)
+        raise SerializationError(
+            f"cannot store the session: {_spell(self._path)} has a {type(key).__name__} for a key; keys are text"
+        )
 
 
 def _string(text: str) -> str:
@@ -185,7 +239,16 @@ def _date(value: date) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z".rjust(24, "0")
 
 
+def _is_plain(name: str) -> bool:
+    return _is_name(name) is not None and name.isprintable()
+
+
 def _spell(path: list[str]) -> str:
-    """A value's key, as it is written to get it: ``cart[0].price``."""
-    steps = (step if _is_index(step) else "." + step if _is_name(step) else f"[{json.dumps(step)}]" for step in path)
-    return "".join(steps).removeprefix(".") or "the session"
+    """A value's key, as it is written to get it: ``cart[0].price``.
+
+    It is for messages, and names may come from users: line breaks and the like are escaped, what is long is cut off.
+    """
+    names = (step if len(step) <= _LONGEST_NAME else step[: _LONGEST_NAME - 1] + "…" for step in path[:_MOST_STEPS])
+    steps = (name if _is_index(name) else "." + name if _is_plain(name) else f"[{json.dumps(name)}]" for name in names)
+    rest = "…" if len(path) > _MOST_STEPS else ""
+    return "".join(steps).removeprefix(".") + rest or "the session"

@@ -124,7 +124,7 @@ class NodeSession:
             return started
         found = self._find_cookie(request)
         try:
-            session = self._store(await self._get_driver(), found.id)
+            session = self._store(await self._get_driver(), found)
             response = HeldResponse(
                 handler, session, lambda session: self._cookie_line(request, found, session), self._after
             )
@@ -150,7 +150,7 @@ class NodeSession:
             request: Any request; only its cookie is read.
             callback: Called with the session.
         """
-        return self._store(await self._get_driver(), self._find_cookie(request).id)
+        return self._store(await self._get_driver(), self._find_cookie(request))
 
     async def close(self) -> None:
         """Wait for what is going on in the background, and release the driver's files and connections."""
@@ -170,11 +170,11 @@ class NodeSession:
                 self._making = None
         return self._driver
 
-    def _store(self, driver: Driver, id: str | None) -> Store:
-        config = self.config
+    def _store(self, driver: Driver, found: cookies.Found) -> Store:
+        config, options = self.config, self._store_options
         if config.encrypt and self._encrypter is not None:
-            return EncryptedStore(config.cookie, driver, self._encrypter, id, **self._store_options)
-        return Store(config.cookie, driver, id, **self._store_options)
+            return EncryptedStore(config.cookie, driver, self._encrypter, found.id, others=found.others, **options)
+        return Store(config.cookie, driver, found.id, others=found.others, **options)
 
     def _make_set_cookie(self, secure: bool) -> cookies.SetCookie:
         config = self.config
@@ -185,8 +185,9 @@ class NodeSession:
             domain=config.domain,
             secure=secure,
             http_only=config.http_only,
-            same_site=config.same_site,
-            partitioned=config.partitioned,
+            # Without Secure browsers would refuse the cookie for these two, so over http it comes without (`auto`).
+            same_site=None if config.same_site == "none" and not secure else config.same_site,
+            partitioned=config.partitioned and secure,
         )
 
     def _find_cookie(self, request: HTTPServerRequest) -> cookies.Found:

@@ -16,7 +16,7 @@ import logging
 import random
 import time
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
 from . import ids, paths, serializer
@@ -71,6 +71,7 @@ class Store(Attributes):
         name: The cookie's name.
         driver: Keeps the record.
         id: The id to load; a fresh one is made where it is missing or invalid.
+        others: Ids to load where the first has no record, each if those before have none either.
         strict: Replace an id that has no record by a fresh one when the session starts.
         save_timeout: Milliseconds that saving may go on merging, before `UnavailableError`.
         save_untouched: Store a new session even if nothing was put into it; the CSRF token is made at once then.
@@ -96,6 +97,7 @@ class Store(Attributes):
         "_loaded",
         "_lock",
         "_name",
+        "_others",
         "_outdated",
         "_save_timeout",
         "_save_untouched",
@@ -113,6 +115,7 @@ class Store(Attributes):
         driver: Driver,
         id: str | None = None,
         *,
+        others: Sequence[str] = (),
         strict: bool = False,
         save_timeout: float = 5_000,
         save_untouched: bool = True,
@@ -122,6 +125,7 @@ class Store(Attributes):
         super().__init__()
         self._name = name
         self._driver = driver
+        self._others = others
         self._strict = strict
         self._save_timeout = save_timeout
         self._save_untouched = save_untouched
@@ -233,13 +237,7 @@ class Store(Attributes):
         Raises:
             UnavailableError: The store cannot tell whether there is a record.
         """
-        loaded = None if self._is_fresh else await self._load(self._id)
-        if loaded is not None and _is_farewell(loaded.attributes):
-            loaded = await self._say_farewell(loaded)
-        if loaded is not None and self._is_over(loaded.attributes):
-            await self._driver.destroy(self._id)
-            self.set_id()
-            loaded = None
+        loaded = None if self._is_fresh else await self._load_first()
         if loaded is not None:
             self._attributes = _fill(self._attributes, loaded.attributes) if self._attributes else loaded.attributes
             self._loaded, self._version = loaded.text, loaded.version
@@ -252,13 +250,14 @@ class Store(Attributes):
         self._started = True
         return True
 
-    async def _say_farewell(self, loaded: _Loaded) -> _Loaded | None:
+    async def _say_farewell(self, id: str, loaded: _Loaded) -> _Loaded | None:
         """What a session held that has gone on under another id; None, and a fresh id, if that was too long ago."""
         farewell = loaded.attributes[_FAREWELL]
         if not 0 <= time.time() * 1000 - farewell["at"] < self._grace:
-            await self._driver.destroy(self._id)
+            await self._driver.destroy(id)
             self.set_id()
             return None
+        self.set_id(id)
         self.is_gone = True
         return loaded._replace(attributes=farewell["attributes"])
 
@@ -280,11 +279,25 @@ class Store(Attributes):
         self._attributes, self._loaded, self._version = loaded
         return True
 
+    async def _load_first(self) -> _Loaded | None:
+        """The record of the first id that has one; that id becomes the session's."""
+        farewell: tuple[str, _Loaded] | None = None
+        for id in (self._id, *self._others):
+            loaded = await self._load(id)
+            if loaded is None:
+                continue
+            if _is_farewell(loaded.attributes):
+                farewell = farewell or (id, loaded)
+                continue
+            if id != self._id:
+                self.set_id(id)
+            return loaded
+        return None if farewell is None else await self._say_farewell(*farewell)
+
     def _is_over(self, attributes: dict[str, Any]) -> bool:
-        created = attributes.get("_created")
-        if not self._absolute_lifetime or not isinstance(created, (int, float)):
+        if not self._absolute_lifetime or not _is_time(attributes.get("_created")):
             return False
-        return time.time() * 1000 - created > self._absolute_lifetime
+        return bool(time.time() * 1000 - attributes["_created"] > self._absolute_lifetime)
 
     async def _load_alive(self, id: str) -> _Loaded | None:
         """What is stored under an id, unless the session has gone on under another."""
@@ -292,7 +305,7 @@ class Store(Attributes):
         return None if loaded is None or _is_farewell(loaded.attributes) else loaded
 
     async def _load(self, id: str) -> _Loaded | None:
-        """What is stored under an id; None if there is no record, or one that cannot be made sense of."""
+        """What is stored under an id; None if there is no record, one that is over, or none that makes sense."""
         version: object = None
         for look in range(_SECOND_LOOKS + 1):
             try:
@@ -301,12 +314,19 @@ class Store(Attributes):
                     return None
                 version = record.version
                 text = self._reveal(record.payload, id)
-                return _Loaded(serializer.loads(text), text, version)
+                loaded = _Loaded(serializer.loads(text), text, version)
             except DamagedError as error:
                 if look == _SECOND_LOOKS:
                     await self._set_aside(id, version, error)
                     return None
                 await asyncio.sleep(_SECOND_LOOK_DELAY)
+            else:
+                if not self._is_over(loaded.attributes):
+                    return loaded
+                await self._driver.destroy(id)
+                if id == self._id:
+                    self.set_id()
+                return None
         raise AssertionError("the last look returns")
 
     async def _set_aside(self, id: str, version: object, error: DamagedError) -> None:
@@ -346,7 +366,7 @@ class Store(Attributes):
         if self.is_gone or self.is_untouched:
             return None
         self._settle_flash()
-        if self._absolute_lifetime and "_created" not in self._attributes:
+        if self._absolute_lifetime and not _is_time(self._attributes.get("_created")):
             self._attributes["_created"] = int(time.time() * 1000)
         text = serializer.dumps(self._attributes)
         is_stored = self._version is not None and text == self._loaded and not self._outdated
@@ -589,7 +609,11 @@ def _is_farewell(attributes: dict[str, Any]) -> bool:
     farewell = attributes.get(_FAREWELL)
     if len(attributes) != 1 or not isinstance(farewell, dict) or farewell.keys() != {"at", "attributes"}:
         return False
-    return isinstance(farewell["at"], (int, float)) and isinstance(farewell["attributes"], dict)
+    return _is_time(farewell["at"]) and isinstance(farewell["attributes"], dict)
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _fill(preset: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:

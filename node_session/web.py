@@ -47,8 +47,9 @@ class SessionMixin(_Base):
         order = cls.__mro__
         if RequestHandler in order and order.index(RequestHandler) < order.index(SessionMixin):
             raise TypeError(f"class {cls.__name__}: name SessionMixin before the RequestHandler, or it has no effect")
-        if "prepare" in cls.__dict__:
-            cls.prepare = _after_start(cls.__dict__["prepare"])  # type: ignore[method-assign]
+        # Its own, or one of a class named before this one, which may know nothing of sessions and call no super().
+        if cls.prepare is not SessionMixin.prepare and not hasattr(cls.prepare, "starts_session"):
+            cls.prepare = _after_start(cls.prepare)  # type: ignore[method-assign]
 
     @property
     def session(self) -> Store:
@@ -71,12 +72,15 @@ class SessionMixin(_Base):
             )
         return configured
 
+    # Not whether the request has a session: whoever started that one has not checked the token.
+    _is_prepared = False
+
     csrf_exempt = False
     """Whether requests to this handler need no CSRF token, although the option `csrf` is on: for webhooks, say."""
 
     def prepare(self) -> Awaitable[None] | None:
         """Start the session, then go on with the next class's `prepare`."""
-        if self._has_session():
+        if self._is_prepared:
             return super().prepare()
         return self._start_then(super().prepare)
 
@@ -95,7 +99,7 @@ class SessionMixin(_Base):
         if self.request.method in _SAFE_METHODS or self.csrf_exempt:
             return
         headers = self.request.headers
-        if headers.get("Sec-Fetch-Site") == "cross-site":
+        if "cross-site" in headers.get("Sec-Fetch-Site", "").lower():  # one of several, too
             raise HTTPError(403, reason="Refused: another site made this request (Sec-Fetch-Site)")
         sent = [
             *(self.get_body_argument(name, "") for name in _TOKEN_FIELDS),
@@ -138,14 +142,12 @@ class SessionMixin(_Base):
             response.close()
         super().on_finish()
 
-    def _has_session(self) -> bool:
-        return isinstance(getattr(self.request, "session", None), Store)
-
     async def _start_then(self, prepare: Any) -> None:
         sessions = self.node_session
         await sessions.start_session(self.request, self)
         if sessions.config.csrf:
             self.check_csrf()
+        self._is_prepared = True
         going_on = prepare()
         if inspect.isawaitable(going_on):
             await going_on
@@ -156,8 +158,9 @@ def _after_start(prepare: Any) -> Any:
 
     @functools.wraps(prepare)
     def wrapper(self: SessionMixin) -> Any:
-        if self._has_session():  # a subclass's prepare has called super().prepare()
+        if self._is_prepared:  # a subclass's prepare has called super().prepare()
             return prepare(self)
         return self._start_then(functools.partial(prepare, self))
 
+    wrapper.starts_session = True  # type: ignore[attr-defined]
     return wrapper

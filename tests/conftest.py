@@ -6,9 +6,14 @@ import asyncio
 
 import pytest
 from browser import SECRET, Browser
+from hypothesis import settings
 from tornado.web import Application
 
 from node_session import NodeSession
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("node_session", deadline=None)
+settings.load_profile("node_session")
 
 # pytest-tornado asks for the current loop; before Python 3.12 that makes one, which nobody closes.
 asyncio.set_event_loop(None)

@@ -68,10 +68,10 @@ BAD = {
     "driver": ["redsi", None, 1, ["file"]],
     "lifetime": [-1, "5m", None, True, float("nan"), float("inf"), 10**16],
     "expireOnClose": [1, "yes", None],
-    "files": ["", 7, None, __file__, "a\0b"],
+    "files": ["", 7, None, __file__, "a\0b", "a" * 300, "a\ud800"],
     "connection": ["mongodb://", 7, True],
     "table": ["", None, 7],
-    "lottery": [2, [2], [2, 0], [-1, 100], ["2", "100"], [2, 100, 1], None, [True, 2]],
+    "lottery": [2, [2], [2, 0], [-1, 100], ["2", "100"], [2, 100, 1], None, [True, 2], [2, 10**400]],
     "cookie": ["", "a b", "a;b", None, "ü", 7],
     "path": ["", "/;", "/\n", 7],
     "domain": ["a;b", "a\nb", 7],
@@ -109,6 +109,32 @@ def test_every_option_is_checked():
     assert set(BAD) == {camel_case(each.name) for each in fields(Config)}
 
 
+@pytest.mark.parametrize(
+    "connection",
+    [
+        {"adapter": []},
+        {"adapter": {}},
+        {"port": "9" * 5000},
+        {"port": 0},
+        {"port": "٣"},
+        {"adapter": "postgresql", "url": "postgresql://host:99999/x"},
+        {"adapter": "redis", "url": "redis://host:port/0"},
+        {"adapter": "redis", "url": "redis://[::1/0"},
+    ],
+    ids=lambda connection: str(connection)[:60],
+)
+def test_wrong_connection(connection):
+    """A connection that no driver could open is an error of the config, not of the first request."""
+    with pytest.raises(ConfigError, match="connection: "):
+        Config.from_dict({"secret": SECRET, "driver": "database", "connection": connection})
+
+
+@pytest.mark.parametrize("url", ["mongodb://a:27017,b:27018/sessions", "mongodb://[::1]:27017", "mongodb+srv://host/x"])
+def test_url_of_several_hosts(url):
+    """Any URL that MongoDB takes is one."""
+    Config.from_dict({"secret": SECRET, "driver": "database", "connection": {"adapter": "mongodb", "url": url}})
+
+
 def test_all_mistakes_in_one_error():
     """Missing, misspelt and wrongly typed options are all told at once."""
     with pytest.warns(ConfigWarning, match="did you mean 'lifetime'"), pytest.raises(ConfigError) as caught:
@@ -144,14 +170,31 @@ def test_lifetime_in_seconds_is_a_warning(lifetime):
 
 @pytest.mark.parametrize(
     ("secret", "warning"),
-    [("short", "is short"), (["x" * 32, "short"], "is short"), ("Q3UBzdH9GEfiRCTKbi5MTPyChpzXLsTD", "everybody")],
+    [
+        ("short", "is short"),
+        (["x" * 32, "short"], "is short"),
+        ("Q3UBzdH9GEfiRCTKbi5MTPyChpzXLsTD", "everybody"),
+        ([SECRET, "replace this by a random string of 32 or more"], "everybody"),
+    ],
 )
 def test_weak_secret_is_a_warning(secret, warning):
-    """A short secret, or the one of the original's documentation, is a warning that does not show it."""
+    """A short secret, or one of the documentation, is a warning that does not show it."""
     with pytest.warns(ConfigWarning, match=f"secret: {warning}") as caught:
         NodeSession({"secret": secret})
     assert "short" not in str(caught[0].message).replace("is short", "") and "Q3UB" not in str(caught[0].message)
     assert Path(caught[0].filename) == Path(__file__)
+
+
+def test_folder_that_everybody_can_write_is_a_warning(tmp_path):
+    """Sessions in a folder where any user of the machine can put one, or a link, are a warning with the cure."""
+    tmp_path.chmod(0o1777)
+    with pytest.warns(ConfigWarning, match="files: everybody .* chmod"):
+        Config.from_dict({"secret": SECRET, "files": str(tmp_path)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Config.from_dict({"secret": SECRET, "files": str(tmp_path), "driver": "memory"})
+        tmp_path.chmod(0o755)
+        Config.from_dict({"secret": SECRET, "files": str(tmp_path)})
 
 
 @pytest.mark.parametrize(
@@ -165,6 +208,12 @@ def test_weak_secret_is_a_warning(secret, warning):
         {"cookie": "__Host-s"},
         {"cookie": "__Host-s", "secure": True, "path": "/app"},
         {"cookie": "__Host-s", "secure": True, "domain": "example.org"},
+        {"cookie": "__host-s"},
+        {"cookie": "__SECURE-s"},
+        {"cookie": "__HOST-s", "secure": True, "path": "/app"},
+        {"cookie": "__Http-s"},
+        {"cookie": "__Http-s", "secure": True, "httpOnly": False},
+        {"cookie": "__Host-Http-s", "secure": True, "httpOnly": False},
     ],
     ids=str,
 )
@@ -174,11 +223,12 @@ def test_contradictions(options):
         Config.from_dict({"secret": SECRET, **options})
 
 
-@pytest.mark.parametrize("config", [None, "secret", ["secret"], 7], ids=repr)
+@pytest.mark.parametrize("config", [None, f'{{"secret":"{SECRET}"}}', [("secret", SECRET)], 7], ids=repr)
 def test_no_dict(config):
-    """A config that is no dict is an error that says so."""
-    with pytest.raises(ConfigError, match="a dict of options"):
+    """A config that is no dict is an error that says so, and does not show what may be the secret's text."""
+    with pytest.raises(ConfigError, match="a dict of options") as caught:
         NodeSession(config)
+    assert SECRET not in str(caught.value)
 
 
 def test_secret_is_never_shown():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from node_session import ConfigError, DamagedError
+from node_session.drivers.file import FileDriver
 from node_session.encryption import CustomEncrypter, Encrypter, LegacyEncrypter
+from node_session.store import EncryptedStore
 
 SECRET = "secretsecretsecretsecretsecret12"
 ID = "A" * 40
@@ -59,12 +62,40 @@ def test_every_flipped_bit():
 
 
 def test_every_truncation():
-    """A text cut off anywhere is refused."""
+    """A text cut off anywhere, at its end or its beginning, is refused, and so is one with something added."""
     for encrypter in (Encrypter([SECRET]), LegacyEncrypter([SECRET])):
         text = encrypter.encrypt(TEXT, ID)
-        for end in range(len(text)):
+        refused = [*(text[:end] for end in range(len(text))), *(text[begin:] for begin in range(1, len(text)))]
+        for changed in [*refused, text + "}", text + text, text + "\0", "\ufeff" + text]:
             with pytest.raises(DamagedError):
-                encrypter.decrypt(text[:end], ID)
+                encrypter.decrypt(changed, ID)
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("kind", [Encrypter, LegacyEncrypter])
+async def test_every_flipped_bit_of_a_file(kind, tmp_path, monkeypatch, caplog):
+    """A record's file with a bit flipped in any place starts a fresh session: no exception, nothing of the old one."""
+    monkeypatch.setattr("node_session.store._SECOND_LOOK_DELAY", 0)
+    driver = FileDriver(tmp_path, 0)
+    encrypter = kind([SECRET])
+    content = encrypter.encrypt('{"u":1}', ID).encode()
+    for place, bit in itertools.product(range(len(content)), (0, 7)):  # one other text, and one that is no UTF-8
+        changed = bytearray(content)
+        changed[place] ^= 1 << bit
+        (tmp_path / ID).write_bytes(changed)
+        session = EncryptedStore("n", driver, encrypter, ID)
+        await session.start()
+        assert session.is_new and session.get_id() != ID and not session.exists("u")
+    assert not (tmp_path / ID).exists()  # what is damaged is moved away
+
+
+@pytest.mark.parametrize("kind", [Encrypter, LegacyEncrypter])
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_wrong_key(kind, secret, other):
+    """A text under any other secret is refused."""
+    assume(secret != other)
+    with pytest.raises(DamagedError):
+        kind([other]).decrypt(kind([secret]).encrypt(TEXT, ID), ID)
 
 
 def test_swapped_records():

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from node_session import merge as merge_module
 from node_session import paths, serializer
 from node_session.merge import merge
 from node_session.paths import MISSING
@@ -111,6 +112,50 @@ def test_what_cannot_be_stored_is_kept_for_saving_to_refuse() -> None:
     odd = object()
     result = merge({"a": 1, "list": [1]}, {"a": odd, "list": [1, odd]}, {"a": 2, "list": [1, 2]})
     assert result == {"a": odd, "list": [1, 2, odd]}
+
+
+def nested(value: Any, times: int) -> Any:
+    for _ in range(times):
+        value = [value]
+    return value
+
+
+def test_deep_lists_cost_no_more_than_flat_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each value is looked at a few times, however deep: two requests of an attacker must not take minutes."""
+    looked_at = [0]
+
+    def canonical(value: Any) -> Any:
+        looked_at[0] += 1
+        return original(value)
+
+    original = merge_module._canonical
+    monkeypatch.setattr(merge_module, "_canonical", canonical)
+    for times in (1, 100):
+        looked_at[0] = 0
+        sides = [{"a": nested([*range(100)], times)} for _ in range(3)]
+        assert merge(sides[0], {**sides[1], "mine": 1}, {**sides[2], "theirs": 2})["theirs"] == 2
+        assert looked_at[0] < 3000
+
+
+def test_integers_with_one_hash() -> None:
+    """Integers chosen to have one hash in Python are compared by what is read again, which has many."""
+    forms = {merge_module._canonical(number * (2**61 - 1)) for number in range(16, 1000)}
+    assert len({hash(form) for form in forms}) > 100
+
+
+def test_deep_lists_are_merged_item_by_item() -> None:
+    """Containers within lists within lists merge, and equal ones of different kinds are not mixed up."""
+    base = {"a": nested([{"n": 1}, [], {}, (), ""], 50)}
+    mine = {"a": nested([{"n": 1, "mine": [1]}, [], {}, (), ""], 50)}
+    theirs = {"a": nested([{"n": 2}, [], {"x": []}, [], "", "new"], 50)}
+    merged = merge(base, mine, theirs)
+    assert merged == {"a": nested([{"n": 2, "mine": [1]}, [], {"x": []}, (), "", "new"], 50)}
+
+
+def test_numbers_too_large_to_add() -> None:
+    """An integer beyond every float is a value like any other, and breaks no sum."""
+    mine = merge({"n": 10**400}, {"n": 10**400 + 1}, {"n": 5}, increments={"n": 0.5})
+    assert mine == {"n": 10**400 + 1} or mine == {"n": 5}
 
 
 def test_references_stay_references() -> None:

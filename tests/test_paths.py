@@ -318,6 +318,16 @@ def test_remove_takes_what_is_found(root: dict[str, Any], key: str) -> None:
     assert (root == before) is (removed is MISSING)
 
 
+def test_keys_of_any_length() -> None:
+    """A key of more steps than anything stored is deep is one name: it is not taken apart to its end."""
+    assert len(parse("a" + ".a" * 999)) == 1000
+    root: dict[str, Any] = {}
+    for key in ("a" + ".a" * 1000, "a[0]" * 500_000, 'a["b"]' * 300_000):
+        assert parse(key) == (key,)
+        assign(root, key, 1)
+        assert find(root, key) == remove(root, key) == 1
+
+
 @given(st.text())
 def test_any_name_can_be_quoted(name: str) -> None:
     """A name in quotes, escaped, is that name, whatever is in it."""

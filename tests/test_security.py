@@ -93,7 +93,14 @@ async def test_fetch_metadata(app, browser):
     """What the browser says another site has sent is refused with any token."""
     route(app, form=Form)
     token = (await browser.get("/form")).body.decode()
-    for site, code in (("cross-site", 403), ("same-site", 200), ("same-origin", 200), ("none", 200)):
+    for site, code in (
+        ("cross-site", 403),
+        ("same-origin, cross-site", 403),
+        ("Cross-Site", 403),
+        ("same-site", 200),
+        ("same-origin", 200),
+        ("none", 200),
+    ):
         headers = {"X-CSRF-Token": token, "Sec-Fetch-Site": site}
         assert (await browser.get("/form", "POST", headers)).code == code
 
@@ -122,6 +129,113 @@ async def test_csrf_before_own_prepare(app, browser):
 
     route(app, form=Own)
     assert (await browser.get("/form", "POST")).code == 403
+    assert reached == []
+
+
+@pytest.mark.parametrize("options", [{"csrf": True}])
+@pytest.mark.parametrize("calls_super", [False, True])
+async def test_csrf_before_the_prepare_of_a_class_named_first(app, browser, calls_super):
+    """A class named before SessionMixin that has a prepare of its own, knowing no sessions, skips no check."""
+    reached = []
+
+    class Other:
+        def prepare(self):
+            reached.append(self.session.get_token())
+            return super().prepare() if calls_super else None
+
+    class Page(Other, Form):
+        pass
+
+    class Alone(Other, SessionMixin, RequestHandler):
+        def post(self):
+            self.write("done")
+
+    route(app, form=Page, alone=Alone)
+    for path in ("/form", "/alone"):
+        assert (await browser.get(path, "POST")).code == 403
+        assert reached == []
+    token = (await browser.get("/form")).body.decode()
+    for path in ("/form", "/alone"):
+        assert (await browser.get(path, "POST", {"X-CSRF-Token": token})).code == 200
+    assert reached == [token] * 3
+
+
+@pytest.mark.parametrize("options", [{"csrf": True}])
+@pytest.mark.parametrize("driver", ["file", "slow"])
+async def test_csrf_where_the_session_was_started_before(app, browser, config, driver):
+    """A session that a handler has started by itself, ahead of the mixin, does not make the check fall away."""
+    app.settings["node_session"] = sessions = NodeSession({**config, "driver": driver})
+    early = []
+
+    class Early(Form):
+        def initialize(self):
+            early.append(sessions.start_session(self.request, self, lambda: None))
+
+    route(app, form=Early, nothing=Nothing)
+    await browser.get("/nothing")  # from now on the driver is there, and so is the session, at once
+    browser.set_id(ID)
+    response = await browser.get("/form", "POST")
+    assert response.code == {"file": 403, "slow": 500}[driver]  # 500: it is still at work
+    await asyncio.gather(*early)
+    await sessions.close()
+
+
+async def test_csrf_field_is_escaped(app, browser):
+    """A token that a program has set, from a user even, is text in the form."""
+
+    class Page(Form):
+        def get(self):
+            self.session.put("_token", '"><script>')
+            self.write(self.csrf_field())
+
+    route(app, form=Page)
+    page = (await browser.get("/form")).body.decode()
+    assert page == '<input type="hidden" name="_token" value="&quot;&gt;&lt;script&gt;">'
+
+
+@pytest.mark.parametrize("options", [{"csrf": True}])
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("text/plain", "_token={token}"),
+        ("application/json", '{{"_token":"{token}"}}'),
+        ("application/x-www-form-urlencoded", "_token=%ff%fe"),
+        ("application/x-www-form-urlencoded", "_token={token}&_token=x"),
+        ("application/x-www-form-urlencoded; charset=utf-16", "\u5f5f"),
+        ("multipart/form-data; boundary=", "_token={token}"),
+        ("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=_tok"),
+        ("", "_token={token}"),
+    ],
+)
+async def test_csrf_other_bodies(app, browser, content_type, body):
+    """Only a form's field is a field: no other kind of body passes, and a broken one is refused like any other."""
+    route(app, form=Form)
+    token = (await browser.get("/form")).body.decode()
+    response = await browser.get("/form", "POST", {"Content-Type": content_type}, body=body.format(token=token))
+    assert response.code in (400, 403)
+
+
+@pytest.mark.parametrize("options", [{"csrf": True}])
+async def test_csrf_methods_by_another_name(app, browser):
+    """Neither a method override, nor another spelling of a method, gets around the check."""
+    reached = []
+
+    class Own(Form):
+        SUPPORTED_METHODS = (*RequestHandler.SUPPORTED_METHODS, "PURGE")
+
+        def purge(self):
+            reached.append("purge")
+
+        def post(self):
+            reached.append("post")
+
+    route(app, form=Own)
+    override = dict.fromkeys(("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"), "POST")
+    assert (await browser.get("/form?_method=POST", "GET", override)).code == 200
+    assert (await browser.get("/form", "POST", {"X-HTTP-Method-Override": "GET"})).code == 403
+    for method in ("PURGE", "post", "Post", "TRACE"):
+        response = await browser.get("/form", method, allow_nonstandard_methods=True)
+        assert response.code in (403, 405)
     assert reached == []
 
 
@@ -188,6 +302,36 @@ async def test_secure_auto(app, browser):
     line = (await browser.get("/count", headers={"X-Forwarded-Proto": "https"})).headers["Set-Cookie"]
     assert "; Secure" in line
     assert (await browser.stored())["count"] == 2
+
+
+@pytest.mark.parametrize(
+    "options", [{"secure": "auto", "sameSite": "none", "partitioned": True, "trustProxy": True}], ids=str
+)
+async def test_secure_auto_for_embedded_pages(app, browser):
+    """What browsers refuse in a cookie without Secure is left out over http, so that the session works there too."""
+    route(app, count=Count)
+    line = (await browser.get("/count")).headers["Set-Cookie"]
+    assert "SameSite" not in line and "Partitioned" not in line
+    line = (await browser.get("/count", headers={"X-Forwarded-Proto": "https"})).headers["Set-Cookie"]
+    assert line.endswith("; Secure; SameSite=None; Partitioned")
+
+
+# -------------------------------------------------------------------- cookies of others
+
+
+async def test_cookie_of_a_dead_session_first(app, browser, new_browser):
+    """A cookie that is signed, but of a session that is gone, planted or left over, hides no other one."""
+    route(app, count=Count)
+    await browser.get("/count")
+    other = new_browser()
+    await other.get("/count")
+    await (await other.sessions._get_driver()).destroy(other.id)
+    header = f"node_session={other.cookie}; node_session={browser.cookie}"
+    for count in (b"2", b"3"):
+        response = await browser.get("/count", headers={"Cookie": header})
+        assert response.body == count
+        assert response.headers["Set-Cookie"].startswith("node_session=" + browser.cookie)
+    assert (await browser.get("/count")).body == b"4"
 
 
 # -------------------------------------------------------------------- nothing left behind

@@ -10,6 +10,7 @@ import math
 import os
 import shutil
 import subprocess
+import sys
 from collections import OrderedDict, deque, namedtuple
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -21,7 +22,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from node_session import DamagedError, SerializationError
-from node_session.serializer import dumps, loads
+from node_session.serializer import MAX_DEPTH, dumps, loads
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats() | st.text(st.characters()),
@@ -163,6 +164,77 @@ def test_too_deep():
         value = [value]
     with pytest.raises(SerializationError, match="nested more than"):
         dumps({"a": value})
+
+
+def test_what_is_read_can_be_saved():
+    """The deepest text that is read is written again, by both ways to write; one level more is damaged."""
+    nested = "[" * MAX_DEPTH + "1" + "]" * MAX_DEPTH
+    attributes = loads(f'{{"a":{nested}}}')
+    assert dumps(attributes) == f'{{"a":{nested}}}'
+    assert dumps({**attributes, "b": (1,)}) == f'{{"a":{nested},"b":[1]}}'
+    for opening, closing in (("[", "]"), ('{"a":', "}")):
+        text = '{"a":' + opening * (MAX_DEPTH + 1) + "1" + closing * (MAX_DEPTH + 1) + "}"
+        for each in (text, text.replace("1", r'"\ud800"')):  # the latter is read by the standard library
+            with pytest.raises(DamagedError, match="nested more than"):
+                loads(each)
+
+
+def test_many_shallow_containers_are_read():
+    """Only depth counts, not how many containers there are."""
+    attributes = {"a": [[] for _ in range(1000)], "b": {str(number): {} for number in range(1000)}}
+    assert loads(dumps(attributes)) == attributes
+
+
+def count_calls(work):
+    """How many Python functions and generators were entered: what work costs, without a clock."""
+    count = [0]
+
+    def profile(frame, event, argument):
+        count[0] += event == "call"
+
+    sys.setprofile(profile)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count[0]
+
+
+def test_deep_values_cost_no_more_than_flat_ones():
+    """Nesting does not multiply the work: an attacker's small text must not take seconds."""
+    flat = [(1,)] * 1000
+    deep = flat
+    for _ in range(MAX_DEPTH - 5):
+        deep = [deep]
+    cost = [count_calls(lambda value=value: dumps({"a": value, "b": 2**53})) for value in (flat, deep)]
+    assert cost[1] < 2 * cost[0]
+
+
+def test_large_integers_are_one_warning(caplog):
+    """A list of integers that JavaScript would round is one line in the log, not one for each."""
+    with caplog.at_level(logging.WARNING, "node_session"):
+        dumps({"a": [2**60] * 1000})
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nCRITICAL all is lost", "a\r\x1b[2J", "\u2028", "\ud800", "\u202e", "x" * 10_000], ids=ascii
+)
+def test_names_in_messages(name, caplog):
+    """A name from a user can neither write a log line of its own, nor fill the log, nor break its encoding."""
+    with caplog.at_level(logging.WARNING, "node_session"):
+        dumps({name: 2**60})
+    with pytest.raises(SerializationError) as caught:
+        dumps({name: {1}})
+    for message in (caplog.records[0].getMessage(), str(caught.value)):
+        assert message.isprintable() and len(message) < 200
+
+
+@pytest.mark.parametrize("value", [10**5000, datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))], ids=type)
+def test_values_beyond_any_text(value):
+    """A number of thousands of digits, and a date beyond the last one, are errors that name the key."""
+    with pytest.raises(SerializationError, match=r"a\.b is "):
+        dumps({"a": {"b": value}})
 
 
 @pytest.mark.parametrize("number", [2**53, -(2**53), 2**64, 10**400])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 
 import pytest
 
@@ -292,6 +293,8 @@ async def test_token(world):
     assert session.get_token() != token
     assert session.verify_token(session.get_token())
     assert not any(map(session.verify_token, [token, "", None, 7, "é", "\ud800", session.get_token() + "x"]))
+    session.put("_token", "?")  # not one of ours, but a program may set its own
+    assert session.verify_token("?") and not session.verify_token("\ud800")
 
 
 @pytest.mark.parametrize("token", [None, "", 0, False], ids=repr)
@@ -478,6 +481,56 @@ async def test_strict(world):
     assert (await world.start(strict=True)).get_id() != ID
     world.id = ID
     assert (await world.start(strict=False)).get_id() == ID
+
+
+async def test_first_of_several_ids_with_a_record(world):
+    """Of several ids the first that has a record counts; where none has, the rule is that for the first."""
+    ids = [letter * 40 for letter in "ABC"]
+    for id in ids[1:]:
+        await world.driver.write(id, f'{{"_token":"t","is":"{id[0]}"}}', None)
+    world.id = ids[0]
+    session = await world.start(strict=True, others=ids[1:])
+    assert (session.get_id(), session.get("is")) == (ids[1], "B")
+    session.put("seen", True)
+    await session.save()
+    assert (await world.stored())["seen"] and await world.driver.read(ids[0]) is None
+    world.id = ids[0]
+    for id in ids[1:]:
+        await world.driver.destroy(id)
+    assert (await world.start(others=ids[1:])).get_id() == ids[0]
+    assert (await world.start(strict=True, others=ids[1:])).get_id() not in ids
+
+
+@pytest.mark.parametrize("how", ["reload", "transaction", "take", "save"])
+async def test_end_of_a_long_connection(world, how):
+    """A session ends after its absolute lifetime in a WebSocket and a long handler, too, however they go on."""
+    await world.request(lambda session: session.put("n", 1))
+    session = await world.start(absolute_lifetime=3_600_000)
+    other = await world.start()
+    other.put("_created", time.time() * 1000 - 3_700_000)
+    await other.save()
+    if how == "reload":
+        assert await session.reload() is False
+    elif how == "transaction":
+        with pytest.raises(GoneError):
+            async with session.transaction():
+                pass
+    elif how == "take":
+        assert await session.take("n") is None
+    else:
+        session.put("n", 2)
+        await session.save()
+    assert session.is_gone
+    assert await world.stored() is None
+
+
+@pytest.mark.parametrize("created", ["never", None, [], True])
+async def test_beginning_that_is_no_time(world, created):
+    """A session whose beginning is no time begins now, rather than never to end."""
+    await world.request(lambda session: session.put("_created", created))
+    session = await world.start(absolute_lifetime=3_600_000)
+    await session.save()
+    assert abs((await world.stored())["_created"] - time.time() * 1000) < 10_000
 
 
 # -------------------------------------------------------------------- at once

@@ -60,7 +60,7 @@ def problems(connection: Mapping[str, Any] | bool, table: str, *, default: str =
     """What is wrong with the options of a database, each as a sentence; none of them quotes a password."""
     options = connection if isinstance(connection, Mapping) else {}
     name = options.get("adapter", default)
-    if name not in ADAPTERS:
+    if not isinstance(name, str) or name not in ADAPTERS:
         return [f"connection: adapter {name!r} is not known; choose one of {', '.join(map(repr, ADAPTERS))}"]
     adapter = ADAPTERS[name]
     found = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -107,12 +108,16 @@ def _is_text(value: object) -> bool:
 
 
 def _is_port(value: object) -> bool:
-    return not isinstance(value, bool) and str(value).isascii() and str(value).isdigit() and 0 < int(str(value)) < 65536
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,5}", value) is not None:
+        value = int(value)
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
 def _is_url(value: object) -> bool:
     try:
-        return isinstance(value, str) and bool(urlsplit(value).scheme)
+        parts = urlsplit(value) if isinstance(value, str) else None
+        # MongoDB's may name several hosts, of which urlsplit cannot tell the ports; of one host it raises on a bad one.
+        return parts is not None and bool(parts.scheme) and ("," in parts.netloc or parts.port != 0)
     except ValueError:
         return False
 

@@ -1,0 +1,472 @@
+"""What is fuzzed: every place where somebody else's bytes come in.
+
+Each target takes bytes, makes of them what the place takes, and asserts what must hold whatever they are: no exception
+but the package's own, and nothing accepted that this package has not made. `test_fuzz.py` calls the targets with what
+hypothesis thinks of, `run.py` with what atheris finds by following the code's branches.
+
+A target is bytes in, nothing out, so that a crash is a file that any of them can read again. In texts, some characters
+stand for what no fuzzer would ever guess, such as a valid signature (`_TOKENS`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import datetime
+import enum
+import hmac
+import json
+import logging
+import os
+import tempfile
+import uuid
+import warnings
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from node_session import ConfigError, DamagedError, NodeSession, PathError, SerializationError, cookies, ids, paths
+from node_session import store as store_module
+from node_session.attributes import Attributes
+from node_session.config import Config
+from node_session.drivers.database import sql
+from node_session.drivers.file import FileDriver
+from node_session.encryption import Encrypter, LegacyEncrypter
+from node_session.merge import merge
+from node_session.proxy import compile_trust, is_https
+from node_session.serializer import dumps, loads
+
+SECRETS = ("a secret that is long enough to be one", "an older secret that is long enough, too")
+ID, OTHER = "A" * 40, "B" * 40
+PLAIN = '{"user":"Jörg","n":[1,{"a":null}]}'
+
+
+def hush() -> None:
+    """Leave out what only takes time: that damage is logged is known, and nobody is at writing what a target wrote."""
+    logging.getLogger("node_session").disabled = True
+    store_module._SECOND_LOOK_DELAY = 0
+
+
+def _texts_of(secret: str) -> list[str]:
+    return [kind([secret]).encrypt(PLAIN, ID) for kind in (Encrypter, LegacyEncrypter)]
+
+
+_VALID = [text for secret in SECRETS for text in _texts_of(secret)]
+_STRANGE = [Encrypter(SECRETS).encrypt(PLAIN, OTHER), *_texts_of("a secret that nobody knows of")]
+_PARTS = [part for text in [*_VALID, *_STRANGE] for part in (text.split('"mac"')[0], text.split('"ct":')[1])]
+
+# What a character stands for. They are such as have no meaning of their own in any of these texts.
+_TOKENS = dict(
+    enumerate(
+        [
+            *(cookies.sign(ID, secret) for secret in (*SECRETS, "unknown")),
+            unquote(cookies.sign(OTHER, SECRETS[0])),
+            ID,
+            *_VALID,
+            *_STRANGE,
+            *_PARTS,
+        ],
+        0xE0,
+    )
+)
+
+
+def _text(data: bytes) -> str:
+    """Any text, lone surrogates included, in which a few characters stand for whole tokens."""
+    return data.decode("utf-8", "surrogateescape").translate(_TOKENS)
+
+
+def _pieces(data: bytes) -> list[bytes]:
+    return data.split(b"\0")
+
+
+def _json(data: bytes) -> Any:
+    """The JSON in the bytes; if it is none, the text itself. As the standard library reads it: NaN, large integers."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return _text(data)
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    value = _json(data)
+    return value if isinstance(value, dict) else {"value": value}
+
+
+# -------------------------------------------------------------------- cookies and headers
+
+
+def cookie(data: bytes) -> None:
+    """Of a Cookie header only ids come out that a known secret has signed."""
+    header = _text(data)
+    for name in ("name", "__Host-n"):
+        found = cookies.find(header, name, SECRETS)
+        for id in () if found.id is None else (found.id, *found.others):
+            signed = [unquote(cookies.sign(id, secret)) for secret in SECRETS]
+            assert ids.is_valid(id) and any(each in unquote(header) for each in signed)
+        assert len({found.id, *found.others}) == 1 + len(found.others) <= 4
+        if found.value is not None:
+            assert cookies.sign(str(found.id), SECRETS[0]) == found.value
+
+
+def set_cookie(data: bytes) -> None:
+    """No name, path or domain that a config may have brings another attribute or line into Set-Cookie."""
+    name, path, domain, *_ = (*map(_text, _pieces(data)), "", "", "")
+    if cookies.is_token(name) and cookies.is_attribute_value(path) and cookies.is_attribute_value(domain):
+        value = cookies.sign(ID, SECRETS[0])
+        line = cookies.SetCookie(name, lifetime=1000, path=path, domain=domain, same_site="lax").line(value)
+        assert line.isprintable() and line.isascii()
+        assert line.startswith(f"{name}={value}; Max-Age=1; Domain={domain}; Path={path}; Expires=")
+        assert line.count(";") == 6
+        assert cookies.find(line.partition("; Max")[0], name, SECRETS).id == ID
+
+
+def proxy(data: bytes) -> None:
+    """Whatever trustProxy, the peer's address and the header say, it is a yes or a no, or a ValueError at once."""
+    option, address, header, *_ = (*_pieces(data), b"", b"", b"")
+    try:
+        trust = compile_trust(_json(option))
+    except ValueError:
+        return
+    assert trust(_text(address), 0) in (True, False)
+    assert is_https(_text(header), "http") is (_text(header).partition(",")[0].strip().lower() == "https")
+    assert not compile_trust("loopback, uniquelocal")("x" + _text(address), 0)
+
+
+def csrf_token(data: bytes) -> None:
+    """No token but the session's own verifies, and none raises."""
+    given, own, *_ = (*_pieces(data), b"")
+    attributes = Attributes()
+    attributes.put("_token", _json(own))
+    assert attributes.verify_token(_text(given)) is (_text(given) == _json(own) != "")
+
+
+# -------------------------------------------------------------------- keys and values
+
+
+def path(data: bytes) -> None:
+    """Keys are names: set, found and removed on any JSON, in any order, with no exception but PathError."""
+    start, *keys = _pieces(data)
+    root = _object(start)
+    for number, each in enumerate(keys[:20]):
+        key = _text(each)
+        steps = paths.parse(key)
+        assert steps and all(isinstance(step, str) for step in steps)
+        before = copy.deepcopy(root)
+        value = {"n": number}
+        if number % 3 == 2:
+            found = paths.find(root, key)
+            removed = paths.remove(root, key)
+            assert (removed is paths.MISSING) == (found is paths.MISSING)
+            assert removed is not paths.MISSING or _same(root, before)
+            continue
+        try:
+            paths.assign(root, key, value)
+        except PathError as error:
+            assert _same(root, before) and len(str(error)) < 3000  # 160 characters, escaped
+        else:
+            assert paths.find(root, key) is value
+            paths.assign(root, key, copy.deepcopy(value))
+
+
+def attributes(data: bytes) -> None:
+    """The methods of a session take any key and any value of JSON, and what they leave can be stored."""
+    start, *calls = _pieces(data)
+    session = Attributes()
+    session._attributes = _object(start)
+    for each in calls[:20]:
+        method, key, value = each[:1], _text(each[1:].partition(b"=")[0]), _json(each.partition(b"=")[2])
+        try:
+            _CALLS[method[0] % len(_CALLS) if method else 0](session, key, value)
+        except (PathError, TypeError, OverflowError) as error:
+            assert isinstance(error, PathError) or session.get(key) is not None  # increment of what is no number
+    _stored(session.all())
+
+
+_CALLS: list[Callable[[Attributes, str, Any], Any]] = [
+    lambda session, key, value: session.put(key, value),
+    lambda session, key, value: session.put({key: value}),
+    lambda session, key, value: session.push(key, value),
+    lambda session, key, value: session.pull(key),
+    lambda session, key, value: session.forget([key]),
+    lambda session, key, value: session.flash(key, value),
+    lambda session, key, value: session.now(key, value),
+    lambda session, key, value: session.keep(key),
+    lambda session, key, value: session.reflash(),
+    lambda session, key, value: session.age_flash_data(),
+    lambda session, key, value: session.flash_input(value),
+    lambda session, key, value: session.get_old_input(key),
+    lambda session, key, value: session.increment(key),
+    lambda session, key, value: session.remember(key, lambda: value),
+    lambda session, key, value: session.only(key, "a"),
+    lambda session, key, value: session.get_token(),
+]
+
+
+def merging(data: bytes) -> None:
+    """Any three sessions can be merged, and the result stored; a side that changed nothing changes nothing."""
+    try:
+        base, mine, theirs = (loads(dumps(_object(each))) for each in (*_pieces(data), b"{}", b"{}", b"{}")[:3])
+    except SerializationError:
+        return
+    untouched = dumps(theirs)
+    key = next(iter(mine), "n")
+    _stored(merge(copy.deepcopy(base), mine, copy.deepcopy(theirs), increments={key: 1}))
+    assert _same(merge(copy.deepcopy(base), copy.deepcopy(base), theirs), loads(untouched))
+
+
+# -------------------------------------------------------------------- stored texts
+
+
+def stored_text(data: bytes) -> None:
+    """A stored text is a session that can be stored again, the same, or it is damaged."""
+    try:
+        read = loads(_text(data))
+    except DamagedError:
+        return
+    text = dumps(read)
+    assert dumps(loads(text)) == text
+
+
+def database_payload(data: bytes) -> None:
+    """What a database holds is a text, or it is damaged; what was encoded is decoded."""
+    for stored in (data, _text(data), _json(data)):
+        try:
+            assert isinstance(sql.decode(stored), str)
+        except DamagedError:
+            continue
+    text = _text(data).encode("utf-8", "replace").decode()
+    assert sql.decode(sql.encode(text)) == text
+
+
+def values(data: bytes) -> None:
+    """Any Python value is stored as JSON, or refused by SerializationError with a message for one line."""
+    made = {"value": _value(iter(data), 0)}
+    try:
+        text = dumps(made)
+    except SerializationError as error:
+        assert str(error).isprintable() and len(str(error)) < 2000
+        return
+    json.loads(text, parse_constant=lambda constant: 1 / 0)
+    assert isinstance(loads(text), dict)
+
+
+class _Colour(enum.Enum):
+    RED = "red"
+    DEEP = (1, [2.0])
+
+
+def _value(data: Iterator[int], depth: int) -> Any:
+    """A Python value, as the bytes say: the first its kind, those after it what is inside."""
+    kind = next(data, 0)
+    size = next(data, 0) % 8
+    number = int.from_bytes(bytes(next(data, 0) for _ in range(size)), "big", signed=True)
+    if kind % 16 < 5 and depth < 300:
+        inner = [_value(data, depth + 1) for _ in range(size)]
+        kinds: list[Callable[[list[Any]], Any]] = [
+            list,
+            tuple,
+            lambda items: {f"k{place}": item for place, item in enumerate(items)},
+            lambda items: {_scalar(kind + place, number): item for place, item in enumerate(items)},
+            lambda items: {chr(abs(number) % 0x110000): items},
+        ]
+        return kinds[kind % 16](inner)
+    return _scalar(kind, number)
+
+
+def _scalar(kind: int, number: int) -> Any:
+    zone = datetime.timezone(datetime.timedelta(minutes=number % 1439))
+    kinds: list[Callable[[], Any]] = [
+        lambda: None,
+        lambda: number % 2 == 0,
+        lambda: number,
+        lambda: number ** (kind + 1),
+        lambda: number / 7,
+        lambda: float(number) * 1e300 * 1e300,
+        lambda: "".join(chr(each) for each in (abs(number) % 0x110000, abs(number) % 0xE000)),
+        lambda: datetime.datetime.fromordinal(1 + abs(number) % 3652058).replace(tzinfo=zone),
+        lambda: datetime.date.fromordinal(1 + abs(number) % 3652058),
+        lambda: uuid.UUID(int=abs(number)),
+        lambda: list(_Colour)[number % 2],
+        lambda: b"bytes",
+        lambda: frozenset([number]),
+        lambda: complex(number),
+        lambda: range(3),
+    ]
+    return kinds[kind % len(kinds)]()
+
+
+def decryption(data: bytes) -> None:
+    """Nothing is decrypted but what was encrypted for this session under a known secret, and nothing else raises."""
+    text = _text(data)
+    for encrypter in (Encrypter(SECRETS[:1]), Encrypter(SECRETS), LegacyEncrypter(SECRETS)):
+        try:
+            plain = encrypter.decrypt(text, ID)
+        except DamagedError as error:
+            assert not any(secret in str(error) for secret in SECRETS)
+            continue
+        assert plain == PLAIN and encrypter.is_current(text) in (True, False)
+        assert text in _VALID or _legacy_parts(text) in map(_legacy_parts, _VALID)
+
+
+def _legacy_parts(text: str) -> tuple[Any, Any]:
+    parts = json.loads(text)  # the original's format is JSON, spaces and all
+    return parts["ct"], parts["mac"]
+
+
+def encryption(data: bytes) -> None:
+    """What is encrypted under any secret is decrypted under it, and changed anywhere it is damaged."""
+    secret, plain, place, *_ = (*map(_text, _pieces(data)), "", "", "")
+    plain = plain.encode("utf-8", "replace").decode()
+    for kind in (Encrypter, LegacyEncrypter):
+        encrypter = kind([secret or "x"])
+        text = encrypter.encrypt(plain, ID)
+        assert encrypter.decrypt(text, ID) == plain
+        at, bit = len(place) % len(text), 1 << sum(map(ord, place)) % 7
+        changed = text[:at] + chr(ord(text[at]) ^ bit) + text[at + 1 :]
+        for refused in (changed, text[:at], text + changed[at]):
+            if refused != text and refused.rstrip() != text:
+                try:
+                    encrypter.decrypt(refused, ID)
+                except DamagedError:
+                    continue
+                raise AssertionError(f"{kind.__name__} took a text that was changed at {at}")
+
+
+_FOLDER = tempfile.TemporaryDirectory(prefix="node_session-fuzz-")
+_loop: asyncio.AbstractEventLoop | None = None
+
+
+def file(data: bytes) -> None:
+    """Whatever is in a record's file: a session starts, and can be saved and found again."""
+    global _loop
+    _loop = _loop or asyncio.new_event_loop()
+    kind, content = data[:1], data[1:]
+    for token, replacement in _TOKENS.items():
+        content = content.replace(chr(token).encode(), replacement.encode())
+    encrypter = {b"e": Encrypter(SECRETS), b"l": LegacyEncrypter(SECRETS)}.get(kind)
+    _loop.run_until_complete(_file(content, encrypter))
+
+
+async def _file(content: bytes, encrypter: Any) -> None:
+    folder = Path(_FOLDER.name)
+    (folder / ID).write_bytes(content)
+    driver = FileDriver(folder, 0)
+
+    async def start(id: str) -> store_module.Store:
+        options: dict[str, Any] = {"strict": True, "absolute_lifetime": 1e12}
+        session = (
+            store_module.Store("n", driver, id, **options)
+            if encrypter is None
+            else store_module.EncryptedStore("n", driver, encrypter, id, **options)
+        )
+        await session.start()
+        assert session.is_started and session.get_token()
+        return session
+
+    try:
+        session = await start(ID)
+        session.put("fuzz", 1)
+        await session.save()
+        assert not session.is_gone
+        assert (await start(session.get_id())).get("fuzz") == 1
+    finally:
+        for each in folder.iterdir():
+            if not each.name.startswith(".lock"):
+                each.unlink()
+
+
+# -------------------------------------------------------------------- options
+
+
+def config(data: bytes) -> None:
+    """Any config dict is a `NodeSession`, or one ConfigError that does not show the secret."""
+    options = {"secret": SECRETS[0], "files": _FOLDER.name, **_object(data)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            sessions = NodeSession(options)
+        except ConfigError as error:
+            assert not any(secret in str(error) for secret in SECRETS)
+            return
+    assert isinstance(sessions.config, Config) and hmac.compare_digest(*[repr(sessions.config)] * 2)
+    line = sessions._set_cookie.line(b64encode(os.urandom(9)).decode())
+    assert line.isprintable() and line.isascii()
+
+
+# -------------------------------------------------------------------- what targets have in common
+
+
+def _same(one: Any, other: Any) -> bool:
+    return repr(one) == repr(other)  # NaN is not equal to itself, and True is equal to 1
+
+
+def _stored(session: dict[str, Any]) -> None:
+    try:
+        text = dumps(session)
+    except SerializationError:
+        return
+    read = dumps(loads(text))  # an integer beyond every one of JavaScript's is a float from here on
+    assert dumps(loads(read)) == read
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    each.__name__: each
+    for each in (
+        cookie,
+        set_cookie,
+        proxy,
+        csrf_token,
+        path,
+        attributes,
+        merging,
+        stored_text,
+        database_payload,
+        values,
+        decryption,
+        encryption,
+        file,
+        config,
+    )
+}
+
+_TOKEN_BYTES = [chr(token).encode() for token in _TOKENS]
+
+SEEDS: dict[str, list[bytes]] = {
+    "cookie": [b"name=" + each + b"; a=1; name=" + each for each in _TOKEN_BYTES[:5]]
+    + [b'__Host-n="' + _TOKEN_BYTES[3] + b'"', b"name=s:" + _TOKEN_BYTES[4] + b"." + b"A" * 43],
+    "set_cookie": [b"name\0/app\0example.org", b"__Host-n\0/\0a.b; X=y", b"n\0/\r\nX: y\0a"],
+    "proxy": [b'"loopback, 10.0.0.0/8"\0::ffff:127.0.0.1\0https, http', b"true\0::1%eth0\0", b'["fe80::/10"]\01'],
+    "csrf_token": [b"abc\0abc", b"\xc3\xa9\0", b"?\0\xff"],
+    "path": [
+        b'{"a":{"b":[1,{"c":2}]}}\0a.b[1].c\0a.b[2]\0a["b"]\0[\0a[99999999999]',
+        b'{}\0a[\'x.y\'].__class__\0constructor\0a["\\""]',
+        b'{"a.b":1,"a":[[1]]}\0a.b\0a[0][0]\0a[0][1].x',
+    ],
+    "attributes": [
+        b'{"flash":{"old":["a"],"new":["b.c"]},"a":1}\0\x05b.c=1\0\x09=\0\x02l=[1]\0\x0cn=\0\x0a="x"',
+        b'{"flash":7,"n":1e999}\0\x05a=1\0\x0cn=\0\x06[\0\x0f',
+    ],
+    "merging": [
+        b'{"n":1,"l":[1]}\0{"n":2,"l":[1,2]}\0{"n":5,"l":[1,3]}',
+        b'{"flash":{"old":["a"],"new":[]},"a":1}\0{"flash":{"old":[],"new":["b"]},"b":[[1]]}\0{"flash":[]}',
+    ],
+    "stored_text": [b'{"a":[1.0,-0.0,1e21,"\\ud800","\\u00e9"]}', b'{"n":123456789012345678901234567890}', b"[[[{"],
+    "database_payload": [b'"{\\"a\\":1}"', b'{"a":1}', b'"\\ud800"', b"\xff", b'"' + b"\\" * 9],
+    "values": [bytes([2, 3, 1, 2, 3, 0, 2, 9, 9, 7, 1, 5]), bytes([4, 2, 0xD8, 0, 5, 1, 1]), bytes([0, 1, 1] * 100)],
+    "decryption": [*_TOKEN_BYTES[5:12], *(a + b'"mac"' + b for a in _TOKEN_BYTES[12:14] for b in _TOKEN_BYTES[12:14])],
+    "encryption": [b"secret\0text\0" + b"p" * 30, b"\xff\0\xc3\xa9\0\x7f\x01"],
+    "file": [b"e" + _TOKEN_BYTES[5], b"l" + _TOKEN_BYTES[6], b'p{"_token":"t","fuzz":2}', b"p\xff\xfe", b"p", b'p{"a'],
+    "config": [
+        b'{"driver":"database","connection":{"adapter":"sqlite","port":"5","timeout":1,"poolSize":2,"url":"a://b"}}',
+        b'{"driver":"redis","connection":{"host":"h","user":"u","password":"p","database":7,"client":null},"table":"a.b"}',
+        b'{"driver":"database","connection":{"adapter":[]}}',
+        b'{"driver":"database","connection":{"port":"' + b"9" * 5000 + b'"}}',
+        b'{"driver":"redis","connection":{"url":"redis://h:abc/0"}}',
+        b'{"lifetime":1,"cookie":"__Host-a","secure":true,"sameSite":"none","trustProxy":"loopback"}',
+        b'{"driver":"memory","connection":{"adapter":"x"},"lottery":[1,2],"files":"a","hashIds":true,"encrypt":"legacy"}',
+        b'{"secret":["a","b"],"path":"/a b","domain":"x.y","absoluteLifetime":1e3,"expireOnClose":true,"table":"t"}',
+    ],
+}
