@@ -132,6 +132,7 @@ def test_api():
         "is_untouched",
         "stage",
         "touch",
+        "trace",
     }
     assert public - mapping - internal - named - {"config", "register_handler"} == set()
     assert set(re.findall(r"`(?:await )?sessions?\.([a-z_]+)\(", tables)) - public == set()
