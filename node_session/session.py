@@ -42,6 +42,8 @@ logger = logging.getLogger("node_session")
 # however large the store is, removing expired sessions takes a tenth of one thread at most.
 _REST_AFTER_SWEEP = 9
 
+_BOTH = (False, True)
+
 
 class NodeSession:
     """Sessions for a Tornado application.
@@ -71,8 +73,8 @@ class NodeSession:
         elif self.config.encrypt:
             made = LegacyEncrypter if self.config.encrypt == "legacy" else Encrypter
             self._encrypter = made(self.config.secret)
-        self._set_cookie = self._make_set_cookie(bool(self.config.secure))
-        self._set_cookie_over_http = self._make_set_cookie(False)
+        # By whether it is for https only, and whether it ends with the browser.
+        self._set_cookies = {(secure, ends): self._make_set_cookie(secure, ends) for secure in _BOTH for ends in _BOTH}
         self._has_warned_of_http = False
         self._store_options: dict[str, Any] = {
             "strict": self.config.strict,
@@ -91,6 +93,14 @@ class NodeSession:
 
     def __repr__(self) -> str:
         return f"<NodeSession {self.config.cookie} on {self.config.driver}>"
+
+    def ends_with_browser(self, session: Store) -> bool:
+        """Whether a session's cookie is one that ends with the browser: the option ``expireOnClose``.
+
+        Override this method to decide for each session, as for "remember this device". How long the record lives is
+        for `lifetime` to say in either case.
+        """
+        return self.config.expire_on_close
 
     @classmethod
     def register_handler(cls, name: str, creator: Creator) -> None:
@@ -201,11 +211,11 @@ class NodeSession:
             return EncryptedStore(config.cookie, driver, self._encrypter, id, **self._store_options)
         return Store(config.cookie, driver, id, **self._store_options)
 
-    def _make_set_cookie(self, secure: bool) -> cookies.SetCookie:
+    def _make_set_cookie(self, secure: bool, ends_with_browser: bool) -> cookies.SetCookie:
         config = self.config
         return cookies.SetCookie(
             config.cookie,
-            lifetime=0 if config.expire_on_close else config.lifetime,
+            lifetime=0 if ends_with_browser else config.lifetime,
             path=config.path,
             domain=config.domain,
             secure=secure,
@@ -231,17 +241,17 @@ class NodeSession:
         if session.is_gone or session.is_untouched:
             trace.cookie = "not sent: " + ("the session is gone" if session.is_gone else "nothing is in the session")
             return None
-        set_cookie = self._set_cookie
-        if self.config.secure and not self._is_secure(request):
+        secure = bool(self.config.secure)
+        if secure and not self._is_secure(request):
             if self.config.secure is True:
                 trace.cookie = "not sent: it is for https only"
                 self._warn_of_http(request)
                 return None
-            set_cookie = self._set_cookie_over_http
+            secure = False
         trace.cookie = "sent"
         id = session.get_id()
         value = found.value if found.value is not None and id == found.id else cookies.sign(id, self.config.secret[0])
-        return set_cookie.line(value)
+        return self._set_cookies[secure, self.ends_with_browser(session)].line(value)
 
     def _warn_of_http(self, request: HTTPServerRequest) -> None:
         if not self._has_warned_of_http:

@@ -999,3 +999,27 @@ async def test_plain_request_to_a_websocket(app, browser):
     """A request that is no handshake is refused like without sessions."""
     route(app, socket=Socket)
     assert (await browser.get("/socket")).code == 400
+
+
+class Remembering(NodeSession):
+    def ends_with_browser(self, session):
+        return not session.get("remember", False)
+
+
+async def test_remember_this_device(app, config, browser):
+    """Whether a cookie outlives the browser can be decided for each session, and holds from then on."""
+
+    class Remember(SessionMixin, RequestHandler):
+        def get(self):
+            self.session.put("remember", True)
+
+    class Read(SessionMixin, RequestHandler):
+        def get(self):
+            pass
+
+    app.settings["node_session"] = Remembering(config)
+    route(app, Remember=Remember, Read=Read)
+    assert "Max-Age" not in (await browser.get("/Read")).headers["Set-Cookie"]
+    assert "; Max-Age=300; " in (await browser.get("/Remember")).headers["Set-Cookie"]
+    line = (await browser.get("/Read")).headers["Set-Cookie"]
+    assert "; Max-Age=300; " in line and "; Expires=" in line
