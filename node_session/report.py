@@ -169,7 +169,7 @@ def make_report(session: Store, trace: Trace, driver: str, stored: str | None) -
         id=ids.shorten(session.get_id()),
         driver=driver,
         found=trace.found,
-        changed=tuple(_changed(trace.base, session.all())),
+        changed=changed_keys(trace.base, session.all()),
         saved=trace.saved,
         conflicts=trace.conflicts,
         merged=trace.merged,
@@ -180,13 +180,14 @@ def make_report(session: Store, trace: Trace, driver: str, stored: str | None) -
     )
 
 
-def _changed(base: str | None, attributes: dict[str, Any]) -> Iterator[str]:
+def changed_keys(base: str | None, attributes: dict[str, Any]) -> tuple[str, ...]:
+    """The keys in which attributes differ from a stored text; None: from nothing."""
     before = serializer.loads(base) if base is not None else {}
     try:
         after = serializer.loads(serializer.dumps(attributes))  # as it is stored: a tuple is a list, a date is text
     except SerializationError:
         after = attributes
-    return _differences(before, after, "")
+    return tuple(_differences(before, after, ""))
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any], prefix: str) -> Iterator[str]:

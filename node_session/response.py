@@ -102,6 +102,10 @@ class HeldResponse:
             self._session.headers_sent = True
         return self._flush(include_footers)
 
+    def cookie_line(self) -> str | None:
+        """The Set-Cookie line that the response is to carry, as things are; None for no cookie."""
+        return self._set_cookie(self._session)
+
     def _is_in_vain(self) -> bool:
         """Whether nobody could ask for the session if it were stored: it is new, and its cookie is not sent."""
         if not self._session.is_new:

@@ -74,6 +74,7 @@ class Store(Attributes):
         is_gone: The session was destroyed or has expired while this one was at work; it is not saved any more, and
             its cookie is not sent.
         trace: What `report` is made of.
+        watch: As given.
     """
 
     __slots__ = (
@@ -92,11 +93,11 @@ class Store(Attributes):
         "_started",
         "_strict",
         "_version",
-        "_watch",
         "ages_flash",
         "headers_sent",
         "is_gone",
         "trace",
+        "watch",
     )
 
     def __init__(
@@ -118,7 +119,7 @@ class Store(Attributes):
         self._save_timeout = save_timeout
         self._save_untouched = save_untouched
         self._absolute_lifetime = absolute_lifetime
-        self._watch = Watch(type(driver).__name__) if watch is None else watch
+        self.watch = Watch(type(driver).__name__) if watch is None else watch
         self._started = False
         self._loaded: str | None = None  # the text of the record our attributes are based on
         self._version: object = None  # the driver's version of it; None: no record of this id yet
@@ -174,7 +175,7 @@ class Store(Attributes):
     @property
     def report(self) -> Report:
         """What became of the session so far: found or why not, changed, saved, cookie. Made anew at each call."""
-        return make_report(self, self.trace, self._watch.driver, self._loaded)
+        return make_report(self, self.trace, self.watch.driver, self._loaded)
 
     def set_exists(self, exists: bool) -> None:
         """With False, the next save creates a record instead of replacing the one loaded. npm: `setExists`."""
@@ -269,11 +270,11 @@ class Store(Attributes):
         is_over = loaded is not None and self._is_over(loaded.attributes)
         if loaded is not None and not is_over:
             trace.found = "found"
-            self._watch.note("loaded", self)
+            self.watch.note("loaded", self)
             return loaded
         if trace.found != "damaged":
             trace.found = "expired"
-            self._watch.note("expired", self)
+            self.watch.note("expired", self)
         if is_over:
             await self._driver.destroy(self._id)
             self.set_id()
@@ -308,7 +309,7 @@ class Store(Attributes):
             "session %s is damaged (%s): a fresh session is started, the record is kept aside", ids.shorten(id), error
         )
         self.trace.found = "damaged"
-        self._watch.note("damaged", self)
+        self.watch.note("damaged", self)
         await self._driver.set_aside(id, version)
         if id == self._id:
             self.set_id()
@@ -428,7 +429,7 @@ class Store(Attributes):
                     await self._wait(started, tries)
                     continue
                 self.trace.saved = "saved"
-                self._watch.note("saved", self)
+                self.watch.note("saved", self)
                 self.pull(key)
                 self._rebase(_Loaded(stored.attributes, text, version))
                 return value
@@ -439,7 +440,7 @@ class Store(Attributes):
             await self._driver.touch(self._id)
             if self.trace.saved == "left alone":
                 self.trace.saved = "touched"
-            self._watch.note("touched", self)
+            self.watch.note("touched", self)
 
     async def _write(self, text: str) -> None:
         started = time.monotonic()
@@ -477,8 +478,8 @@ class Store(Attributes):
             self._note_conflict()
             return False
         if self._version is None and self._left is None:
-            self._watch.note("created", self)
-        self._watch.note("saved", self)
+            self.watch.note("created", self)
+        self.watch.note("saved", self)
         self._loaded, self._version, self._outdated = text, version, False
         self._settle()
         return True
@@ -543,11 +544,11 @@ class Store(Attributes):
 
     def _note_conflict(self) -> None:
         self.trace.conflicts += 1
-        self._watch.note("conflicted", self)
+        self.watch.note("conflicted", self)
 
     def _note_merge(self) -> None:
         self.trace.merged += 1
-        self._watch.note("merged", self)
+        self.watch.note("merged", self)
 
     def _settle(self) -> None:
         """What is stored is what we have: from here on, changes are counted anew."""
@@ -557,7 +558,7 @@ class Store(Attributes):
     def _end(self) -> None:
         """Another request destroyed the session: neither a record nor a cookie may bring it back."""
         logger.info("session %s was destroyed by another request; nothing is saved", ids.shorten(self._id))
-        self._watch.note("not_resurrected", self)
+        self.watch.note("not_resurrected", self)
         self.is_gone = True
 
     def _settle_flash(self) -> None:

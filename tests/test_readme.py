@@ -133,6 +133,7 @@ def test_api():
         "stage",
         "touch",
         "trace",
+        "watch",
     }
     assert public - mapping - internal - named - {"config", "register_handler"} == set()
     assert set(re.findall(r"`(?:await )?sessions?\.([a-z_]+)\(", tables)) - public == set()

@@ -1,0 +1,206 @@
+"""A panel for your pages, while you develop: what the session of the request holds, and what becomes of it.
+
+    Application(routes, ui_modules={"SessionPanel": SessionPanel}, session_panel=True, debug=True, …)
+
+    {% module SessionPanel() %}      in a template
+
+It shows a visitor's own session: the id shortened, the cookie's attributes, the stored text, what this request has
+changed so far, and what became of the requests before it. Without the setting ``session_panel`` it is
+empty, so that the template can stay as it is; with it, but without Tornado's ``debug``, it refuses to run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict, deque
+from typing import Any
+
+from tornado.template import Template
+from tornado.web import UIModule
+
+from . import ids, serializer
+from .attributes import Attributes
+from .errors import SerializationError, SessionError
+from .report import OnEvent, Report, changed_keys
+from .response import HeldResponse
+from .store import Store
+
+# What the panel remembers: of so many sessions, so many requests each; and how much of a stored text it shows.
+_SESSIONS = 100
+_REQUESTS = 30
+_CHARACTERS = 20_000
+
+
+class SessionPanel(UIModule):
+    """The panel, as a module for Tornado's templates; see `node_session.debug`.
+
+    The settings of the application: ``session_panel`` switches it on, ``debug`` must be on as well.
+    """
+
+    def render(self) -> str:
+        """The panel as HTML, with its style sheet; nothing where it is not switched on.
+
+        Raises:
+            SessionError: It is switched on, but the application does not run in debug mode.
+        """
+        settings = self.handler.settings
+        if not settings.get("session_panel"):
+            return ""
+        if not settings.get("debug"):
+            raise SessionError(
+                "SessionPanel shows what sessions hold, so it runs in debug mode only: Application(debug=True); "
+                "switch it off by the setting session_panel=False"
+            )
+        session = getattr(self.request, "session", None)
+        if not isinstance(session, Store) or not session.is_started:
+            return _TEMPLATE.generate(session=None).decode()
+        return _TEMPLATE.generate(
+            session=session,
+            report=session.report,
+            outlook=_outlook(session),
+            cookie=_cookie(getattr(self.handler, "_held_response", None)),
+            stored=_pretty(session),
+            request=self.request,
+            history=_History.of(session).of_session(session),
+            stats={name: count for name, count in vars(session.watch.stats).items() if count},
+        ).decode()
+
+
+def _outlook(session: Store) -> tuple[str, tuple[str, ...]]:
+    """What will become of the session if its request ends now: a word as in `Report.saved`, and what changes."""
+    report: Report = session.report
+    if session.is_gone or session.is_untouched:
+        return ("gone" if session.is_gone else "left alone"), ()
+    after = Attributes()
+    try:
+        after.all().update(serializer.loads(serializer.dumps(session.all())))
+    except SerializationError:
+        return "failed", report.changed
+    if session.ages_flash:
+        after.age_flash_data()
+    changed = changed_keys(session.trace.base, after.all())
+    return ("saved" if changed or session.is_new else "touched"), changed
+
+
+def _cookie(response: HeldResponse | None) -> list[str]:
+    """The attributes of the cookie that this response is to carry; empty for no cookie."""
+    line = None if response is None else response.cookie_line()
+    return [] if line is None else line.split("; ")[1:]
+
+
+def _pretty(session: Store) -> str:
+    """What is stored, with line breaks; the CSRF token is shortened, as it opens the session's forms."""
+    attributes = serializer.loads(session.trace.base) if session.trace.base is not None else {}
+    if isinstance(attributes.get("_token"), str):
+        attributes["_token"] = ids.shorten(attributes["_token"])
+    text = json.dumps(attributes, indent=2, ensure_ascii=False)
+    return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}\n… {len(text) - _CHARACTERS} characters more"
+
+
+class _History:
+    """What became of the requests so far, by session. It listens to the program's `NodeSession`, like `on_event`.
+
+    Args:
+        others: Who listened before, and is still told everything.
+    """
+
+    def __init__(self, others: OnEvent | None) -> None:
+        self._others = others
+        self._requests: OrderedDict[str, deque[dict[str, Any]]] = OrderedDict()
+
+    @classmethod
+    def of(cls, session: Store) -> _History:
+        """The program's history; it begins when a panel is shown for the first time."""
+        watch = session.watch
+        if not isinstance(watch.on_event, cls):
+            watch.on_event = cls(watch.on_event)
+        return watch.on_event
+
+    def of_session(self, session: Store) -> list[dict[str, Any]]:
+        """The reports of a session's last requests, the newest first."""
+        return list(self._requests.get(ids.shorten(session.get_id()), ()))
+
+    def __call__(self, name: str, attributes: dict[str, Any]) -> None:
+        if name == "node_session.request":
+            short = {key.rpartition(".")[2]: value for key, value in attributes.items()}
+            requests = self._requests.setdefault(short["id"], deque(maxlen=_REQUESTS))
+            requests.appendleft(short)
+            self._requests.move_to_end(short["id"])
+            if len(self._requests) > _SESSIONS:
+                self._requests.popitem(last=False)
+        if self._others is not None:
+            self._others(name, attributes)
+
+
+# Tornado's templates escape whatever is in double braces.
+_TEMPLATE = Template(
+    """
+<section class="session-panel" aria-label="Your session">
+<style>
+.session-panel { --ink: #e6e9f0; --dim: #97a0b5; --line: #2b3347; box-sizing: border-box; padding: 18px 20px;
+  border-radius: 14px; background: #161b29; color: var(--ink); font: 13px/1.5 system-ui, sans-serif; text-align: left }
+.session-panel * { box-sizing: border-box }
+.session-panel h2 { margin: 0 0 10px; font: 600 15px/1.4 system-ui, sans-serif; color: var(--ink) }
+.session-panel h3 { margin: 18px 0 6px; padding-top: 14px; border-top: 1px solid var(--line); color: var(--dim);
+  font: 600 11px/1.4 system-ui, sans-serif; letter-spacing: .08em; text-transform: uppercase }
+.session-panel p { margin: 4px 0 }
+.session-panel dl { display: grid; grid-template-columns: 5.5em 1fr; gap: 3px 10px; margin: 0 }
+.session-panel dt { color: var(--dim) }
+.session-panel dd { margin: 0; overflow-wrap: anywhere }
+.session-panel code, .session-panel pre { font: 12px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; color: #b9e0ff;
+  background: none }
+.session-panel pre { max-height: 19em; margin: 6px 0 0; padding: 10px 12px; overflow: auto; border-radius: 8px;
+  background: #0e1220; white-space: pre-wrap; overflow-wrap: anywhere }
+.session-panel ol { max-height: 21em; margin: 6px 0 0; padding: 0; overflow: auto; list-style: none }
+.session-panel li { display: grid; grid-template-columns: 5.6em 1fr auto; gap: 0 8px; padding: 4px 0 }
+.session-panel li small { grid-column: 2 / 4; color: var(--dim); overflow-wrap: anywhere }
+.session-panel time { color: var(--dim); font-variant-numeric: tabular-nums }
+.session-panel b { display: inline-block; align-self: start; padding: 0 7px; border-radius: 9px; background: #33405c;
+  font: 600 11px/18px system-ui, sans-serif; text-align: center; white-space: nowrap }
+.session-panel b.saved { background: #1f6f4a } .session-panel b.touched { background: #2b5c8a }
+.session-panel b.gone, .session-panel b.failed { background: #8a2f3c }
+.session-panel .tags span { display: inline-block; margin: 0 4px 3px 0; padding: 0 7px; border: 1px solid var(--line);
+  border-radius: 6px; font-size: 12px }
+</style>
+<h2>Your session</h2>
+{% if session is None %}
+<p>No session was started for this request.</p>
+{% else %}
+<dl>
+  <dt>id</dt><dd><code>{{ report.id }}</code></dd>
+  <dt>kept in</dt><dd>{{ report.driver }}, {{ report.size }} bytes</dd>
+  <dt>cookie</dt><dd><code>{{ session.get_name() }}</code>
+    <div class="tags">{% for attribute in cookie %}<span>{{ attribute }}</span>{% end %}
+      {% if not cookie %}{{ report.cookie }}{% end %}</div></dd>
+</dl>
+<h3>This request</h3>
+<p class="now"><b class="{{ outlook[0].replace(" ", "-") }}">{{ {"saved": "will be saved", "touched": "unchanged"}.get(
+  outlook[0], outlook[0]) }}</b> {{ request.method }} {{ request.path }}</p>
+<dl>
+  <dt>loaded</dt><dd>{{ report.found }}, in {{ report.load_microseconds }} µs</dd>
+  <dt>changes</dt><dd>{{ ", ".join(outlook[1]) or "nothing, so only its last activity is renewed" }}</dd>
+  <dt>so far</dt><dd>{{ "%.1f" % (request.request_time() * 1000) }} ms</dd>
+</dl>
+<h3>Stored text it found</h3>
+<pre>{{ stored }}</pre>
+<h3>Requests before</h3>
+<ol>
+  {% for each in history %}
+  <li><b class="{{ each["saved"].replace(" ", "-") }}">{{ each["saved"] }}</b>
+    <span>{{ each["method"] }} {{ each["path"] }}</span>
+    <time>{{ each["load_microseconds"] + each["save_microseconds"] }} µs</time>
+    {% if each["changed"] or each["merged"] or each["conflicts"] or each["found"] != "found" %}<small>
+      {{ " · ".join([each["found"]] * (each["found"] != "found") + [", ".join(each["changed"])] * bool(each["changed"])
+        + ["%d conflicts" % each["conflicts"]] * bool(each["conflicts"])
+        + ["merged %d times" % each["merged"]] * bool(each["merged"])) }}</small>{% end %}</li>
+  {% end %}
+  {% if not history %}<li><small>None yet under this id.</small></li>{% end %}
+</ol>
+<h3>All sessions since the start</h3>
+<p>{{ ", ".join("%s %d" % (name.replace("_", " "), count) for name, count in stats.items()) or "nothing yet" }}</p>
+{% end %}
+</section>
+""",
+    name="session panel",
+    whitespace="all",  # the stored text keeps its lines
+)
