@@ -1,4 +1,5 @@
-# make demo    run the page-views sample at http://127.0.0.1:3000
+# make demo    run the shop of samples/shop at http://127.0.0.1:3000; DRIVER=memory|file|sqlite|redis|mongodb|…, with
+#              CONNECTION='{"host": "…"}' where the store is elsewhere
 # make test    run the tests
 # make check   the tests, the linter and the type checker
 # PYTHON=…     the Python to use; the virtual environment is made by itself
@@ -6,11 +7,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+DRIVER ?= file
+CONNECTION ?= {}
 
 .PHONY: demo test lint check vectors clean
 
 demo: $(VENV)/installed
-	$(BIN)/python samples/page_views.py
+	$(BIN)/python samples/shop/shop.py --driver $(DRIVER) --connection '$(CONNECTION)'
 
 test: $(VENV)/installed tests/interop/node_modules/installed
 	$(BIN)/python -m pytest $(ARGS)

@@ -12,6 +12,7 @@ empty, so that the template can stay as it is; with it, but without Tornado's ``
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict, deque
 from typing import Any
 
@@ -29,6 +30,9 @@ from .store import Store
 _SESSIONS = 100
 _REQUESTS = 30
 _CHARACTERS = 20_000
+
+# Objects and lists with none inside, in indented JSON.
+_small_containers = re.compile(r"[\[{][^\[\]{}]*[\]}]")
 
 
 class SessionPanel(UIModule):
@@ -60,6 +64,7 @@ class SessionPanel(UIModule):
             outlook=_outlook(session),
             cookie=_cookie(getattr(self.handler, "_held_response", None)),
             stored=_pretty(session),
+            duration=_duration,
             request=self.request,
             history=_History.of(session).of_session(session),
             stats={name: count for name, count in vars(session.watch.stats).items() if count},
@@ -93,8 +98,17 @@ def _pretty(session: Store) -> str:
     attributes = serializer.loads(session.trace.base) if session.trace.base is not None else {}
     if isinstance(attributes.get("_token"), str):
         attributes["_token"] = ids.shorten(attributes["_token"])
-    text = json.dumps(attributes, indent=2, ensure_ascii=False)
+    text = _small_containers.sub(_on_one_line, json.dumps(attributes, indent=2, ensure_ascii=False))
     return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}\n… {len(text) - _CHARACTERS} characters more"
+
+
+def _on_one_line(match: re.Match[str]) -> str:
+    line = re.sub(r"\n\s*", " ", match[0])
+    return line if len(line) < 60 else match[0]
+
+
+def _duration(microseconds: int) -> str:
+    return f"{microseconds} µs" if microseconds < 1000 else f"{microseconds / 1000:.1f} ms"
 
 
 class _History:
@@ -138,11 +152,12 @@ _TEMPLATE = Template(
 <section class="session-panel" aria-label="Your session">
 <style>
 .session-panel { --ink: #e6e9f0; --dim: #97a0b5; --line: #2b3347; box-sizing: border-box; padding: 18px 20px;
-  border-radius: 14px; background: #161b29; color: var(--ink); font: 13px/1.5 system-ui, sans-serif; text-align: left }
+  color-scheme: dark; scrollbar-width: thin; scrollbar-color: #43506e transparent;
+  border-radius: 14px; background: #161b29; color: var(--ink); font-size: 13px; line-height: 1.5; text-align: left }
 .session-panel * { box-sizing: border-box }
-.session-panel h2 { margin: 0 0 10px; font: 600 15px/1.4 system-ui, sans-serif; color: var(--ink) }
+.session-panel h2 { margin: 0 0 10px; font-weight: 600; font-size: 15px; letter-spacing: 0; color: var(--ink) }
 .session-panel h3 { margin: 18px 0 6px; padding-top: 14px; border-top: 1px solid var(--line); color: var(--dim);
-  font: 600 11px/1.4 system-ui, sans-serif; letter-spacing: .08em; text-transform: uppercase }
+  font-weight: 600; font-size: 11px; letter-spacing: .08em; text-transform: uppercase }
 .session-panel p { margin: 4px 0 }
 .session-panel dl { display: grid; grid-template-columns: 5.5em 1fr; gap: 3px 10px; margin: 0 }
 .session-panel dt { color: var(--dim) }
@@ -156,9 +171,10 @@ _TEMPLATE = Template(
 .session-panel li small { grid-column: 2 / 4; color: var(--dim); overflow-wrap: anywhere }
 .session-panel time { color: var(--dim); font-variant-numeric: tabular-nums }
 .session-panel b { display: inline-block; align-self: start; padding: 0 7px; border-radius: 9px; background: #33405c;
-  font: 600 11px/18px system-ui, sans-serif; text-align: center; white-space: nowrap }
+  font-weight: 600; font-size: 11px; line-height: 18px; text-align: center; white-space: nowrap }
 .session-panel b.saved { background: #1f6f4a } .session-panel b.touched { background: #2b5c8a }
 .session-panel b.gone, .session-panel b.failed { background: #8a2f3c }
+.session-panel .now b { margin-right: 5px }
 .session-panel .tags span { display: inline-block; margin: 0 4px 3px 0; padding: 0 7px; border: 1px solid var(--line);
   border-radius: 6px; font-size: 12px }
 </style>
@@ -177,7 +193,7 @@ _TEMPLATE = Template(
 <p class="now"><b class="{{ outlook[0].replace(" ", "-") }}">{{ {"saved": "will be saved", "touched": "unchanged"}.get(
   outlook[0], outlook[0]) }}</b> {{ request.method }} {{ request.path }}</p>
 <dl>
-  <dt>loaded</dt><dd>{{ report.found }}, in {{ report.load_microseconds }} µs</dd>
+  <dt>loaded</dt><dd>{{ report.found }}, in {{ duration(report.load_microseconds) }}</dd>
   <dt>changes</dt><dd>{{ ", ".join(outlook[1]) or "nothing, so only its last activity is renewed" }}</dd>
   <dt>so far</dt><dd>{{ "%.1f" % (request.request_time() * 1000) }} ms</dd>
 </dl>
@@ -188,11 +204,11 @@ _TEMPLATE = Template(
   {% for each in history %}
   <li><b class="{{ each["saved"].replace(" ", "-") }}">{{ each["saved"] }}</b>
     <span>{{ each["method"] }} {{ each["path"] }}</span>
-    <time>{{ each["load_microseconds"] + each["save_microseconds"] }} µs</time>
+    <time>{{ duration(each["load_microseconds"] + each["save_microseconds"]) }}</time>
     {% if each["changed"] or each["merged"] or each["conflicts"] or each["found"] != "found" %}<small>
       {{ " · ".join([each["found"]] * (each["found"] != "found") + [", ".join(each["changed"])] * bool(each["changed"])
-        + ["%d conflicts" % each["conflicts"]] * bool(each["conflicts"])
-        + ["merged %d times" % each["merged"]] * bool(each["merged"])) }}</small>{% end %}</li>
+        + ["conflicts %d" % each["conflicts"]] * bool(each["conflicts"])
+        + ["merged %d" % each["merged"]] * bool(each["merged"])) }}</small>{% end %}</li>
   {% end %}
   {% if not history %}<li><small>None yet under this id.</small></li>{% end %}
 </ol>
