@@ -10,13 +10,17 @@ BIN := $(VENV)/bin
 DRIVER ?= file
 CONNECTION ?= {}
 
-.PHONY: demo test lint check vectors clean
+.PHONY: demo test screenshots lint check vectors clean
 
 demo: $(VENV)/installed
 	$(BIN)/python samples/shop/shop.py --driver $(DRIVER) --connection '$(CONNECTION)'
 
 test: $(VENV)/installed tests/interop/node_modules/installed
 	$(BIN)/python -m pytest $(ARGS)
+
+# The pictures in docs/, made by the browser tests. Best with Inter: apt-get install fonts-inter
+screenshots: $(VENV)/installed
+	SCREENSHOTS=1 $(BIN)/python -m pytest tests/browser
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

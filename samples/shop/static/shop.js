@@ -52,7 +52,7 @@ function watch() {
       for (const slug of new Set([...Object.keys(before.items), ...Object.keys(now.items)])) {
         tell(slug, before.items[slug] ?? 0, now.items[slug] ?? 0);
       }
-      refreshPanel();
+      if (!byId("burst").disabled) refreshPanel();
     }
     before = now;
   };
