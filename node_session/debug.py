@@ -166,7 +166,7 @@ _TEMPLATE = Template(
   background: none }
 .session-panel pre { max-height: 19em; margin: 6px 0 0; padding: 10px 12px; overflow: auto; border-radius: 8px;
   background: #0e1220; white-space: pre-wrap; overflow-wrap: anywhere }
-.session-panel ol { max-height: 21em; margin: 6px 0 0; padding: 0; overflow: auto; list-style: none }
+.session-panel ol { max-height: 27em; margin: 6px 0 0; padding: 0; overflow: auto; list-style: none }
 .session-panel li { display: grid; grid-template-columns: 5.6em 1fr auto; gap: 0 8px; padding: 4px 0 }
 .session-panel li small { grid-column: 2 / 4; color: var(--dim); overflow-wrap: anywhere }
 .session-panel time { color: var(--dim); font-variant-numeric: tabular-nums }
