@@ -58,11 +58,12 @@ class SessionPanel(UIModule):
         session = getattr(self.request, "session", None)
         if not isinstance(session, Store) or not session.is_started:
             return _TEMPLATE.generate(session=None).decode()
+        cookie = _cookie(getattr(self.handler, "_held_response", None))  # first: the report then says why not
         return _TEMPLATE.generate(
             session=session,
             report=session.report,
             outlook=_outlook(session),
-            cookie=_cookie(getattr(self.handler, "_held_response", None)),
+            cookie=cookie,
             stored=_pretty(session),
             duration=_duration,
             request=self.request,

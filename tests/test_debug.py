@@ -167,6 +167,12 @@ async def test_a_value_that_cannot_be_stored(browser):
     assert now(await text(browser, "/?set=1")).startswith("failed GET /")
 
 
+@pytest.mark.parametrize("options", [{"secure": True}])
+async def test_why_there_is_no_cookie(browser):
+    """Where the response carries no cookie, the panel says why."""
+    assert "not sent: it is for https only" in await text(browser)
+
+
 async def test_long_texts_are_cut(browser):
     """Of a large session the panel shows the beginning."""
     await browser.store({"_token": "t", "flash": {"old": [], "new": []}, "long": "x" * 100_000})
