@@ -239,3 +239,20 @@ async def test_report_of_values_json_writes_otherwise(sessions, app, browser):
     await browser.get("/odd")
     assert reports[0].changed == ()
     assert "set" in reports[1].changed
+
+
+async def test_report_after_reload(app, sessions, browser):
+    """After reload() another request's changes do not count as this one's."""
+    reports: list[Report] = []
+
+    class Reloading(SessionMixin, RequestHandler):
+        async def get(self):
+            await browser.get("/?put=theirs")
+            await self.session.reload()
+            self.session.put("mine", 1)
+            reports.append(self.session.report)
+
+    app.add_handlers(".*", [("/reloading", Reloading)])
+    await browser.get("/")
+    await browser.get("/reloading")
+    assert reports[0].changed == ("mine",)
