@@ -5,8 +5,8 @@
     {% module SessionPanel() %}      in a template
 
 It shows a visitor's own session: the id shortened, the cookie's attributes, the stored text, what this request has
-changed so far, and what became of the requests before it. Without the setting ``session_panel`` it is
-empty, so that the template can stay as it is; with it, but without Tornado's ``debug``, it refuses to run.
+changed so far, and what became of the requests before it. Without the setting ``session_panel`` it is empty, so that
+the template can stay as it is; with it, but without Tornado's ``debug``, it refuses to run.
 """
 
 from __future__ import annotations
@@ -66,10 +66,17 @@ class SessionPanel(UIModule):
             cookie=cookie,
             stored=_pretty(session),
             duration=_duration,
+            printable=_printable,
+            notes=_notes,
             request=self.request,
             history=_History.of(session).of_session(session),
             stats={name: count for name, count in vars(session.watch.stats).items() if count},
         ).decode()
+
+
+def _printable(text: str) -> str:
+    """The text, with lone surrogates spelt out: JSON may hold them, and a page may not."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _outlook(session: Store) -> tuple[str, tuple[str, ...]]:
@@ -100,12 +107,23 @@ def _pretty(session: Store) -> str:
     if isinstance(attributes.get("_token"), str):
         attributes["_token"] = ids.shorten(attributes["_token"])
     text = _small_containers.sub(_on_one_line, json.dumps(attributes, indent=2, ensure_ascii=False))
-    return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}\n… {len(text) - _CHARACTERS} characters more"
+    more = len(text) - _CHARACTERS
+    return _printable(text if more <= 0 else f"{text[:_CHARACTERS]}\n… {more} characters more")
 
 
 def _on_one_line(match: re.Match[str]) -> str:
     line = re.sub(r"\n\s*", " ", match[0])
     return line if len(line) < 60 else match[0]
+
+
+def _notes(report: dict[str, Any]) -> str:
+    """What is worth a line of its own of an earlier request."""
+    notes = [
+        "" if report["found"] == "found" else report["found"],
+        _printable(", ".join(report["changed"])),
+        *(f"{each} {report[each]}" for each in ("conflicts", "merged") if report[each]),
+    ]
+    return " · ".join(filter(None, notes))
 
 
 def _duration(microseconds: int) -> str:
@@ -195,7 +213,7 @@ _TEMPLATE = Template(
   outlook[0], outlook[0]) }}</b> {{ request.method }} {{ request.path }}</p>
 <dl>
   <dt>loaded</dt><dd>{{ report.found }}, in {{ duration(report.load_microseconds) }}</dd>
-  <dt>changes</dt><dd>{{ ", ".join(outlook[1]) or "nothing, so only its last activity is renewed" }}</dd>
+  <dt>changes</dt><dd>{{ printable(", ".join(outlook[1])) or "nothing, so only its last activity is renewed" }}</dd>
   <dt>so far</dt><dd>{{ "%.1f" % (request.request_time() * 1000) }} ms</dd>
 </dl>
 <h3>Stored text it found</h3>
@@ -206,10 +224,7 @@ _TEMPLATE = Template(
   <li><b class="{{ each["saved"].replace(" ", "-") }}">{{ each["saved"] }}</b>
     <span>{{ each["method"] }} {{ each["path"] }}</span>
     <time>{{ duration(each["load_microseconds"] + each["save_microseconds"]) }}</time>
-    {% if each["changed"] or each["merged"] or each["conflicts"] or each["found"] != "found" %}<small>
-      {{ " · ".join([each["found"]] * (each["found"] != "found") + [", ".join(each["changed"])] * bool(each["changed"])
-        + ["conflicts %d" % each["conflicts"]] * bool(each["conflicts"])
-        + ["merged %d" % each["merged"]] * bool(each["merged"])) }}</small>{% end %}</li>
+    {% if notes(each) %}<small>{{ notes(each) }}</small>{% end %}</li>
   {% end %}
   {% if not history %}<li><small>None yet under this id.</small></li>{% end %}
 </ol>

@@ -173,6 +173,21 @@ async def test_why_there_is_no_cookie(browser):
     assert "not sent: it is for https only" in await text(browser)
 
 
+async def test_lone_surrogates(browser, app):
+    """What JSON can hold and a page cannot is spelt out, in the text and among the keys that changed."""
+
+    class Surrogates(Page):
+        async def get(self):
+            self.session.put("\ud800key", 1)
+            await super().get()
+
+    app.add_handlers(".*", [("/surrogates", Surrogates)])
+    await browser.store({"_token": "t", "text": "\ud83d"})
+    page = await text(browser, "/surrogates")
+    assert "\\ud83d" in page and "changes \\ud800key" in now(page)
+    assert "\\ud800key" in before(await text(browser))[0]
+
+
 async def test_long_texts_are_cut(browser):
     """Of a large session the panel shows the beginning."""
     await browser.store({"_token": "t", "flash": {"old": [], "new": []}, "long": "x" * 100_000})
