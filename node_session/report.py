@@ -72,9 +72,10 @@ class Report:
     save_microseconds: int
 
     def __str__(self) -> str:
+        changed = (key if key.isprintable() else repr(key) for key in self.changed)  # one line stays one line
         parts = [
             f"{'found in ' + self.driver if self.found == 'found' else self.found} in {self.load_microseconds} µs",
-            f"changed {', '.join(self.changed) or 'nothing'}",
+            f"changed {', '.join(changed) or 'nothing'}",
             f"saved in {self.save_microseconds} µs" if self.saved == "saved" else self.saved,
             *([f"conflicts {self.conflicts}, merged {self.merged}"] if self.conflicts or self.merged else []),
             f"cookie {self.cookie}",

@@ -213,6 +213,14 @@ async def test_debug_line(browser, caplog):
     assert "cookie sent" in line and browser.id not in line
 
 
+async def test_a_key_cannot_forge_a_line(browser, caplog):
+    """A key with a line break is quoted, so that no visitor writes log lines."""
+    with caplog.at_level(logging.DEBUG, "node_session"):
+        await browser.get("/?put=x%0AGET%20/admin:%20forged")
+    (line,) = [each for each in caplog.messages if "forged" in each]
+    assert "\n" not in line and "'x\\nGET /admin: forged'" in line
+
+
 async def test_nothing_is_made_unless_somebody_asks(browser, caplog, monkeypatch):
     """Without listener and DEBUG no report is made."""
     monkeypatch.setattr("node_session.store.make_report", None)
