@@ -59,6 +59,12 @@ async def text(browser, path="/") -> str:
     return response.body.decode()
 
 
+async def settled(sessions) -> None:
+    """A touch, and the report after it, come after their response."""
+    while sessions._background:
+        await asyncio.sleep(0.01)
+
+
 def now(page: str) -> str:
     """What the panel says of the request itself, in a line."""
     found = re.search(r'<p class="now">(.*?)</dl>', page, re.S)[1]
@@ -108,7 +114,7 @@ async def test_nothing_secret(browser):
 
 
 @pytest.mark.parametrize("options", [{"cookie": "a&b"}])
-async def test_everything_is_escaped(browser, app):
+async def test_everything_is_escaped(browser, sessions):
     """Keys, values, paths and the cookie's name are text to the browser, wherever they show up."""
     hostile = "%3Cscript%3Ealert(1)%3C/script%3E%3C/pre%3E%22'"
     await browser.get("/")
@@ -116,19 +122,19 @@ async def test_everything_is_escaped(browser, app):
     response = await browser.get(f"/%3Cb%3E?put={hostile}&value={hostile}")
     cookie = response.headers["Set-Cookie"].partition(";")[0]
     for _ in range(2):
-        await asyncio.sleep(0.05)
+        await settled(sessions)
         page = (await browser.get("/<i>" + hostile, headers={"Cookie": cookie})).body.decode()
         assert "<script" not in page and "</pre>&quot;" not in page and "<i>" not in page and "<b>" not in page
     assert "&lt;script&gt;" in page and "a&amp;b" in page
     assert page.count("</pre>") == 1
 
 
-async def test_history(browser):
+async def test_history(browser, sessions):
     """The requests before are listed, the newest first, each with what became of it; not those of other sessions."""
     await text(browser)  # from the first panel on
     await text(browser, "/?put=x")
     await text(browser, "/reader")
-    await asyncio.sleep(0.05)
+    await settled(sessions)
     entries = before(await text(browser))
     assert re.fullmatch(r"touched GET /reader [\d.]+ .s", entries[0])
     assert re.fullmatch(r"saved GET / [\d.]+ .s x", entries[1])

@@ -22,7 +22,9 @@ class Page(SessionMixin, RequestHandler):
     async def get(self):
         for key in self.get_query_arguments("put"):
             self.session.put(key, 1)
-        await asyncio.sleep(float(self.get_query_argument("sleep", "0")))
+        if self.get_query_argument("wait", ""):
+            self.settings["waiting"].set()
+            await self.settings["going_on"].wait()
         if self.get_query_argument("invalidate", ""):
             self.session.invalidate()
         self.write("ok")
@@ -32,6 +34,16 @@ class Page(SessionMixin, RequestHandler):
 def app(app):
     app.add_handlers(".*", [("/", Page)])
     return app
+
+
+async def meanwhile(app, browser, slow: str, fast: str) -> None:
+    """A request that is answered while another one, whose session is loaded already, is still at work."""
+    app.settings |= {"waiting": asyncio.Event(), "going_on": asyncio.Event()}
+    under_way = asyncio.ensure_future(browser.get(slow + "&wait=yes"))
+    await app.settings["waiting"].wait()
+    await browser.get(fast)
+    app.settings["going_on"].set()
+    await under_way
 
 
 @pytest.fixture
@@ -44,12 +56,9 @@ def events(sessions):
 
 async def last_report(events, count=1) -> dict:
     """The attributes of the last of so many requests' reports; a touch comes after its response."""
-    for _ in range(200):
-        reports = [attributes for name, attributes in events if name == "request"]
-        if len(reports) >= count:
-            return reports[-1]
+    while sum(name == "request" for name, _ in events) < count:  # or pytest-tornado ends the test
         await asyncio.sleep(0.01)
-    raise AssertionError(f"{count} reports expected: {events}")
+    return [attributes for name, attributes in events if name == "request"][-1]
 
 
 async def test_new_then_touched_then_saved(browser, events, sessions):
@@ -73,10 +82,10 @@ async def test_new_then_touched_then_saved(browser, events, sessions):
     assert sessions.stats == Stats(created=1, loaded=2, saved=2, touched=1)
 
 
-async def test_conflict_and_merge(browser, events, sessions):
+async def test_conflict_and_merge(app, browser, events, sessions):
     """Of two requests at once, the later reports the conflict, the merge, and its own changes only."""
     await browser.get("/")
-    await asyncio.gather(browser.get("/?put=slow&sleep=0.2"), browser.get("/?put=fast"))
+    await meanwhile(app, browser, "/?put=slow", "/?put=fast")
     report = await last_report(events, 3)
     assert report["node_session.changed"] == ("slow",)
     assert (report["node_session.conflicts"], report["node_session.merged"]) == (1, 1)
@@ -84,10 +93,10 @@ async def test_conflict_and_merge(browser, events, sessions):
     assert set(await browser.stored()) >= {"slow", "fast"}
 
 
-async def test_prevented_resurrection(browser, events, sessions):
+async def test_prevented_resurrection(app, browser, events, sessions):
     """A request whose session was destroyed meanwhile reports it as gone, and why there is no cookie."""
     await browser.get("/")
-    await asyncio.gather(browser.get("/?put=slow&sleep=0.2"), browser.get("/?invalidate=yes"))
+    await meanwhile(app, browser, "/?put=slow", "/?invalidate=yes")
     report = await last_report(events, 3)
     assert report["node_session.saved"] == "gone"
     assert report["node_session.cookie"] == "not sent: the session is gone"
