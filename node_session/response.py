@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
 
 from .errors import UnavailableError
@@ -36,8 +37,8 @@ class HeldResponse:
     Args:
         handler: Its `finish` and `flush` are replaced.
         set_cookie: Gives the Set-Cookie line; None for no cookie.
-        after: Called once, when the response has been handed to Tornado and the session was saved; its argument tells
-            whether the record was left as it is.
+        after: Called once, when the response has been handed to Tornado and the session was saved; its last argument
+            tells whether the record was left as it is.
     """
 
     def __init__(
@@ -45,12 +46,12 @@ class HeldResponse:
         handler: RequestHandler,
         session: Store,
         set_cookie: Callable[[Store], str | None],
-        after: Callable[[Store, bool], None],
+        after: Callable[[HTTPServerRequest, Store, bool], None],
     ) -> None:
         self._handler = handler
         self._session = session
         self._set_cookie = set_cookie
-        self._after: Callable[[Store, bool], None] | None = after
+        self._after: Callable[[HTTPServerRequest, Store, bool], None] | None = after
         self._untouched = True
         self._sent_cookie = False
         self._state = _LOADING
@@ -101,6 +102,10 @@ class HeldResponse:
             self._session.headers_sent = True
         return self._flush(include_footers)
 
+    def cookie_line(self) -> str | None:
+        """The Set-Cookie line that the response is to carry, as things are; None for no cookie."""
+        return self._set_cookie(self._session)
+
     def _is_in_vain(self) -> bool:
         """Whether nobody could ask for the session if it were stored: it is new, and its cookie is not sent."""
         if not self._session.is_new:
@@ -125,7 +130,7 @@ class HeldResponse:
             if attributes.get(name) == ours:
                 del attributes[name]
         if self._state != _LOADING:
-            after(self._session, self._untouched)
+            after(self._handler.request, self._session, self._untouched)
 
     async def _save_and_finish(self, text: str, chunk: Any, done: asyncio.Future[None]) -> None:
         try:

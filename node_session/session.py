@@ -32,6 +32,7 @@ from .drivers import Creator, Driver
 from .encryption import AnyEncrypter, CustomEncrypter, Encrypter, LegacyEncrypter
 from .errors import SessionError, UnavailableError
 from .proxy import Trust, compile_trust, is_https
+from .report import OnEvent, Stats, Watch
 from .response import HeldResponse, unavailable
 from .store import EncryptedStore, Store
 
@@ -41,6 +42,8 @@ logger = logging.getLogger("node_session")
 # however large the store is, removing expired sessions takes a tenth of one thread at most.
 _REST_AFTER_SWEEP = 9
 
+_BOTH = (False, True)
+
 
 class NodeSession:
     """Sessions for a Tornado application.
@@ -49,21 +52,29 @@ class NodeSession:
         config: The original's config dict; every option is described in `node_session.config.Config`.
         encrypter: Used when ``encrypt`` is true, in place of the package's own: an object with ``encrypt(text)`` and
             ``decrypt(text)`` that return text.
+        on_event: Called with a name and a dict of attributes when something happens to a session, and when a request
+            has ended (see `node_session.report`); for traces and metrics. It should be quick: requests wait for it.
+
+    Attributes:
+        on_event: The same; it can be set at any time.
 
     Raises:
         ConfigError: Something in the config cannot be used; all of it is named.
     """
 
-    def __init__(self, config: Mapping[str, Any] | Config, encrypter: Any = None) -> None:
+    def __init__(
+        self, config: Mapping[str, Any] | Config, encrypter: Any = None, *, on_event: OnEvent | None = None
+    ) -> None:
         self.config = config if isinstance(config, Config) else Config.from_dict(config)
+        self._watch = Watch(self.config.driver, on_event)
         self._encrypter: AnyEncrypter | None = None
         if encrypter is not None:
             self.set_encrypter(encrypter)
         elif self.config.encrypt:
             made = LegacyEncrypter if self.config.encrypt == "legacy" else Encrypter
             self._encrypter = made(self.config.secret)
-        self._set_cookie = self._make_set_cookie(bool(self.config.secure))
-        self._set_cookie_over_http = self._make_set_cookie(False)
+        # By whether it is for https only, and whether it ends with the browser.
+        self._set_cookies = {(secure, ends): self._make_set_cookie(secure, ends) for secure in _BOTH for ends in _BOTH}
         self._has_warned_of_http = False
         self._store_options: dict[str, Any] = {
             "strict": self.config.strict,
@@ -71,6 +82,7 @@ class NodeSession:
             "save_untouched": self.config.save_uninitialized,
             "absolute_lifetime": self.config.absolute_lifetime,
             "grace": self.config.regenerate_grace,
+            "watch": self._watch,
         }
         self._trust: Trust | None = None
         if self.config.trust_proxy:
@@ -82,6 +94,14 @@ class NodeSession:
 
     def __repr__(self) -> str:
         return f"<NodeSession {self.config.cookie} on {self.config.driver}>"
+
+    def ends_with_browser(self, session: Store) -> bool:
+        """Whether a session's cookie is one that ends with the browser: the option ``expireOnClose``.
+
+        Override this method to decide for each session, as for "remember this device". How long the record lives is
+        for `lifetime` to say in either case.
+        """
+        return self.config.expire_on_close
 
     @classmethod
     def register_handler(cls, name: str, creator: Creator) -> None:
@@ -98,6 +118,20 @@ class NodeSession:
     def set_encrypter(self, encrypter: Any) -> None:
         """Use another encrypter from now on. npm: `setEncrypter`."""
         self._encrypter = CustomEncrypter(encrypter)
+
+    @property
+    def stats(self) -> Stats:
+        """How many sessions were created, loaded, saved and so on, since this `NodeSession` was made."""
+        return self._watch.stats
+
+    @property
+    def on_event(self) -> OnEvent | None:
+        """Who is told of what happens; see the class."""
+        return self._watch.on_event
+
+    @on_event.setter
+    def on_event(self, on_event: OnEvent | None) -> None:
+        self._watch.on_event = on_event
 
     @takes_callback("nothing")
     async def start_session(self, request: HTTPServerRequest, handler: RequestHandler) -> Store:
@@ -130,6 +164,8 @@ class NodeSession:
             )
             request.session = session  # type: ignore[attr-defined]
             await session.start()
+            if found.forged and found.id is None:
+                session.trace.found = "forged"
             if isinstance(handler, WebSocketHandler):
                 session.ages_flash = False
                 if session.is_new:
@@ -176,11 +212,11 @@ class NodeSession:
             return EncryptedStore(config.cookie, driver, self._encrypter, found.id, others=found.others, **options)
         return Store(config.cookie, driver, found.id, others=found.others, **options)
 
-    def _make_set_cookie(self, secure: bool) -> cookies.SetCookie:
+    def _make_set_cookie(self, secure: bool, ends_with_browser: bool) -> cookies.SetCookie:
         config = self.config
         return cookies.SetCookie(
             config.cookie,
-            lifetime=0 if config.expire_on_close else config.lifetime,
+            lifetime=0 if ends_with_browser else config.lifetime,
             path=config.path,
             domain=config.domain,
             secure=secure,
@@ -196,23 +232,28 @@ class NodeSession:
             header = ";".join(request.headers.get_list("Cookie"))
         found = cookies.find(header, self.config.cookie, self.config.secret)
         if found.forged:
+            self._watch.note("forged")
             logger.info(
                 "a %s cookie with a wrong signature was ignored, from %s", self.config.cookie, request.remote_ip
             )
         return found
 
     def _cookie_line(self, request: HTTPServerRequest, found: cookies.Found, session: Store) -> str | None:
+        trace = session.trace
         if session.is_gone or session.is_untouched:
+            trace.cookie = "not sent: " + ("the session is gone" if session.is_gone else "nothing is in the session")
             return None
-        set_cookie = self._set_cookie
-        if self.config.secure and not self._is_secure(request):
+        secure = bool(self.config.secure)
+        if secure and not self._is_secure(request):
             if self.config.secure is True:
+                trace.cookie = "not sent: it is for https only"
                 self._warn_of_http(request)
                 return None
-            set_cookie = self._set_cookie_over_http
+            secure = False
+        trace.cookie = "sent"
         id = session.get_id()
         value = found.value if found.value is not None and id == found.id else cookies.sign(id, self.config.secret[0])
-        return set_cookie.line(value)
+        return self._set_cookies[secure, self.ends_with_browser(session)].line(value)
 
     def _warn_of_http(self, request: HTTPServerRequest) -> None:
         if not self._has_warned_of_http:
@@ -232,20 +273,30 @@ class NodeSession:
                 return is_https(request.headers.get("X-Forwarded-Proto"), request.protocol)
         return request.protocol == "https"
 
-    def _after(self, session: Store, untouched: bool) -> None:
+    def _after(self, request: HTTPServerRequest, session: Store, untouched: bool) -> None:
         """What can wait until the response has left."""
         if untouched and not session.is_gone and not session.get_handler().renews_on_read:
-            self._in_background(session.touch(), "renew a session")
+            self._in_background(self._renew(request, session), "renew a session")
+        else:
+            self._watch.close(session, request.method or "", request.path)
         first, of = self.config.lottery
         if random.random() * of < first and time.monotonic() >= self._sweep_again_at:  # noqa: S311 - no secret
             self._sweep_again_at = float("inf")  # one sweep at a time
             self._in_background(self._sweep(), "remove expired sessions")
+
+    async def _renew(self, request: HTTPServerRequest, session: Store) -> None:
+        try:
+            await session.touch()
+        finally:
+            self._watch.close(session, request.method or "", request.path)
 
     async def _sweep(self) -> None:
         started = time.monotonic()
         try:
             if self.config.lifetime:
                 removed = await (await self._get_driver()).gc(self.config.lifetime)
+                if removed:
+                    self._watch.note("removed", count=removed)
                 logger.debug("removed %d expired sessions", removed)
         finally:
             now = time.monotonic()

@@ -26,6 +26,7 @@ from .drivers import Driver
 from .encryption import AnyEncrypter
 from .errors import ConflictError, DamagedError, GoneError, HeadersSentError, SessionError, UnavailableError
 from .merge import merge
+from .report import Report, Trace, Watch, make_report
 
 logger = logging.getLogger("node_session")
 
@@ -77,6 +78,7 @@ class Store(Attributes):
         save_untouched: Store a new session even if nothing was put into it; the CSRF token is made at once then.
         absolute_lifetime: Milliseconds after which the session ends, however active; 0: never.
         grace: Milliseconds for which a destroyed old record of a regenerated session can be read; 0: not at all.
+        watch: Counts what happens to this session and the others of a program.
 
     Attributes:
         ages_flash: Whether the next save ends the life of the previous request's flash data. It does so once a
@@ -84,6 +86,8 @@ class Store(Attributes):
         headers_sent: The client has its cookie; from here on the id cannot change.
         is_gone: The session was destroyed or has expired while this one was at work; it is not saved any more, and
             its cookie is not sent.
+        trace: What `report` is made of.
+        watch: As given.
     """
 
     __slots__ = (
@@ -107,6 +111,8 @@ class Store(Attributes):
         "ages_flash",
         "headers_sent",
         "is_gone",
+        "trace",
+        "watch",
     )
 
     def __init__(
@@ -121,6 +127,7 @@ class Store(Attributes):
         save_untouched: bool = True,
         absolute_lifetime: float = 0,
         grace: float = 0,
+        watch: Watch | None = None,
     ) -> None:
         super().__init__()
         self._name = name
@@ -131,6 +138,7 @@ class Store(Attributes):
         self._save_untouched = save_untouched
         self._absolute_lifetime = absolute_lifetime
         self._grace = grace
+        self.watch = Watch(type(driver).__name__) if watch is None else watch
         self._started = False
         self._loaded: str | None = None  # the text of the record our attributes are based on
         self._version: object = None  # the driver's version of it; None: no record of this id yet
@@ -141,6 +149,7 @@ class Store(Attributes):
         self.ages_flash = True
         self.headers_sent = False
         self.is_gone = False
+        self.trace = Trace()
         self.set_id(id)
 
     def __repr__(self) -> str:
@@ -181,6 +190,11 @@ class Store(Attributes):
     def get_handler(self) -> Driver:
         """The driver. npm: `getHandler`."""
         return self._driver
+
+    @property
+    def report(self) -> Report:
+        """What became of the session so far: found or why not, changed, saved, cookie. Made anew at each call."""
+        return make_report(self, self.trace, self.watch.driver, self._loaded)
 
     def set_exists(self, exists: bool) -> None:
         """With False, the next save creates a record instead of replacing the one loaded. npm: `setExists`."""
@@ -237,10 +251,11 @@ class Store(Attributes):
         Raises:
             UnavailableError: The store cannot tell whether there is a record.
         """
-        loaded = None if self._is_fresh else await self._load_first()
+        loaded = None if self._is_fresh else await self._look_for_it()
         if loaded is not None:
             self._attributes = _fill(self._attributes, loaded.attributes) if self._attributes else loaded.attributes
             self._loaded, self._version = loaded.text, loaded.version
+            self.trace.base = loaded.text
         elif self._strict and not self._is_fresh:
             self.set_id()
         self._token_on_demand = loaded is None and not self._save_untouched
@@ -277,7 +292,22 @@ class Store(Attributes):
             self.is_gone = True
             return False
         self._attributes, self._loaded, self._version = loaded
+        self.trace.base = loaded.text
         return True
+
+    async def _look_for_it(self) -> _Loaded | None:
+        """The record, if there is one to go on with; and a note of what became of it."""
+        trace = self.trace
+        started = time.perf_counter()
+        loaded = await self._load_first()
+        trace.loading = time.perf_counter() - started
+        if loaded is not None:
+            trace.found = "found"
+            self.watch.note("loaded", self)
+        elif trace.found != "damaged":
+            trace.found = "expired"
+            self.watch.note("expired", self)
+        return loaded
 
     async def _load_first(self) -> _Loaded | None:
         """The record of the first id that has one; that id becomes the session's."""
@@ -333,6 +363,8 @@ class Store(Attributes):
         logger.error(
             "session %s is damaged (%s): a fresh session is started, the record is kept aside", ids.shorten(id), error
         )
+        self.trace.found = "damaged"
+        self.watch.note("damaged", self)
         await self._driver.set_aside(id, version)
         if id == self._id:
             self.set_id()
@@ -374,11 +406,16 @@ class Store(Attributes):
 
     async def commit(self, text: str) -> None:
         """Write what `stage` returned; on a conflict merge, and write again."""
+        trace = self.trace
+        started = time.perf_counter()
+        trace.saved = "failed"
         async with self._lock:
             if self._left is not None and self._version is None:
                 await self._move(self._left, text)
             else:
                 await self._write(text)
+        trace.saved = "gone" if self.is_gone else "saved"
+        trace.saving = time.perf_counter() - started
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Store]:
@@ -444,9 +481,12 @@ class Store(Attributes):
                 try:
                     version = await self._driver.write(self._id, self._conceal(text, self._id), stored.version)
                 except ConflictError:
+                    self._note_conflict()
                     tries += 1
                     await self._wait(started, tries)
                     continue
+                self.trace.saved = "saved"
+                self.watch.note("saved", self)
                 self.pull(key)
                 self._rebase(_Loaded(stored.attributes, text, version))
                 return value
@@ -455,6 +495,9 @@ class Store(Attributes):
         """Renew the record's last activity. A response does this by itself, where the session was not changed."""
         if self._version is not None and not self.is_gone:
             await self._driver.touch(self._id)
+            if self.trace.saved == "left alone":
+                self.trace.saved = "touched"
+            self.watch.note("touched", self)
 
     async def _write(self, text: str) -> None:
         started = time.monotonic()
@@ -489,7 +532,11 @@ class Store(Attributes):
         try:
             version = await self._driver.write(self._id, self._conceal(text, self._id), self._version)
         except ConflictError:
+            self._note_conflict()
             return False
+        if self._version is None and self._left is None:
+            self.watch.note("created", self)
+        self.watch.note("saved", self)
         self._loaded, self._version, self._outdated = text, version, False
         self._settle()
         return True
@@ -500,6 +547,8 @@ class Store(Attributes):
         if loaded is None:
             self._end()
             return None
+        if loaded.text != self._loaded:
+            self._note_merge()
         self._rebase(loaded)
         text = serializer.dumps(self._attributes)
         if text == loaded.text:
@@ -519,6 +568,7 @@ class Store(Attributes):
                 self._end()
                 break
             if old is not None and old.text != base:
+                self._note_merge()
                 version = self._version
                 self._loaded = base
                 self._rebase(old)
@@ -555,6 +605,15 @@ class Store(Attributes):
         )
         self._aged = False
         self._loaded, self._version = theirs.text, theirs.version
+        self.trace.base = theirs.text
+
+    def _note_conflict(self) -> None:
+        self.trace.conflicts += 1
+        self.watch.note("conflicted", self)
+
+    def _note_merge(self) -> None:
+        self.trace.merged += 1
+        self.watch.note("merged", self)
 
     def _settle(self) -> None:
         """What is stored is what we have: from here on, changes are counted anew."""
@@ -564,6 +623,7 @@ class Store(Attributes):
     def _end(self) -> None:
         """Another request destroyed the session: neither a record nor a cookie may bring it back."""
         logger.info("session %s was destroyed by another request; nothing is saved", ids.shorten(self._id))
+        self.watch.note("not_resurrected", self)
         self.is_gone = True
 
     def _settle_flash(self) -> None:

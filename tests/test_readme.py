@@ -19,7 +19,8 @@ from tornado.websocket import WebSocketHandler, websocket_connect
 from node_session import NodeSession, SessionMixin, Store
 from node_session.config import Config, camel_case
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+HERE = Path(__file__).parent
+README = (HERE.parent / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.S)
 PROGRAMS = [block for block in BLOCKS if "asyncio.run(" in block]
 PIECES = [block for block in BLOCKS if block not in PROGRAMS]
@@ -132,9 +133,20 @@ def test_api():
         "is_untouched",
         "stage",
         "touch",
+        "trace",
+        "watch",
     }
     assert public - mapping - internal - named - {"config", "register_handler"} == set()
     assert set(re.findall(r"`(?:await )?sessions?\.([a-z_]+)\(", tables)) - public == set()
+
+
+def test_links():
+    """Every picture, file and section that the README points to is there."""
+    heads = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in re.findall(r"^#+ (.*)$", README, re.M)}
+    targets = re.findall(r"\]\((?!https?:)([^)\s]+)\)", README)
+    assert "docs/shop.png" in targets and "docs/request.svg" in targets
+    for target in targets:
+        assert target[1:] in heads if target.startswith("#") else (HERE.parent / target).exists(), target
 
 
 def test_secret_of_the_readme():

@@ -53,11 +53,11 @@ def start(tmp_path):
     """Starts a sample as its README says; gives its URL."""
     processes = []
 
-    def start(name: str) -> str:
+    def start(name: str, *options: str) -> str:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = [sys.executable, SAMPLES / f"{name}.py", str(port)]
+        command = [sys.executable, SAMPLES / f"{name}.py", str(port), *options]
         processes.append(subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True))
         url = processes[-1].stdout.readline().strip()
         assert url.endswith(f":{port}/")
@@ -139,9 +139,64 @@ async def test_websocket(start):
     assert "<li>" not in Visitor(url).visit()[1]
 
 
+def token(page: str) -> str:
+    return re.search(r'name="csrf-token" content="([^"]+)"', page)[1]
+
+
+@pytest.mark.parametrize("driver", ["file", "memory", "sqlite"])
+def test_shop(start, driver, tmp_path):
+    """The shop sells: cart, flash, old input after an error, an order, signing in and out."""
+    browser = Visitor(start("shop/shop", "--driver", driver))
+    page = browser.visit()[1]
+    assert browser.visit("/cart/add", "POST", product="mug")[0] == 403
+    assert browser.visit("/cart/add", "POST", product="<b>", _token=token(page))[0] == 404
+    assert browser.visit("/cart/add", "POST", product="mug", _token=token(page))[0] == 302
+    page = browser.visit()[1]
+    assert "Stoneware mug: in your cart." in page and 'id="count">1<' in page
+    assert "in your cart." not in browser.visit()[1]
+    order = {"name": "Ann", "email": "<nowhere>", "_token": token(page)}
+    assert browser.visit("/order", "POST", **order)[0] == 302
+    page = browser.visit("/cart")[1]
+    assert "That is no e-mail address." in page and 'value="&lt;nowhere&gt;"' in page and 'value="Ann"' in page
+    assert browser.visit("/order", "POST", **{**order, "email": "ann@example.org"})[0] == 302
+    page = browser.visit("/cart")[1]
+    assert "Thank you, Ann!" in page and "1 × Stoneware mug" in page and 'id="count">0<' in page
+    before = dict(browser.cookies)
+    assert browser.visit("/sign-in", "POST", name="Ann", password="coffee", _token=token(page))[0] == 302
+    assert "the password: tea." in browser.visit("/sign-in")[1] and browser.cookies == before
+    assert browser.visit("/sign-in", "POST", name="Ann", password="tea", _token=token(page))[0] == 302
+    assert browser.cookies != before and "Max-Age" not in browser.lines[0]
+    page = browser.visit()[1]
+    assert "Welcome, Ann." in page and "Sign out" in page
+    old = Visitor(f"http://{browser.host}/")
+    old.cookies = before
+    assert "Sign out" not in old.visit("/cart")[1] and not old.lines
+    assert browser.visit("/sign-out", "POST", _token=token(page))[0] == 302
+    page = browser.visit("/cart")[1]
+    assert "You are signed out" in page and "Your orders" not in page
+    assert (tmp_path / "sessions").exists() == (driver != "memory")
+
+
+def test_shop_remembers_a_device(start):
+    """With "remember this device" the cookie has an end of its own, on the following pages too."""
+    browser = Visitor(start("shop/shop"))
+    page = browser.visit("/sign-in")[1]
+    browser.visit("/sign-in", "POST", name="Ann", password="tea", remember="yes", _token=token(page))
+    browser.visit("/cart")
+    assert "; Max-Age=604800;" in browser.lines[0]
+
+
+def test_shop_with_a_wrong_driver(tmp_path):
+    """A driver nobody knows is one line of error that names those there are."""
+    command = [sys.executable, SAMPLES / "shop" / "shop.py", "0", "--driver", "papyrus"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 1 and result.stderr.count("\n") == 1
+    assert "'papyrus' is not known" in result.stderr and "'sqlite'" in result.stderr
+
+
 def test_every_sample_is_tested():
     """No sample is without a test, or without its line in samples/README.md."""
-    names = {each.stem for each in SAMPLES.glob("*.py")}
-    assert {f"test_{name}" for name in names} <= set(globals())
+    names = {each.relative_to(SAMPLES).with_suffix("").as_posix() for each in SAMPLES.rglob("*.py")}
+    assert {f"test_{Path(name).stem}" for name in names} <= set(globals())
     readme = (SAMPLES / "README.md").read_text()
     assert all(f"`python samples/{name}.py`" in readme for name in names)

@@ -35,7 +35,8 @@ def test_cookie(vector):
 def test_attributes(vector):
     """Set-Cookie has the original's attributes, in the original's order."""
     config = Config.from_dict({"secret": SECRET, "sameSite": None, **vector["options"]})
-    line = NodeSession(config)._set_cookie.line("VALUE")
+    sessions = NodeSession(config)
+    line = sessions._set_cookies[bool(sessions.config.secure), sessions.config.expire_on_close].line("VALUE")
     assert re.sub("Expires=[^;]*", "Expires=DATE", line) == vector["line"]
 
 

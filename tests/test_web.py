@@ -1026,3 +1026,27 @@ async def test_late_request_does_not_log_out(app, browser, new_browser):
         assert answer.code == 200 and "Set-Cookie" not in answer.headers
     assert (await late.get("/home")).body == b"a book of nobody"
     assert (await browser.get("/home")).body == b"a bookAnn"
+
+
+class Remembering(NodeSession):
+    def ends_with_browser(self, session):
+        return not session.get("remember", False)
+
+
+async def test_remember_this_device(app, config, browser):
+    """Whether a cookie outlives the browser can be decided for each session, and holds from then on."""
+
+    class Remember(SessionMixin, RequestHandler):
+        def get(self):
+            self.session.put("remember", True)
+
+    class Read(SessionMixin, RequestHandler):
+        def get(self):
+            pass
+
+    app.settings["node_session"] = Remembering(config)
+    route(app, Remember=Remember, Read=Read)
+    assert "Max-Age" not in (await browser.get("/Read")).headers["Set-Cookie"]
+    assert "; Max-Age=300; " in (await browser.get("/Remember")).headers["Set-Cookie"]
+    line = (await browser.get("/Read")).headers["Set-Cookie"]
+    assert "; Max-Age=300; " in line and "; Expires=" in line

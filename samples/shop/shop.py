@@ -1,0 +1,314 @@
+"""A small shop: sign in and out, a cart, flash messages, forms, a live view, and beside it what the session does.
+
+    python samples/shop/shop.py [port] [--driver file|memory|sqlite|redis|mongodb|postgresql|mysql] [--connection JSON]
+
+Every page shows the panel of `node_session.debug`: what the session holds, and what becomes of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tornado.web import Application, HTTPError, RequestHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from node_session import ConfigError, NodeSession, SessionMixin, Store
+from node_session.debug import SessionPanel
+
+HERE = Path(__file__).parent
+
+
+class Product(NamedTuple):
+    name: str
+    about: str
+    cents: int
+
+
+PRODUCTS = {
+    "mug": Product("Stoneware mug", "Glazed by hand, holds a pint", 1400),
+    "pot": Product("Clay teapot", "For four, pours without a drop", 3900),
+    "kettle": Product("Steel kettle", "Sings when it is ready", 5200),
+    "tin": Product("Black tea", "First flush, 100 g in a tin", 1250),
+    "whisk": Product("Bamboo whisk", "A hundred tines, for matcha", 1800),
+    "sugar": Product("Sugar cube", "One. Nobody buys only one", 10),
+}
+
+
+def price(cents: int) -> str:
+    """An amount of cents, as people write it."""
+    return f"€ {cents / 100:.2f}"
+
+
+# -------------------------------------------------------------------- the session
+
+
+class ShopSessions(NodeSession):
+    """Sessions whose cookie ends with the browser, unless its owner said "remember this device".
+
+    Either way the record lives for `lifetime` after the last visit; what differs is whether the browser keeps the
+    cookie.
+    """
+
+    def ends_with_browser(self, session: Store) -> bool:
+        return not session.get("remember", False)
+
+
+def make_sessions(driver: str, connection: dict[str, Any]) -> NodeSession:
+    """The shop's sessions on the driver of that name."""
+    where: dict[str, Any] = {"driver": driver}
+    if driver == "sqlite":
+        Path("sessions").mkdir(mode=0o700, exist_ok=True)
+        connection = {"database": "sessions/shop.sqlite", **connection}
+    if driver not in ("file", "memory", "redis"):
+        where = {"driver": "database"}
+        connection = {"adapter": driver, **connection}
+    return ShopSessions(
+        {
+            "secret": "a-secret-for-this-sample-only-never-for-yours",
+            "lifetime": 7 * 24 * 60 * 60 * 1000,  # a week, in milliseconds
+            "csrf": True,
+            "connection": connection or False,
+            **where,
+        }
+    )
+
+
+def items(session: Store) -> dict[str, int]:
+    """What is in the cart: how many, by product."""
+    cart: dict[str, Any] = session.get("cart") or {}
+    return {slug: cart[slug]["quantity"] for slug in PRODUCTS if slug in cart and cart[slug]["quantity"] > 0}
+
+
+def total(session: Store) -> int:
+    """What the cart costs, in cents."""
+    return sum(PRODUCTS[slug].cents * quantity for slug, quantity in items(session).items())
+
+
+# -------------------------------------------------------------------- pages
+
+
+class Page(SessionMixin, RequestHandler):
+    """What all pages share."""
+
+    def set_default_headers(self) -> None:
+        self.set_header("Cache-Control", "no-store")  # or the back button shows what was there before signing out
+
+    def get_template_namespace(self) -> dict[str, Any]:
+        namespace = super().get_template_namespace()
+        names = {"session": self.session, "products": PRODUCTS, "price": price, "items": items, "total": total}
+        return {**namespace, **names}
+
+    def product(self) -> str:
+        """The product a form names."""
+        slug = self.get_body_argument("product")
+        if slug not in PRODUCTS:
+            raise HTTPError(404, reason="There is no such product")
+        return slug
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        if isinstance(getattr(self.request, "session", None), Store) and self.session.is_started:
+            self.finish(self.render_string("error.html", status=status_code, reason=self._reason))
+        else:
+            super().write_error(status_code, **kwargs)
+
+
+class Home(Page):
+    """The shop window."""
+
+    def get(self) -> None:
+        self.render("home.html")
+
+
+class Cart(Page):
+    """The cart, and the form to order."""
+
+    def get(self) -> None:
+        self.render("cart.html")
+
+
+class Add(Page):
+    """Put a product into the cart."""
+
+    def post(self) -> None:
+        slug = self.product()
+        self.session.increment(f"cart.{slug}.quantity")
+        self.session.flash("status", f"{PRODUCTS[slug].name}: in your cart.")
+        self.redirect("/")
+
+
+class Change(Page):
+    """One more or one less of a product."""
+
+    def post(self) -> None:
+        slug = self.product()
+        if self.session.increment(f"cart.{slug}.quantity", 1 if self.get_body_argument("by") == "1" else -1) <= 0:
+            self.session.forget(f"cart.{slug}")
+        self.redirect("/cart")
+
+
+class Order(Page):
+    """Check the form; if something is missing, show it again with what was typed."""
+
+    async def post(self) -> None:
+        form = {name: self.get_body_argument(name, "") for name in ("name", "email", "note")}
+        errors = self.problems(form)
+        if errors:
+            self.session.flash("errors", errors)
+            self.session.flash_input(form)
+            self.redirect("/cart")
+            return
+        order = {"items": items(self.session), "cents": total(self.session)}
+        if await self.session.take("cart"):  # of two clicks on the button, one gets it
+            self.session.push("orders", order)
+            self.session.flash("status", f"Thank you, {form['name']}! Your order is on its way.")
+        self.redirect("/cart")
+
+    def problems(self, form: dict[str, str]) -> dict[str, str]:
+        """What is wrong with the form, by field."""
+        found = {}
+        if not form["name"]:
+            found["name"] = "Who shall we send it to?"
+        if "@" not in form["email"]:
+            found["email"] = "That is no e-mail address."
+        return found
+
+
+class SignIn(Page):
+    """Sign in: any name will do, the password is tea."""
+
+    def get(self) -> None:
+        self.render("sign_in.html")
+
+    def post(self) -> None:
+        name = self.get_body_argument("name", "")
+        if not name or self.get_body_argument("password", "") != "tea":
+            self.session.flash("errors", {"password": "A name, please, and the password: tea."})
+            self.session.flash_input({"name": name})  # never the password
+            self.redirect("/sign-in")
+            return
+        # Whoever knew the id or the token before does not know these.
+        self.session.regenerate(True)
+        self.session.regenerate_token()
+        self.session.put({"user.name": name, "remember": self.get_body_argument("remember", "") == "yes"})
+        self.session.flash("status", f"Welcome, {name}. Your session has a new id, and your cart came along.")
+        self.redirect("/")
+
+
+class SignOut(Page):
+    """Sign out: the session's record is destroyed, and a new session begins."""
+
+    def post(self) -> None:
+        self.session.invalidate()
+        self.session.flash("status", "You are signed out, and that session is gone from the store.")
+        self.redirect("/")
+
+
+# -------------------------------------------------------------------- the experiment and the live view
+
+
+class Burst(Page):
+    """One of twenty requests at once, each of which adds a sugar cube."""
+
+    async def post(self) -> None:
+        number = int(self.get_body_argument("number"))
+        await asyncio.sleep(0.1)  # so that the others are loaded before this one is saved
+        self.session.increment("cart.sugar.quantity")
+        self.session.push("arrived", number)
+
+    def delete(self) -> None:
+        """Before the next twenty."""
+        self.session.forget("arrived")
+
+    def get(self) -> None:
+        """Which of them the session knows of."""
+        self.write({"arrived": self.session.get("arrived", [])})
+
+
+class Panel(Page):
+    """The session panel by itself, to show it anew without loading the page."""
+
+    def get(self) -> None:
+        self.render("panel.html")
+
+
+class Live(SessionMixin, WebSocketHandler):
+    """Tells the page what other tabs, and other servers, have done to its session.
+
+    It asks the store three times a second: that works with every driver, and between any number of servers.
+    """
+
+    watching: asyncio.Task[None] | None = None
+
+    def open(self, *args: str, **kwargs: str) -> None:
+        self.watching = asyncio.ensure_future(self.watch())
+
+    async def watch(self) -> None:
+        shown = None
+        with contextlib.suppress(WebSocketClosedError):
+            while await self.session.reload():
+                state = {"items": items(self.session), "name": self.session.get("user.name")}
+                if state != shown:
+                    await self.write_message(state)
+                    shown = state
+                await asyncio.sleep(0.3)
+            self.close(4001, "the session has ended")
+
+    def on_close(self) -> None:
+        if self.watching is not None:
+            self.watching.cancel()
+
+
+# -------------------------------------------------------------------- the program
+
+
+def make_application(sessions: NodeSession) -> Application:
+    """The shop on these sessions."""
+    routes: list[Any] = [
+        ("/", Home),
+        ("/cart", Cart),
+        ("/cart/add", Add),
+        ("/cart/change", Change),
+        ("/order", Order),
+        ("/sign-in", SignIn),
+        ("/sign-out", SignOut),
+        ("/burst", Burst),
+        ("/panel", Panel),
+        ("/live", Live),
+    ]
+    return Application(
+        routes,
+        node_session=sessions,
+        template_path=str(HERE / "templates"),
+        static_path=str(HERE / "static"),
+        ui_modules={"SessionPanel": SessionPanel},
+        session_panel=True,
+        debug=True,  # the panel runs in debug mode only; never like this where others come by
+        autoreload=False,
+    )
+
+
+async def main() -> None:
+    """Serve until the process is ended."""
+    parser = argparse.ArgumentParser(description="A small shop that shows what its sessions do.")
+    parser.add_argument("port", type=int, nargs="?", default=3000)
+    parser.add_argument("--driver", default="file", help="file, memory, redis, or a database's adapter such as sqlite")
+    parser.add_argument("--connection", type=json.loads, default={}, help="the option of that name, as JSON")
+    arguments = parser.parse_args()
+    try:
+        sessions = make_sessions(arguments.driver, arguments.connection)
+    except ConfigError as error:
+        sys.exit(f"{parser.prog}: {error}")
+    make_application(sessions).listen(arguments.port, "127.0.0.1")
+    print(f"http://127.0.0.1:{arguments.port}/", flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main())

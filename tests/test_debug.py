@@ -1,0 +1,206 @@
+"""The session panel: off unless switched on, in debug mode only, and safe to show."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+
+import pytest
+from browser import ID
+from tornado.template import DictLoader
+from tornado.web import Application, RequestHandler
+
+from node_session import SessionMixin
+from node_session.debug import _SESSIONS, SessionPanel
+
+pytestmark = [pytest.mark.gen_test, pytest.mark.usefixtures("app")]
+
+PAGES = {"page.html": "<title>{{ title }}</title>{% module SessionPanel() %}<footer>"}
+
+
+class Page(SessionMixin, RequestHandler):
+    """Does to the session what the query says, then shows the panel."""
+
+    async def get(self):
+        for key in self.get_query_arguments("put"):
+            self.session.put(key, self.get_query_argument("value", "1"))
+        if self.get_query_argument("flash", ""):
+            self.session.flash("status", "Hello")
+        if self.get_query_argument("set", ""):
+            self.session.put("bad", {1})
+        self.write(self.render_string("page.html", title="Page"))
+        self.session.forget("bad")
+
+
+class Plain(RequestHandler):
+    def get(self):
+        self.render("page.html", title="Plain")
+
+
+@pytest.fixture
+def settings():
+    """The application's settings; tests override this fixture or parametrize it."""
+    return {"debug": True, "session_panel": True}
+
+
+@pytest.fixture
+def app(sessions, settings):
+    settings = {"autoreload": False, "serve_traceback": False, **settings}
+    loader = DictLoader(PAGES)
+    modules = {"SessionPanel": SessionPanel}
+    routes = [("/plain", Plain), ("/.*", Page)]
+    return Application(routes, node_session=sessions, template_loader=loader, ui_modules=modules, **settings)
+
+
+async def text(browser, path="/") -> str:
+    response = await browser.get(path)
+    assert response.code == 200
+    return response.body.decode()
+
+
+async def settled(sessions) -> None:
+    """A touch, and the report after it, come after their response."""
+    while sessions._background:
+        await asyncio.sleep(0.01)
+
+
+def now(page: str) -> str:
+    """What the panel says of the request itself, in a line."""
+    found = re.search(r'<p class="now">(.*?)</dl>', page, re.S)[1]
+    return " ".join(re.sub(r"<[^>]*>", " ", found).split())
+
+
+def before(page: str) -> list[str]:
+    """What it says of each request before."""
+    items = re.findall(r"<li>(.*?)</li>", page, re.S)
+    return [" ".join(re.sub(r"<[^>]*>", " ", item).split()) for item in items]
+
+
+@pytest.mark.parametrize("settings", [{"debug": True}, {"debug": True, "session_panel": False}, {}], ids=str)
+async def test_off_unless_switched_on(browser):
+    """Without the setting session_panel the module is empty, in debug mode too."""
+    assert await text(browser) == "<title>Page</title><footer>"
+
+
+@pytest.mark.parametrize("settings", [{"session_panel": True}, {"session_panel": True, "debug": False}], ids=str)
+async def test_refuses_to_run_outside_debug_mode(browser, caplog):
+    """Switched on outside debug mode, the page fails, nothing of the session is shown, and the log says the cure."""
+    response = await browser.get("/?put=treasure")
+    assert response.code == 500 and b"treasure" not in response.body
+    assert "it runs in debug mode only: Application(debug=True)" in caplog.text
+
+
+async def test_what_it_shows(browser):
+    """Id, driver, size, cookie attributes, stored text and this request's changes."""
+    await browser.store({"_token": "T" * 40, "flash": {"old": [], "new": []}, "cart": {"mug": 2}})
+    page = await text(browser, "/?put=cart.pot")
+    size = len(json.dumps({"_token": "T" * 40, "flash": {"old": [], "new": []}, "cart": {"mug": 2}}).replace(" ", ""))
+    assert f"file, {size} bytes" in page
+    for attribute in ("Max-Age=300", "Path=/", "HttpOnly", "SameSite=Lax"):
+        assert f"<span>{attribute}</span>" in page
+    assert "&quot;mug&quot;: 2" in page and "&quot;pot&quot;" not in page
+    assert re.match(r"will be saved GET / loaded found, in [\d.]+ .s changes cart\.pot so far [\d.]+ ms", now(page))
+    assert "unchanged GET / " in now(await text(browser))
+
+
+async def test_nothing_secret(browser):
+    """Neither the whole id nor the cookie's value nor the whole CSRF token is on the page."""
+    await browser.store({"_token": "T" * 40, "flash": {"old": [], "new": []}})
+    page = await text(browser)
+    assert ID[:6] + "…" in page and ID[:7] not in page
+    assert "TTTTTT…" in page and "T" * 7 not in page
+    assert browser.cookie.rpartition(".")[2][:10] not in page
+
+
+@pytest.mark.parametrize("options", [{"cookie": "a&b"}])
+async def test_everything_is_escaped(browser, sessions):
+    """Keys, values, paths and the cookie's name are text to the browser, wherever they show up."""
+    hostile = "%3Cscript%3Ealert(1)%3C/script%3E%3C/pre%3E%22'"
+    await browser.get("/")
+    browser.cookie = None
+    response = await browser.get(f"/%3Cb%3E?put={hostile}&value={hostile}")
+    cookie = response.headers["Set-Cookie"].partition(";")[0]
+    for _ in range(2):
+        await settled(sessions)
+        page = (await browser.get("/<i>" + hostile, headers={"Cookie": cookie})).body.decode()
+        assert "<script" not in page and "</pre>&quot;" not in page and "<i>" not in page and "<b>" not in page
+    assert "&lt;script&gt;" in page and "a&amp;b" in page
+    assert page.count("</pre>") == 1
+
+
+async def test_history(browser, sessions):
+    """The requests before are listed, the newest first, each with what became of it; not those of other sessions."""
+    await text(browser)  # from the first panel on
+    await text(browser, "/?put=x")
+    await text(browser, "/reader")
+    await settled(sessions)
+    entries = before(await text(browser))
+    assert re.fullmatch(r"touched GET /reader [\d.]+ .s", entries[0])
+    assert re.fullmatch(r"saved GET / [\d.]+ .s x", entries[1])
+    assert re.fullmatch(r"saved GET / [\d.]+ .s new · _token, flash", entries[2])
+    browser.cookie = None
+    assert before(await text(browser)) == ["None yet under this id."]
+
+
+async def test_history_is_bounded(browser, sessions):
+    """Of no more than so many sessions, however many there are, is anything remembered."""
+    await text(browser)
+    for number in range(_SESSIONS + 50):
+        sessions.on_event("node_session.request", {"node_session.id": f"id-{number}"})
+    assert len(sessions.on_event._requests) == _SESSIONS
+    assert "id-0" not in sessions.on_event._requests
+
+
+async def test_other_listeners_still_listen(browser, sessions):
+    """Whoever listened before the panel came is still told, and of each event once."""
+    told = []
+    sessions.on_event = lambda name, attributes: told.append(name)
+    await text(browser)
+    await text(browser, "/?put=x")
+    assert told.count("node_session.saved") == 2 and told.count("node_session.created") == 1
+
+
+async def test_flash_data_that_ends_is_foreseen(browser):
+    """That the end of flash data will be saved is shown, before it happens."""
+    await text(browser, "/?flash=1")
+    assert "changes status, flash.old" in now(await text(browser))
+    assert "unchanged" in now(await text(browser))
+
+
+async def test_a_value_that_cannot_be_stored(browser):
+    """A session that could not be saved as it is shows up as one that will fail, and the page is there."""
+    assert now(await text(browser, "/?set=1")).startswith("failed GET /")
+
+
+@pytest.mark.parametrize("options", [{"secure": True}])
+async def test_why_there_is_no_cookie(browser):
+    """Where the response carries no cookie, the panel says why."""
+    assert "not sent: it is for https only" in await text(browser)
+
+
+async def test_lone_surrogates(browser, app):
+    """What JSON can hold and a page cannot is spelt out, in the text and among the keys that changed."""
+
+    class Surrogates(Page):
+        async def get(self):
+            self.session.put("\ud800key", 1)
+            await super().get()
+
+    app.add_handlers(".*", [("/surrogates", Surrogates)])
+    await browser.store({"_token": "t", "text": "\ud83d"})
+    page = await text(browser, "/surrogates")
+    assert "\\ud83d" in page and "changes \\ud800key" in now(page)
+    assert "\\ud800key" in before(await text(browser))[0]
+
+
+async def test_long_texts_are_cut(browser):
+    """Of a large session the panel shows the beginning."""
+    await browser.store({"_token": "t", "flash": {"old": [], "new": []}, "long": "x" * 100_000})
+    page = await text(browser)
+    assert len(page) < 40_000 and "characters more" in page
+
+
+async def test_without_a_session(browser):
+    """A page whose handler starts no session says so."""
+    assert "No session was started" in await text(browser, "/plain")
