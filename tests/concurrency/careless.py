@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import os
 import time
+from pathlib import Path
 
 from node_session import NodeSession, drivers
 from node_session.drivers import FileDriver
@@ -45,8 +45,9 @@ class InPlace(FileDriver):
     """Truncates the file and fills it, as the original does."""
 
     def _write(self, id, content, expected):
-        os.makedirs(self._folder, exist_ok=True)
-        with self._lock(id), open(self._path(id), "wb", buffering=0) as file:
+        folder = Path(self._folder)
+        folder.mkdir(exist_ok=True)
+        with self._lock(id), (folder / id).open("wb", buffering=0) as file:
             file.write(content[: len(content) // 2])
             time.sleep(0.001)
             file.write(content[len(content) // 2 :])
@@ -63,4 +64,6 @@ def forget_versions(name: str) -> None:
     NodeSession.register_handler(name, create)
 
 
-NodeSession.register_handler("in place", lambda config: InPlace(config.files, config.lifetime))
+def register() -> None:
+    """Make the driver `in place` known in this process."""
+    NodeSession.register_handler("in place", lambda config: InPlace(config.files, config.lifetime))

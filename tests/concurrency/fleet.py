@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+TESTS = Path(__file__).parents[1]
+
 # Seconds that a request of a requests' storm may take before it counts as hanging.
 PATIENCE = 60
 
@@ -29,8 +31,8 @@ class Fleet:
         self, config: Mapping[str, Any], processes: int, *, longest: float = 0.009, careless: bool = False
     ) -> None:
         argument = json.dumps({"config": config, "longest": longest, "careless": careless})
-        command = [sys.executable, str(Path(__file__).with_name("server.py")), argument]
-        self._processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(processes)]
+        command = [sys.executable, "-m", "concurrency.server", argument]
+        self._processes = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=TESTS) for _ in range(processes)]
 
     def __enter__(self) -> Fleet:
         try:

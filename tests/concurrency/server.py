@@ -1,6 +1,6 @@
 """A server that the hammer strikes: each request pushes onto a list of its session, after a moment.
 
-    python server.py '{"config": {"driver": "file", …}, "longest": 0.009, "careless": false}'
+    python -m concurrency.server '{"config": {"driver": "file", …}, "longest": 0.009, "careless": false}'
 
 It prints its port. ``careless`` switches compare-and-swap off, to show that its absence is noticed.
 """
@@ -17,6 +17,8 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from node_session import NodeSession, SessionMixin
+
+from .careless import forget_versions
 
 
 class Moment(SessionMixin, RequestHandler):
@@ -41,8 +43,6 @@ class Look(Moment):
 
 async def main(config, longest, careless):
     if careless:
-        from careless import forget_versions
-
         forget_versions(config.get("driver", "file"))
     options = {"longest": longest}
     application = Application([("/push", Push, options), ("/look", Look, options)], node_session=NodeSession(config))
