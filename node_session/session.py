@@ -41,6 +41,10 @@ logger = logging.getLogger("node_session")
 # however large the store is, removing expired sessions takes a tenth of one thread at most.
 _REST_AFTER_SWEEP = 9
 
+# Milliseconds, a hundred years: what a sweep is told where sessions do not expire. There is still the file driver's
+# litter of killed processes to remove.
+_FOR_EVER = 100 * 365 * 24 * 60 * 60 * 1000.0
+
 
 class NodeSession:
     """Sessions for a Tornado application.
@@ -242,9 +246,8 @@ class NodeSession:
     async def _sweep(self) -> None:
         started = time.monotonic()
         try:
-            if self.config.lifetime:
-                removed = await (await self._get_driver()).gc(self.config.lifetime)
-                logger.debug("removed %d expired sessions", removed)
+            removed = await (await self._get_driver()).gc(self.config.lifetime or _FOR_EVER)
+            logger.debug("removed %d expired sessions", removed)
         finally:
             now = time.monotonic()
             self._sweep_again_at = now + _REST_AFTER_SWEEP * (now - started)
