@@ -539,6 +539,137 @@ async def test_same_session_saved_twice_at_once(world):
     assert (await world.stored())["list"] == [1, 2]
 
 
+class Gate:
+    """Stops the next write of a driver before or after it is done, until it is opened."""
+
+    def __init__(self, driver, *, before: bool = False) -> None:
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+        write = driver.write
+
+        async def gated(*args):
+            driver.write = write
+            if not before:
+                version = await write(*args)
+            self.reached.set()
+            await self.opened.wait()
+            return await write(*args) if before else version
+
+        driver.write = gated
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+async def test_changes_while_a_save_is_under_way(world, before):
+    """What is changed while a save is under way is saved by the next one, whatever others save in between."""
+    await world.request(lambda session: session.put({"n": 0, "old": 1}))
+    session = await world.start()
+    session.increment("n")
+    gate = Gate(world.driver, before=before)
+    saving = asyncio.ensure_future(session.save())
+    await gate.reached.wait()
+    session.increment("n", 10)
+    gate.opened.set()
+    await saving
+    assert (await world.stored())["n"] == 1
+    await world.request(lambda session: session.increment("n", 100))
+    await session.save()
+    assert (await world.stored())["n"] == 111
+
+
+async def test_flush_while_a_save_is_under_way(world):
+    """A flush() while a save is under way empties what is there when it is saved itself."""
+    session = await world.request(lambda session: session.put("a", 1))
+    session.put("b", 1)
+    gate = Gate(world.driver)
+    saving = asyncio.ensure_future(session.save())
+    await gate.reached.wait()
+    session.flush()
+    gate.opened.set()
+    await saving
+    await world.request(lambda session: session.put("c", 1))
+    await session.save()
+    assert not {"a", "b", "c"} & set(await world.stored())
+
+
+async def test_increment_after_a_conflict_in_which_another_was_saved(world):
+    """What was sent and refused is sent again with what was added meanwhile."""
+    await world.request(lambda session: session.put("n", 0))
+    session = await world.start()
+    session.increment("n")
+    gate = Gate(world.driver, before=True)
+    saving = asyncio.ensure_future(session.save())
+    await gate.reached.wait()
+    await world.request(lambda session: session.increment("n", 100))
+    session.increment("n", 10)
+    gate.opened.set()
+    await saving
+    await session.save()
+    assert (await world.stored())["n"] == 111
+
+
+async def test_save_while_a_save_is_under_way(world):
+    """Of two saves of one object at once the second writes only what the first one could not."""
+    session = await world.request(lambda session: session.put("n", 0))
+    session.increment("n")
+    gate = Gate(world.driver)
+    saves = [asyncio.ensure_future(session.save())]
+    await gate.reached.wait()
+    saves.append(asyncio.ensure_future(session.save()))
+    await asyncio.sleep(0)
+    session.push("list", 1)
+    gate.opened.set()
+    await asyncio.gather(*saves)
+    stored = await world.stored()
+    assert (stored["n"], stored["list"]) == (1, [1])
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["not done", "done"])
+@pytest.mark.parametrize("others", [True, False], ids=["others", "alone"])
+async def test_cancelled_save(world, before, others):
+    """A save that was cancelled, be it that it was done or not, and then called again, saves everything once."""
+    await world.request(lambda session: session.put({"n": 0, "list": [0]}))
+    session = await world.start()
+    session.increment("n")
+    session.push("list", 1)
+    gate = Gate(world.driver, before=before)
+    saving = asyncio.ensure_future(session.save())
+    await gate.reached.wait()
+    saving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+    if others and before:
+        await world.request(lambda session: session.increment("n", 100))
+    session.increment("n", 10)
+    session.push("list", 2)
+    await session.save()
+    stored = await world.stored()
+    assert (stored["n"], stored["list"]) == (111 if others and before else 11, [0, 1, 2])
+
+
+@pytest.mark.parametrize("done", [[True], [False, True], [True, False], [True, True]], ids=str)
+async def test_saves_whose_answers_got_lost(world, done):
+    """A write that was done although the driver says it failed is not done a second time by the next save."""
+    session = await world.request(lambda session: session.put({"n": 0, "list": []}))
+    write = world.driver.write
+    for number, is_done in enumerate(done):
+
+        async def fail(*args, is_done=is_done):
+            if is_done:
+                await write(*args)
+            raise UnavailableError("the connection was lost")
+
+        session.increment("n")
+        session.push("list", number)
+        world.driver.write = fail
+        with pytest.raises((UnavailableError, ConflictError)):
+            await session.save()
+        world.driver.write = write
+    session.increment("n")
+    session.push("list", "last")
+    await session.save()
+    stored = await world.stored()
+    assert (stored["n"], stored["list"]) == (len(done) + 1, [*range(len(done)), "last"])
+
+
 async def test_flush_wins(world):
     """What flush() emptied stays empty, whatever another request stored meanwhile."""
     await world.request(lambda session: session.put("a", 1))
@@ -575,6 +706,21 @@ async def test_giving_up(world):
 
     world.driver.write = lose
     session.put("a", 1)
+    with pytest.raises(UnavailableError, match=r"each of \d+ tries"):
+        await session.save()
+
+
+async def test_giving_up_a_new_id(world):
+    """So does one that cannot get rid of the old id, as others save under it again and again."""
+    session = await world.request(lambda session: session.put("a", 1))
+    session._save_timeout = 30
+
+    async def lose(id, version=None):
+        await world.request(lambda session: session.increment("n"))
+        raise ConflictError("another was first")
+
+    world.driver.destroy = lose
+    session.regenerate(True)
     with pytest.raises(UnavailableError, match=r"each of \d+ tries"):
         await session.save()
 
@@ -650,6 +796,20 @@ async def test_take_gives_to_one(world):
     assert sorted((await world.stored())["list"]) == list(range(9))
 
 
+async def test_take_after_regenerate(world):
+    """Nor do two requests that take a one-time token, and log in under a new id, both get it."""
+    await world.request(lambda session: session.put({"once": "token", "cart": [1]}))
+    sessions = [await world.start() for _ in range(3)]
+    for session in sessions:
+        session.regenerate(True)
+    taken = [await session.take("once", "gone") for session in sessions]
+    assert taken == ["token", "gone", "gone"]
+    await sessions[0].save()
+    world.id = sessions[0].get_id()
+    stored = await world.stored()
+    assert (stored["cart"], "once" in stored) == ([1], False)
+
+
 async def test_take_what_this_request_put(session, world):
     """What this request itself has put and not saved is taken from it."""
     session.put("once", 1)
@@ -680,6 +840,13 @@ async def test_transaction(world):
     async with two.transaction():
         two.put("n", two.get("n") + 1)
     assert {"n": 11, "mine": True}.items() <= (await world.stored()).items()
+
+
+async def test_transaction_without_start(world):
+    """A session that was never loaded has no transactions either."""
+    with pytest.raises(SessionError, match="not started"):
+        async with world.session().transaction():
+            pytest.fail("there is nothing to work on")
 
 
 async def test_transactions_at_once(world):
