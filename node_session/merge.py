@@ -196,7 +196,9 @@ def _sums(
     sums = {}
     for key, delta in increments.items():
         before, own, now = (_number(paths.find(side, key)) for side in (base, mine, theirs))
-        if delta and before is not None and own is not None and now is not None:
+        if not delta and paths.find(theirs, key) in (MISSING, None):  # nothing to add, and to nothing
+            continue
+        if before is not None and own is not None and now is not None:
             expected = before + delta  # unless a live parent was changed since; then it is a value like any other
             if own == expected or math.isclose(own, expected, abs_tol=1e-9):
                 sums[key] = now + delta

@@ -535,6 +535,7 @@ class Store(Attributes):
                 self._rebase(old)
                 self._version = version
                 text = serializer.dumps(self._attributes)
+            sent = _Sent(text, dict(self._increments), self._flushed, self._aged)
             await self._write(text)
             is_moved = True
             if not left.destroy:
@@ -544,6 +545,7 @@ class Store(Attributes):
                 break
             except ConflictError:  # somebody has saved under the old id in this moment: take that along as well
                 base = None if old is None else old.text
+                self._take_back(sent)
                 tries += 1
                 await self._wait(started, tries)
         self._left = None

@@ -743,17 +743,18 @@ async def test_write_under_the_old_id_while_it_is_destroyed(world):
 
     async def late(id, version=None):
         world.driver.destroy = destroy
-        await world.request(lambda session: session.push("cart", "late"))
+        await world.request(lambda session: (session.push("cart", "late"), session.increment("visits", 10)))
         return await destroy(id, version)
 
     world.driver.destroy = late
+    login.increment("visits")
     login.put("user", "Ann")
     login.regenerate(True)
     old = world.id
     await login.save()
     world.id = login.get_id()
-    assert (await world.stored())["cart"] == ["a", "late"]
-    assert (await world.stored())["user"] == "Ann"
+    stored = await world.stored()
+    assert (stored["cart"], stored["user"], stored["visits"]) == (["a", "late"], "Ann", 11)
     assert await world.driver.read(old) is None
 
 
