@@ -1,13 +1,14 @@
 # make demo    run the page-views sample at http://127.0.0.1:3000
 # make test    run the tests
 # make check   the tests, the linter and the type checker
+# make soak    race, kill and mix for MINUTES=5, CONFIG='{…}' for another driver's store
 # PYTHON=…     the Python to use; the virtual environment is made by itself
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint check vectors clean
+.PHONY: demo test lint check soak vectors clean
 
 demo: $(VENV)/installed
 	$(BIN)/python samples/page_views.py
@@ -21,6 +22,12 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 check: lint test
+
+MINUTES ?= 5
+export CONFIG
+
+soak: $(VENV)/installed tests/interop/node_modules/installed
+	$(BIN)/python tests/soak.py --minutes $(MINUTES)
 
 # Record again what the tests compare with where there is no Node.
 vectors: tests/interop/node_modules/installed

@@ -34,10 +34,11 @@ current: contextvars.ContextVar[Request | None] = contextvars.ContextVar("curren
 class Request:
     """A session that was loaded, and what is done with it: to the `Store`, and noted for the model."""
 
-    def __init__(self, writer: int, store: Store, found: dict[str, Any]) -> None:
+    def __init__(self, writer: int, store: Store, found: dict[str, Any], text: str) -> None:
         self.writer = writer
         self.store = store
         self.found = found  # what the model held when it was loaded
+        self.text = text  # and the store
         self.id = store.get_id()
         self.moved_to: str | None = None
         self.task: asyncio.Task[None] | None = None
@@ -52,8 +53,8 @@ class Request:
         self.shared: Any = None
         self.flashed: list[str] = []
 
-    def apply(self, state: dict[str, Any]) -> dict[str, Any]:
-        """The model's state after this request, had it run alone on `state`."""
+    def apply(self, state: dict[str, Any], text: str) -> dict[str, Any]:
+        """The model's state after this request, had it run alone on `state`, which was stored as `text`."""
         state = empty() if self.flushed else copy.deepcopy(state)
         state["list"] += self.pushed
         state["n"] += self.added
@@ -69,7 +70,11 @@ class Request:
                 state["shared"] = None
         elif self.shared is not None:
             state["shared"] = self.shared
-        state["flash"] = [each for each in state["flash"] if each not in self.found["flash"]] + self.flashed
+        if self.text == text:
+            state["flash"] = [each for each in state["flash"] if each not in self.found["flash"]]
+        # Otherwise somebody has saved in between. What old flash data he has left there he may have kept on purpose,
+        # or never seen, having loaded before it was flashed. The record does not tell, so it is shown once more.
+        state["flash"] += self.flashed
         return state
 
 
@@ -103,14 +108,16 @@ class Process(Driver):
 
     async def write(self, id, payload, version):
         await self.machine.turn()
+        before = self.machine.text(id)
         version = await self.memory.write(id, payload, version)
-        self.machine.written(id, payload)
+        self.machine.written(id, payload, before)
         return version
 
     async def destroy(self, id, version=None):
         await self.machine.turn()
+        before = self.machine.text(id)
         await self.memory.destroy(id, version)
-        self.machine.destroyed(id)
+        self.machine.destroyed(id, before)
 
     async def touch(self, id):
         await self.memory.touch(id)
@@ -165,7 +172,10 @@ class Sessions(RuleBasedStateMachine):
             self.waiting.append(future)
             await future
 
-    def written(self, id: str, payload: str) -> None:
+    def text(self, id: str) -> str:
+        return self.memory._records.get(id, ("",))[0]
+
+    def written(self, id: str, payload: str, before: str) -> None:
         request = current.get()
         assert id not in self.gone, "a destroyed session is back"
         if request is None:
@@ -173,10 +183,10 @@ class Sessions(RuleBasedStateMachine):
         elif request.moved_to == id:
             return  # it takes effect when the old record goes
         else:
-            self.states[id] = request.apply(self.states[id])
+            self.states[id] = request.apply(self.states[id], before)
         assert stored(payload) == self.states[id]
 
-    def destroyed(self, id: str) -> None:
+    def destroyed(self, id: str, before: str) -> None:
         request = current.get()
         state = self.states.pop(id, None)
         self.gone.add(id)
@@ -185,7 +195,7 @@ class Sessions(RuleBasedStateMachine):
         if id == request.moved_to:
             self.states.pop(id, None)  # it was destroyed while it moved: neither record is left
         elif state is not None or request.flushed:
-            self.states[request.moved_to] = request.apply(state or empty())
+            self.states[request.moved_to] = request.apply(state or empty(), before)
             self.ids.append(request.moved_to)
 
     # ---------------------------------------------------------------- rules
@@ -215,7 +225,7 @@ class Sessions(RuleBasedStateMachine):
             store = Store("name", self.processes[writer % 2], id, strict=True, save_timeout=10**9)
             self.loop.run_until_complete(store.start())
             assert store.get_id() == id
-            self.requests[writer] = request = Request(writer, store, copy.deepcopy(self.states[id]))
+            self.requests[writer] = request = Request(writer, store, copy.deepcopy(self.states[id]), self.text(id))
         return request
 
     @rule(writer=writers)
