@@ -103,6 +103,8 @@ class Store(Attributes):
         "_save_untouched",
         "_started",
         "_strict",
+        "_turn",
+        "_turn_of",
         "_unsure",
         "_version",
         "ages_flash",
@@ -137,6 +139,8 @@ class Store(Attributes):
         self._outdated = False  # whether the record is encrypted in an older way, and should be written anew
         self._aged = False  # whether the flash data was aged since the record was loaded
         self._lock = asyncio.Lock()  # one save at a time, or the object's changes would be merged with themselves
+        self._turn: asyncio.Lock | None = None  # of transactions; few sessions have one
+        self._turn_of: asyncio.Task[Any] | None = None
         self.ages_flash = True
         self.headers_sent = False
         self.is_gone = False
@@ -371,13 +375,29 @@ class Store(Attributes):
             async with session.transaction():
                 session.push("messages", message)
 
-        What was changed before and not saved is saved with it. If the block raises, its changes are undone.
+        What was changed before and not saved is saved with it. If the block raises, its changes are undone. Another
+        task's transaction on the same object waits for its turn; one within this one is part of it.
 
         Raises:
             GoneError: The session was destroyed or has expired; nothing is saved.
             SerializationError, UnavailableError: As in `save`.
         """
         self._require_start()
+        task = asyncio.current_task()
+        if self._turn_of is task:
+            yield self
+            return
+        self._turn = self._turn or asyncio.Lock()
+        async with self._turn:
+            self._turn_of = task
+            try:
+                async with self._transact():
+                    yield self
+            finally:
+                self._turn_of = None
+
+    @contextlib.asynccontextmanager
+    async def _transact(self) -> AsyncIterator[None]:
         if self._version is not None:
             loaded = None if self.is_gone else await self._load(self._id)
             if loaded is None:
@@ -389,7 +409,7 @@ class Store(Attributes):
             raise GoneError("the session was destroyed or has expired, so nothing can be saved in it any more")
         text, increments, flushed = serializer.dumps(self._attributes), dict(self._increments), self._flushed
         try:
-            yield self
+            yield
         except BaseException:
             self._attributes, self._increments, self._flushed = serializer.loads(text), increments, flushed
             raise

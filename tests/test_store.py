@@ -866,6 +866,41 @@ async def test_transactions_at_once(world):
     assert (await world.stored())["n"] == 40 and len((await world.stored())["list"]) == 40
 
 
+async def test_transactions_of_one_object(world):
+    """Two tasks' transactions on one object come one after the other: one that raises undoes nothing of the other's."""
+    session = await world.request(lambda session: session.put({"n": 0, "list": []}))
+
+    async def work(number):
+        async with session.transaction():
+            n = session.get("n")
+            session.push("list", number)
+            await asyncio.sleep(0.001)
+            session.put("n", n + 1)
+            if number % 2:
+                raise RuntimeError("within")
+
+    await asyncio.gather(*map(work, range(8)), return_exceptions=True)
+    stored = await world.stored()
+    assert (stored["n"], stored["list"]) == (4, [0, 2, 4, 6])
+
+
+async def test_transaction_within_a_transaction(world):
+    """A transaction within another one of the same task is part of it: saved with it, and undone with it."""
+    session = await world.request(lambda session: session.put("n", 0))
+    async with session.transaction():
+        session.increment("n")
+        async with session.transaction():
+            session.increment("n")
+        assert (await world.stored())["n"] == 0
+    assert (await world.stored())["n"] == 2
+    with pytest.raises(RuntimeError, match="outer"):
+        async with session.transaction():
+            async with session.transaction():
+                session.increment("n")
+            raise RuntimeError("outer")
+    assert (session.get("n"), (await world.stored())["n"]) == (2, 2)
+
+
 async def test_transaction_that_raises(world):
     """A transaction that raises saves nothing, and undoes its changes in the session, too."""
     session = await world.request(lambda session: session.put("n", 1))

@@ -12,13 +12,14 @@ What must hold, whatever the driver:
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import random
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,9 @@ from .writer import filler
 # Seconds that a writer may be silent before it counts as hanging.
 PATIENCE = 60
 
-# A writer lives this many seconds at most, from when it is ready.
-LONGEST_LIFE = 0.06
+# A writer is killed after it has said so many things at most, and then after so many seconds at most.
+MOST_WORDS = 50
+LONGEST_DELAY = 0.005
 
 # So many kills share one session, or its list would become long and the storm slow.
 KILLS_A_SHARED_SESSION = 20
@@ -90,7 +92,7 @@ class Shared:
         (self.tried if what == "try" else self.done).add(tag)
 
 
-async def storm(config: Mapping[str, Any], kills: int, *, berths: int = 2, slots: int = 3) -> Tally:
+async def storm(config: Mapping[str, Any], kills: int, *, berths: int = 2, slots: int = 3, rest: float = 0) -> Tally:
     """Kill writers, and check after each kill.
 
     Args:
@@ -98,50 +100,55 @@ async def storm(config: Mapping[str, Any], kills: int, *, berths: int = 2, slots
         kills: How many.
         berths: Writers at a time; while one is killed and looked at, the others go on.
         slots: Sessions of each writer, besides the shared one.
+        rest: Seconds between a kill and the look at what is stored, for a server that still has in hand what the dead
+            have sent; none for files.
 
     Raises:
         AssertionError: Something is lost, torn, old or back again.
     """
     config = {"secret": "a-secret-for-the-storm-0123456789abcdefgh", "strict": True, **config}
-    it = _Storm(config, kills, slots)
-    tasks = [asyncio.ensure_future(it.berth()) for _ in range(berths)]
-    try:
-        await asyncio.gather(*tasks)
+    it = _Storm(config, kills, slots, rest)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(it.sessions.close)
+        nurseries = [await stack.enter_async_context(_nursery()) for _ in range(berths)]
+        tasks = [asyncio.ensure_future(it.berth(nursery)) for nursery in nurseries]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         for shared in it.shared_ones:
             await it.look_at_shared(shared)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await it.sessions.close()
     return it.tally
 
 
 class _Storm:
-    def __init__(self, config: dict[str, Any], kills: int, slots: int) -> None:
+    def __init__(self, config: dict[str, Any], kills: int, slots: int, rest: float) -> None:
         self.config = config
         self.sessions = NodeSession(config)
         self.tally = Tally()
         self.left = kills
         self.slots = slots
+        self.rest = rest
         self.jobs = 0
         self.shared_ones: list[Shared] = []
 
-    async def berth(self) -> None:
+    async def berth(self, nursery: asyncio.subprocess.Process) -> None:
         """One writer after the other, each going on with the sessions of the one before."""
         slots = [Slot() for _ in range(self.slots)]
-        async with _nursery() as nursery:
-            while self.left > 0:
-                self.left -= 1
-                shared = await self.shared()
-                shared.users += 1
-                await self.kill_one(nursery, slots, shared)
-                shared.kills += 1
-                self.tally.kills += 1
-                for slot in slots:
-                    await self.look_at(slot)
-                await self.look_at_shared(shared)
-                shared.users -= 1
+        while self.left > 0:
+            self.left -= 1
+            shared = await self.shared()
+            shared.users += 1
+            await self.kill_one(nursery, slots, shared)
+            shared.kills += 1
+            self.tally.kills += 1
+            await asyncio.sleep(self.rest)
+            for slot in slots:
+                await self.look_at(slot)
+            await self.look_at_shared(shared)
+            shared.users -= 1
 
     async def kill_one(self, nursery: asyncio.subprocess.Process, slots: list[Slot], shared: Shared) -> None:
         """Have a writer work, listen to it, and kill it at some moment."""
@@ -153,21 +160,26 @@ class _Storm:
             "shared": shared.id,
         }
         nursery.stdin.write(json.dumps(job).encode() + b"\n")
-        while True:
+        pid, last_word = 0, random.randint(0, MOST_WORDS)
+        for word in itertools.count():
             heard = json.loads(await asyncio.wait_for(nursery.stdout.readline(), PATIENCE))
-            what = heard["what"]
-            if what == "ready":
-                life = random.uniform(0, LONGEST_LIFE)
-                asyncio.get_running_loop().call_later(life, os.kill, heard["pid"], signal.SIGKILL)
-            elif what == "ended":
+            pid = heard.get("pid", pid)
+            if word == last_word:
+                delay = random.uniform(0, LONGEST_DELAY)
+                asyncio.get_running_loop().call_later(delay, os.kill, pid, signal.SIGKILL)
+            if heard["what"] == "ended":
                 assert heard["status"] == signal.SIGKILL, "a writer has failed; what it says about it is above"
                 return
-            elif "tag" in heard:
-                shared.hear(what, tuple(heard["tag"]))
-                self.tally.pushes += what == "done"
-            else:
-                slots[heard["slot"]].hear(what, heard["id"], heard["n"])
-                self.tally.changes += what == "done"
+            self.hear(heard, slots, shared)
+
+    def hear(self, heard: dict[str, Any], slots: list[Slot], shared: Shared) -> None:
+        """Note what a writer is about to do, or has done."""
+        if "tag" in heard:
+            shared.hear(heard["what"], tuple(heard["tag"]))
+            self.tally.pushes += heard["what"] == "done"
+        elif "slot" in heard:
+            slots[heard["slot"]].hear(heard["what"], heard["id"], heard["n"])
+            self.tally.changes += heard["what"] == "done"
 
     async def look_at(self, slot: Slot) -> None:
         """Is a dead writer's session the old or the new one, whole?"""
