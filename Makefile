@@ -4,6 +4,7 @@
 # make check   the tests, the linter and the type checker
 # make fuzz    look for inputs that break it, MINUTES=5 for each of the targets in tests/fuzz, or TARGETS="path cookie"
 # make audit   look for known holes in what this depends on; asks pypi.org
+# make soak    race, kill and mix for MINUTES=5, CONFIG='{…}' for another driver's store
 # PYTHON=…     the Python to use; the virtual environment is made by itself
 
 PYTHON ?= python3
@@ -12,8 +13,9 @@ MINUTES ?= 5
 BIN := $(VENV)/bin
 DRIVER ?= file
 CONNECTION ?= {}
+export CONFIG
 
-.PHONY: demo test screenshots lint check fuzz audit vectors clean
+.PHONY: demo test screenshots lint check fuzz audit soak vectors clean
 
 demo: $(VENV)/installed
 	$(BIN)/python samples/shop/shop.py --driver $(DRIVER) --connection '$(CONNECTION)'
@@ -40,6 +42,8 @@ fuzz: $(VENV)/installed
 audit: $(VENV)/installed
 	$(BIN)/python -m pip freeze --exclude-editable > .audit
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement .audit
+soak: $(VENV)/installed tests/interop/node_modules/installed
+	$(BIN)/python tests/soak.py --minutes $(MINUTES)
 
 # Record again what the tests compare with where there is no Node.
 vectors: tests/interop/node_modules/installed

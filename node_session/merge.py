@@ -5,7 +5,8 @@
 Nothing in here waits, reads or writes. The rules:
 
 - Objects merge key by key. What only one side changed is that side's; what both changed is mine. What one side deleted
-  is gone, unless the other side changed it. What both added is an object of both, a list of both, or my value.
+  is gone, unless the other side changed it: then the change stays, of an object or a list just what was changed or
+  added in it. What both added is an object of both, a list of both, or my value.
 - Lists that kept the places of their items merge item by item; then come their new items, then mine. So two pushes are
   both there, although they push the same, and so is a change inside an item. If a side removed or moved items, the new
   items of the other one are added to what that side made of the list; if the other one did more than add, mine is kept.
@@ -86,9 +87,21 @@ class _Merger:
             return self._object(path, base if isinstance(base, dict) else {}, mine, theirs)
         if isinstance(mine, (list, tuple)) and isinstance(theirs, list):
             return self._list(path, base if isinstance(base, list) else [], mine, theirs)
-        if _same(mine, base) or (mine is MISSING and not _same(theirs, base)):
+        if _same(mine, base):
             return theirs
-        return mine
+        if mine is MISSING and _same(theirs, base):
+            return mine
+        return self._remains(path, base, mine, theirs) if mine is MISSING or theirs is MISSING else mine
+
+    def _remains(self, path: tuple[str, ...], base: Any, mine: Any, theirs: Any) -> Any:
+        """What remains of a value that one side deleted and the other one changed: of a container, the changes."""
+        changed = theirs if mine is MISSING else mine
+        for kind in (dict, list):
+            if changed and isinstance(base, kind) and isinstance(changed, kind) and path != ("flash",):
+                merged = self.value(path, base, *(kind() if side is MISSING else side for side in (mine, theirs)))
+                _, content = self._contents.get(id(merged), (None, merged))
+                return merged if content else MISSING
+        return changed
 
     def fill(self) -> None:
         """Give my containers their merged content."""
@@ -205,7 +218,9 @@ def _sums(
     sums = {}
     for key, delta in increments.items():
         before, own, now = (_number(paths.find(side, key)) for side in (base, mine, theirs))
-        if delta and before is not None and own is not None and now is not None:
+        if not delta and paths.find(theirs, key) in (MISSING, None):  # nothing to add, and to nothing
+            continue
+        if before is not None and own is not None and now is not None:
             expected = before + delta  # unless a live parent was changed since; then it is a value like any other
             if own == expected or math.isclose(own, expected, abs_tol=1e-9):
                 sums[key] = now + delta

@@ -4,7 +4,8 @@ Tornado ends a response in `RequestHandler.finish`, which it calls without waiti
 `flush`. Both are replaced on the one handler whose session was started, as Tornado itself does for WebSockets, so
 that every way a handler can end comes by here: a return, `finish`, `redirect`, `send_error`, an exception.
 
-- `finish` saves first. Where nothing needs saving, the response leaves at once, without a detour.
+- `finish` saves first. Where nothing needs saving, the response leaves at once, without a detour; only after a long
+  request the store is asked whether the session is still there, as the cookie of one that was destroyed is not sent.
 - `flush`, when it is about to send the headers, adds the cookie.
 - If saving fails, the client gets an error instead of what the handler wrote: 503 for a store that is down, 500 for
   anything else. Where headers have gone out already, the connection is closed, so that a cut-off body does not pass
@@ -83,9 +84,9 @@ class HeldResponse:
         except BaseException:
             self._state = _CLOSED  # the error page that follows is sent without a session
             raise
-        if text is None:
+        if text is None and (handler._headers_written or not self._session.needs_confirmation):
             return self._finish_now(chunk)
-        self._untouched = False
+        self._untouched = text is None
         self._state = _SAVING
         handler._finished = True  # to Tornado: whatever is written from now on comes too late
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -132,10 +133,10 @@ class HeldResponse:
         if self._state != _LOADING:
             after(self._handler.request, self._session, self._untouched)
 
-    async def _save_and_finish(self, text: str, chunk: Any, done: asyncio.Future[None]) -> None:
+    async def _save_and_finish(self, text: str | None, chunk: Any, done: asyncio.Future[None]) -> None:
         try:
             try:
-                await self._session.commit(text)
+                await (self._session.confirm() if text is None else self._session.commit(text))
             except Exception as error:
                 self._handler._finished = False
                 self._fail(error)

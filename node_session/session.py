@@ -44,6 +44,10 @@ _REST_AFTER_SWEEP = 9
 
 _BOTH = (False, True)
 
+# Milliseconds, a hundred years: what a sweep is told where sessions do not expire. There is still the file driver's
+# litter of killed processes to remove.
+_FOR_EVER = 100 * 365 * 24 * 60 * 60 * 1000.0
+
 
 class NodeSession:
     """Sessions for a Tornado application.
@@ -158,7 +162,7 @@ class NodeSession:
             return started
         found = self._find_cookie(request)
         try:
-            session = self._store(await self._get_driver(), found)
+            session = self._store(await self._get_driver(), found.id, found.others)
             response = HeldResponse(
                 handler, session, lambda session: self._cookie_line(request, found, session), self._after
             )
@@ -186,7 +190,8 @@ class NodeSession:
             request: Any request; only its cookie is read.
             callback: Called with the session.
         """
-        return self._store(await self._get_driver(), self._find_cookie(request))
+        found = self._find_cookie(request)
+        return self._store(await self._get_driver(), found.id, found.others)
 
     async def close(self) -> None:
         """Wait for what is going on in the background, and release the driver's files and connections."""
@@ -206,11 +211,11 @@ class NodeSession:
                 self._making = None
         return self._driver
 
-    def _store(self, driver: Driver, found: cookies.Found) -> Store:
+    def _store(self, driver: Driver, id: str | None, others: tuple[str, ...] = ()) -> Store:
         config, options = self.config, self._store_options
         if config.encrypt and self._encrypter is not None:
-            return EncryptedStore(config.cookie, driver, self._encrypter, found.id, others=found.others, **options)
-        return Store(config.cookie, driver, found.id, others=found.others, **options)
+            return EncryptedStore(config.cookie, driver, self._encrypter, id, others=others, **options)
+        return Store(config.cookie, driver, id, others=others, **options)
 
     def _make_set_cookie(self, secure: bool, ends_with_browser: bool) -> cookies.SetCookie:
         config = self.config
@@ -293,11 +298,10 @@ class NodeSession:
     async def _sweep(self) -> None:
         started = time.monotonic()
         try:
-            if self.config.lifetime:
-                removed = await (await self._get_driver()).gc(self.config.lifetime)
-                if removed:
-                    self._watch.note("removed", count=removed)
-                logger.debug("removed %d expired sessions", removed)
+            removed = await (await self._get_driver()).gc(self.config.lifetime or _FOR_EVER)
+            if removed:
+                self._watch.note("removed", count=removed)
+            logger.debug("removed %d expired sessions", removed)
         finally:
             now = time.monotonic()
             self._sweep_again_at = now + _REST_AFTER_SWEEP * (now - started)

@@ -35,6 +35,11 @@ logger = logging.getLogger("node_session")
 _SECOND_LOOKS = 5
 _SECOND_LOOK_DELAY = 0.02
 
+# Seconds for which a request takes it that its session has not been destroyed since it was loaded. After that it asks
+# before it sends the cookie: the one request in the background that ends after a login or logout would otherwise put
+# the old cookie over the new one. Shorter than this a response may be overtaken on its way to the client as well.
+_TRUSTED_FOR = 0.01
+
 # Saves that met another one wait here for their turn, per driver, loop and id, and so do those that come meanwhile.
 # Without it, a request that has to read and merge again loses against newcomers for as long as there are any. A
 # session that is saved by one request at a time has no entry, and nobody holds a place while a handler works.
@@ -50,6 +55,15 @@ class _Loaded(NamedTuple):
     attributes: dict[str, Any]
     text: str
     version: object
+
+
+class _Sent(NamedTuple):
+    """A write that is on its way, and what of the changes since the record was loaded is in it."""
+
+    text: str
+    increments: dict[str, float]
+    flushed: bool
+    aged: bool
 
 
 class _Left(NamedTuple):
@@ -99,6 +113,7 @@ class Store(Attributes):
         "_is_fresh",
         "_left",
         "_loaded",
+        "_loaded_at",
         "_lock",
         "_name",
         "_others",
@@ -107,6 +122,9 @@ class Store(Attributes):
         "_save_untouched",
         "_started",
         "_strict",
+        "_turn",
+        "_turn_of",
+        "_unsure",
         "_version",
         "ages_flash",
         "headers_sent",
@@ -142,10 +160,14 @@ class Store(Attributes):
         self._started = False
         self._loaded: str | None = None  # the text of the record our attributes are based on
         self._version: object = None  # the driver's version of it; None: no record of this id yet
+        self._loaded_at = 0.0
+        self._unsure: list[_Sent] = []  # writes that were cut off or failed, and may have been done all the same
         self._left: _Left | None = None
         self._outdated = False  # whether the record is encrypted in an older way, and should be written anew
         self._aged = False  # whether the flash data was aged since the record was loaded
         self._lock = asyncio.Lock()  # one save at a time, or the object's changes would be merged with themselves
+        self._turn: asyncio.Lock | None = None  # of transactions; few sessions have one
+        self._turn_of: asyncio.Task[Any] | None = None
         self.ages_flash = True
         self.headers_sent = False
         self.is_gone = False
@@ -258,6 +280,7 @@ class Store(Attributes):
             self.trace.base = loaded.text
         elif self._strict and not self._is_fresh:
             self.set_id()
+        self._loaded_at = time.monotonic()
         self._token_on_demand = loaded is None and not self._save_untouched
         if not self._token_on_demand and not self._attributes.get("_token"):
             self.regenerate_token()
@@ -391,10 +414,7 @@ class Store(Attributes):
         Returns:
             The text to `commit`; None if the record is as it should be, and needs at most a touch.
         """
-        if not self._started:
-            raise SessionError(
-                "the session was not started, so saving it could overwrite what is stored: await start()"
-            )
+        self._require_start()
         if self.is_gone or self.is_untouched:
             return None
         self._settle_flash()
@@ -409,13 +429,36 @@ class Store(Attributes):
         trace = self.trace
         started = time.perf_counter()
         trace.saved = "failed"
+        is_alone = not self._lock.locked()
         async with self._lock:
-            if self._left is not None and self._version is None:
+            if not is_alone:  # another save of this object was first; what is left to do?
+                text = serializer.dumps(self._attributes)
+            if self.is_gone or (self._version is not None and text == self._loaded and not self._outdated):
+                pass
+            elif self._left is not None and self._version is None:
                 await self._move(self._left, text)
             else:
                 await self._write(text)
         trace.saved = "gone" if self.is_gone else "saved"
         trace.saving = time.perf_counter() - started
+
+    @property
+    def needs_confirmation(self) -> bool:
+        """Whether it is so long since the record was loaded that another request may well have destroyed it."""
+        return self._version is not None and time.monotonic() - self._loaded_at > _TRUSTED_FOR
+
+    async def confirm(self) -> None:
+        """Ask the store whether the session is still there, before its cookie is sent once more."""
+        with contextlib.suppress(Exception):  # it cannot tell; nothing is to be saved, so that is no reason to fail
+            record = await self._driver.read(self._id)
+            if record is None or (record.version != self._version and await self._load_alive(self._id) is None):
+                self._end()
+
+    def _require_start(self) -> None:
+        if not self._started:
+            raise SessionError(
+                "the session was not started, so saving it could overwrite what is stored: await start()"
+            )
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Store]:
@@ -424,23 +467,41 @@ class Store(Attributes):
             async with session.transaction():
                 session.push("messages", message)
 
-        What was changed before and not saved is saved with it. If the block raises, its changes are undone.
+        What was changed before and not saved is saved with it. If the block raises, its changes are undone. Another
+        task's transaction on the same object waits for its turn; one within this one is part of it.
 
         Raises:
             GoneError: The session was destroyed or has expired; nothing is saved.
             SerializationError, UnavailableError: As in `save`.
         """
+        self._require_start()
+        task = asyncio.current_task()
+        if self._turn_of is task:
+            yield self
+            return
+        self._turn = self._turn or asyncio.Lock()
+        async with self._turn:
+            self._turn_of = task
+            try:
+                async with self._transact():
+                    yield self
+            finally:
+                self._turn_of = None
+
+    @contextlib.asynccontextmanager
+    async def _transact(self) -> AsyncIterator[None]:
         if self._version is not None:
             loaded = None if self.is_gone else await self._load_alive(self._id)
             if loaded is None:
                 self._end()
             elif loaded.text != self._loaded:
+                self._recall(loaded.text)
                 self._rebase(loaded)
         if self.is_gone:
             raise GoneError("the session was destroyed or has expired, so nothing can be saved in it any more")
         text, increments, flushed = serializer.dumps(self._attributes), dict(self._increments), self._flushed
         try:
-            yield self
+            yield
         except BaseException:
             self._attributes, self._increments, self._flushed = serializer.loads(text), increments, flushed
             raise
@@ -463,23 +524,26 @@ class Store(Attributes):
         if self.is_gone:
             return default
         base = serializer.loads(self._loaded) if self._loaded is not None else {}
-        if self._version is None or paths.find(base, key) is paths.MISSING:
+        id = self._left.id if self._left is not None and self._version is None else self._id
+        is_stored = self._version is not None or self._left is not None
+        if not is_stored or paths.find(base, key) is paths.MISSING:
             return self.pull(key, default)  # of this request's own making, and nobody else's yet
         started = time.monotonic()
         tries = 0
         async with self._lock:
             while True:
-                stored = await self._load_alive(self._id)
+                stored = await self._load_alive(id)
                 if stored is None:
                     self._end()
                     return default
+                self._recall(stored.text)
                 value = paths.remove(stored.attributes, key)
                 if value is paths.MISSING:
                     self.pull(key)
                     return default
                 text = serializer.dumps(stored.attributes)
                 try:
-                    version = await self._driver.write(self._id, self._conceal(text, self._id), stored.version)
+                    version = await self._driver.write(id, self._conceal(text, id), stored.version)
                 except ConflictError:
                     self._note_conflict()
                     tries += 1
@@ -488,7 +552,7 @@ class Store(Attributes):
                 self.trace.saved = "saved"
                 self.watch.note("saved", self)
                 self.pull(key)
-                self._rebase(_Loaded(stored.attributes, text, version))
+                self._rebase(_Loaded(stored.attributes, text, version if id == self._id else None))
                 return value
 
     async def touch(self) -> None:
@@ -529,17 +593,40 @@ class Store(Attributes):
 
     async def _try_to_write(self, text: str) -> bool:
         """Whether it was written; False if another request was first."""
+        # What is changed while this waits belongs to the next save.
+        sent = _Sent(text, self._increments, self._flushed, self._aged)
+        self._increments, self._flushed, self._aged = {}, False, False
         try:
             version = await self._driver.write(self._id, self._conceal(text, self._id), self._version)
         except ConflictError:
             self._note_conflict()
+            self._take_back(sent)
             return False
+        except BaseException:  # cancelled, say, or the answer got lost
+            self._unsure.append(sent)
+            raise
         if self._version is None and self._left is None:
             self.watch.note("created", self)
         self.watch.note("saved", self)
         self._loaded, self._version, self._outdated = text, version, False
-        self._settle()
+        self._unsure.clear()
         return True
+
+    def _take_back(self, sent: _Sent) -> None:
+        """What was sent is not stored: it is still to be saved, with what was changed since."""
+        if not self._flushed:
+            for key, amount in sent.increments.items():
+                self._increments[key] = self._increments.get(key, 0) + amount
+        self._flushed = self._flushed or sent.flushed
+        self._aged = self._aged or sent.aged
+
+    def _recall(self, stored: str) -> None:
+        """See by what is stored which of the unsure writes were done, so that they are not done again."""
+        unsure, self._unsure = self._unsure, []
+        while unsure and unsure[-1].text != stored:
+            self._take_back(unsure.pop())
+        if unsure:
+            self._loaded = stored
 
     async def _catch_up(self) -> str | None:
         """Merge what is stored now into the session; gives the text to write, None if there is none."""
@@ -549,6 +636,7 @@ class Store(Attributes):
             return None
         if loaded.text != self._loaded:
             self._note_merge()
+        self._recall(loaded.text)
         self._rebase(loaded)
         text = serializer.dumps(self._attributes)
         if text == loaded.text:
@@ -559,7 +647,7 @@ class Store(Attributes):
     async def _move(self, left: _Left, text: str) -> None:
         """Save a regenerated session, together with what others have saved under its old id meanwhile."""
         base, flushed = self._loaded, self._flushed
-        is_moved = False
+        started, tries, is_moved = time.monotonic(), 0, False
         while True:
             old = None if flushed else await self._load_alive(left.id)
             if old is None and not flushed:  # destroyed meanwhile; to go on under a new id would undo that
@@ -574,6 +662,7 @@ class Store(Attributes):
                 self._rebase(old)
                 self._version = version
                 text = serializer.dumps(self._attributes)
+            sent = _Sent(text, dict(self._increments), self._flushed, self._aged)
             await self._write(text)
             is_moved = True
             if not left.destroy:
@@ -583,6 +672,9 @@ class Store(Attributes):
                 break
             except ConflictError:  # somebody has saved under the old id in this moment: take that along as well
                 base = None if old is None else old.text
+                self._take_back(sent)
+                tries += 1
+                await self._wait(started, tries)
         self._left = None
 
     async def _leave(self, left: _Left, old: _Loaded | None) -> None:
@@ -618,6 +710,7 @@ class Store(Attributes):
     def _settle(self) -> None:
         """What is stored is what we have: from here on, changes are counted anew."""
         self._increments.clear()
+        self._unsure.clear()
         self._flushed = self._aged = False
 
     def _end(self) -> None:

@@ -126,11 +126,13 @@ def test_api():
     internal = {
         "ages_flash",
         "commit",
+        "confirm",
         "headers_sent",
         "is_gone",
         "is_new",
         "is_started",
         "is_untouched",
+        "needs_confirmation",
         "stage",
         "touch",
         "trace",

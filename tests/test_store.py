@@ -592,6 +592,137 @@ async def test_same_session_saved_twice_at_once(world):
     assert (await world.stored())["list"] == [1, 2]
 
 
+class Gate:
+    """Stops the next write of a driver before or after it is done, until it is opened."""
+
+    def __init__(self, driver, *, before: bool = False) -> None:
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+        write = driver.write
+
+        async def gated(*args):
+            driver.write = write
+            if not before:
+                version = await write(*args)
+            self.reached.set()
+            await self.opened.wait()
+            return await write(*args) if before else version
+
+        driver.write = gated
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+async def test_changes_while_a_save_is_under_way(world, before):
+    """What is changed while a save is under way is saved by the next one, whatever others save in between."""
+    await world.request(lambda session: session.put({"n": 0, "old": 1}))
+    session = await world.start()
+    session.increment("n")
+    gate = Gate(world.driver, before=before)
+    saving = asyncio.ensure_future(session.save())
+    await gate.reached.wait()
+    session.increment("n", 10)
+    gate.opened.set()
+    await saving
+    assert (await world.stored())["n"] == 1
+    await world.request(lambda session: session.increment("n", 100))
+    await session.save()
+    assert (await world.stored())["n"] == 111
+
+
+async def test_flush_while_a_save_is_under_way(world):
+    """A flush() while a save is under way empties what is there when it is saved itself."""
+    session = await world.request(lambda session: session.put("a", 1))
+    session.put("b", 1)
+    gate = Gate(world.driver)
+    saving = asyncio.ensure_future(session.save())
+    await gate.reached.wait()
+    session.flush()
+    gate.opened.set()
+    await saving
+    await world.request(lambda session: session.put("c", 1))
+    await session.save()
+    assert not {"a", "b", "c"} & set(await world.stored())
+
+
+async def test_increment_after_a_conflict_in_which_another_was_saved(world):
+    """What was sent and refused is sent again with what was added meanwhile."""
+    await world.request(lambda session: session.put("n", 0))
+    session = await world.start()
+    session.increment("n")
+    gate = Gate(world.driver, before=True)
+    saving = asyncio.ensure_future(session.save())
+    await gate.reached.wait()
+    await world.request(lambda session: session.increment("n", 100))
+    session.increment("n", 10)
+    gate.opened.set()
+    await saving
+    await session.save()
+    assert (await world.stored())["n"] == 111
+
+
+async def test_save_while_a_save_is_under_way(world):
+    """Of two saves of one object at once the second writes only what the first one could not."""
+    session = await world.request(lambda session: session.put("n", 0))
+    session.increment("n")
+    gate = Gate(world.driver)
+    saves = [asyncio.ensure_future(session.save())]
+    await gate.reached.wait()
+    saves.append(asyncio.ensure_future(session.save()))
+    await asyncio.sleep(0)
+    session.push("list", 1)
+    gate.opened.set()
+    await asyncio.gather(*saves)
+    stored = await world.stored()
+    assert (stored["n"], stored["list"]) == (1, [1])
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["not done", "done"])
+@pytest.mark.parametrize("others", [True, False], ids=["others", "alone"])
+async def test_cancelled_save(world, before, others):
+    """A save that was cancelled, be it that it was done or not, and then called again, saves everything once."""
+    await world.request(lambda session: session.put({"n": 0, "list": [0]}))
+    session = await world.start()
+    session.increment("n")
+    session.push("list", 1)
+    gate = Gate(world.driver, before=before)
+    saving = asyncio.ensure_future(session.save())
+    await gate.reached.wait()
+    saving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+    if others and before:
+        await world.request(lambda session: session.increment("n", 100))
+    session.increment("n", 10)
+    session.push("list", 2)
+    await session.save()
+    stored = await world.stored()
+    assert (stored["n"], stored["list"]) == (111 if others and before else 11, [0, 1, 2])
+
+
+@pytest.mark.parametrize("done", [[True], [False, True], [True, False], [True, True]], ids=str)
+async def test_saves_whose_answers_got_lost(world, done):
+    """A write that was done although the driver says it failed is not done a second time by the next save."""
+    session = await world.request(lambda session: session.put({"n": 0, "list": []}))
+    write = world.driver.write
+    for number, is_done in enumerate(done):
+
+        async def fail(*args, is_done=is_done):
+            if is_done:
+                await write(*args)
+            raise UnavailableError("the connection was lost")
+
+        session.increment("n")
+        session.push("list", number)
+        world.driver.write = fail
+        with pytest.raises((UnavailableError, ConflictError)):
+            await session.save()
+        world.driver.write = write
+    session.increment("n")
+    session.push("list", "last")
+    await session.save()
+    stored = await world.stored()
+    assert (stored["n"], stored["list"]) == (len(done) + 1, [*range(len(done)), "last"])
+
+
 async def test_flush_wins(world):
     """What flush() emptied stays empty, whatever another request stored meanwhile."""
     await world.request(lambda session: session.put("a", 1))
@@ -632,6 +763,21 @@ async def test_giving_up(world):
         await session.save()
 
 
+async def test_giving_up_a_new_id(world):
+    """So does one that cannot get rid of the old id, as others save under it again and again."""
+    session = await world.request(lambda session: session.put("a", 1))
+    session._save_timeout = 30
+
+    async def lose(id, version=None):
+        await world.request(lambda session: session.increment("n"))
+        raise ConflictError("another was first")
+
+    world.driver.destroy = lose
+    session.regenerate(True)
+    with pytest.raises(UnavailableError, match=r"each of \d+ tries"):
+        await session.save()
+
+
 async def test_two_first_requests_of_one_adopted_id(world):
     """Two requests that create one record at once are merged into it."""
     world.id = ID
@@ -650,17 +796,18 @@ async def test_write_under_the_old_id_while_it_is_destroyed(world):
 
     async def late(id, version=None):
         world.driver.destroy = destroy
-        await world.request(lambda session: session.push("cart", "late"))
+        await world.request(lambda session: (session.push("cart", "late"), session.increment("visits", 10)))
         return await destroy(id, version)
 
     world.driver.destroy = late
+    login.increment("visits")
     login.put("user", "Ann")
     login.regenerate(True)
     old = world.id
     await login.save()
     world.id = login.get_id()
-    assert (await world.stored())["cart"] == ["a", "late"]
-    assert (await world.stored())["user"] == "Ann"
+    stored = await world.stored()
+    assert (stored["cart"], stored["user"], stored["visits"]) == (["a", "late"], "Ann", 11)
     assert await world.driver.read(old) is None
 
 
@@ -703,6 +850,20 @@ async def test_take_gives_to_one(world):
     assert sorted((await world.stored())["list"]) == list(range(9))
 
 
+async def test_take_after_regenerate(world):
+    """Nor do two requests that take a one-time token, and log in under a new id, both get it."""
+    await world.request(lambda session: session.put({"once": "token", "cart": [1]}))
+    sessions = [await world.start() for _ in range(3)]
+    for session in sessions:
+        session.regenerate(True)
+    taken = [await session.take("once", "gone") for session in sessions]
+    assert taken == ["token", "gone", "gone"]
+    await sessions[0].save()
+    world.id = sessions[0].get_id()
+    stored = await world.stored()
+    assert (stored["cart"], "once" in stored) == ([1], False)
+
+
 async def test_take_what_this_request_put(session, world):
     """What this request itself has put and not saved is taken from it."""
     session.put("once", 1)
@@ -735,6 +896,13 @@ async def test_transaction(world):
     assert {"n": 11, "mine": True}.items() <= (await world.stored()).items()
 
 
+async def test_transaction_without_start(world):
+    """A session that was never loaded has no transactions either."""
+    with pytest.raises(SessionError, match="not started"):
+        async with world.session().transaction():
+            pytest.fail("there is nothing to work on")
+
+
 async def test_transactions_at_once(world):
     """Transactions of one session at once lose no increment and no push."""
     await world.request(lambda session: session.put("n", 0))
@@ -749,6 +917,41 @@ async def test_transactions_at_once(world):
 
     await asyncio.gather(*map(work, sessions))
     assert (await world.stored())["n"] == 40 and len((await world.stored())["list"]) == 40
+
+
+async def test_transactions_of_one_object(world):
+    """Two tasks' transactions on one object come one after the other: one that raises undoes nothing of the other's."""
+    session = await world.request(lambda session: session.put({"n": 0, "list": []}))
+
+    async def work(number):
+        async with session.transaction():
+            n = session.get("n")
+            session.push("list", number)
+            await asyncio.sleep(0.001)
+            session.put("n", n + 1)
+            if number % 2:
+                raise RuntimeError("within")
+
+    await asyncio.gather(*map(work, range(8)), return_exceptions=True)
+    stored = await world.stored()
+    assert (stored["n"], stored["list"]) == (4, [0, 2, 4, 6])
+
+
+async def test_transaction_within_a_transaction(world):
+    """A transaction within another one of the same task is part of it: saved with it, and undone with it."""
+    session = await world.request(lambda session: session.put("n", 0))
+    async with session.transaction():
+        session.increment("n")
+        async with session.transaction():
+            session.increment("n")
+        assert (await world.stored())["n"] == 0
+    assert (await world.stored())["n"] == 2
+    with pytest.raises(RuntimeError, match="outer"):
+        async with session.transaction():
+            async with session.transaction():
+                session.increment("n")
+            raise RuntimeError("outer")
+    assert (session.get("n"), (await world.stored())["n"]) == (2, 2)
 
 
 async def test_transaction_that_raises(world):

@@ -16,7 +16,7 @@ from tornado.simple_httpclient import HTTPStreamClosedError
 from tornado.web import Application, Finish, HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler, websocket_connect
 
-from node_session import HeadersSentError, NodeSession, SessionMixin, UnavailableError, UnreadableError
+from node_session import HeadersSentError, NodeSession, SessionMixin, UnavailableError, UnreadableError, serializer
 
 pytestmark = pytest.mark.gen_test
 
@@ -819,6 +819,23 @@ async def test_gc_after_the_response(app, browser, tmp_path):
     assert not old.exists()
 
 
+@pytest.mark.filterwarnings("ignore:lifetime")
+@pytest.mark.parametrize("options", [{"lottery": [1, 1], "lifetime": 0}])
+async def test_gc_without_a_lifetime(app, browser, sessions, tmp_path):
+    """Where sessions never expire, gc removes what killed processes left over, and no session."""
+    route(app, page=Return)
+    await browser.get("/page")
+    await sessions.close()
+    litter, record = tmp_path / "sessions" / ".tmp-killed", tmp_path / "sessions" / browser.id
+    litter.touch()
+    for path in (litter, record):
+        os.utime(path, (1, 1))
+    sessions._sweep_again_at = 0
+    await browser.get("/page")
+    await sessions.close()
+    assert record.exists() and not litter.exists()
+
+
 async def test_gc_is_one_at_a_time(app, browser, config, io_loop):
     """However often the lottery is won, one sweep runs at a time, and rests in between."""
     sweeping, most = 0, []
@@ -877,34 +894,143 @@ async def test_nothing_is_lost_at_once(app, browser):
         assert [v for v in values if v.startswith(f"{number}-")] == [f"{number}-{each}" for each in range(10)]
 
 
-async def test_destroyed_stays_destroyed(app, browser, new_browser):
-    """A request under way when another logs out neither brings the session back nor its cookie."""
-    going_on, logged_out = asyncio.Event(), asyncio.Event()
+@pytest.mark.parametrize("options", [{"driver": "memory"}, {"driver": "file"}, {"driver": "slow"}], ids=str)
+@pytest.mark.parametrize("ending", ["invalidate", "regenerate"])
+@pytest.mark.parametrize("changes", [True, False], ids=["changing", "reading"])
+async def test_destroyed_stays_destroyed(app, browser, new_browser, ending, changes):
+    """A request under way when another logs out, or in, neither brings the old session back nor its cookie."""
+    going_on, ended = asyncio.Event(), asyncio.Event()
 
-    class Slow(Page):
+    class Slow(SessionMixin, RequestHandler):
         async def get(self):
             going_on.set()
-            await logged_out.wait()
-            self.session.put("late", True)
+            await ended.wait()
+            await asyncio.sleep(0.02)  # longer than a session is taken to be still there
+            if changes:
+                self.session.put("late", True)
 
-    class Logout(SessionMixin, RequestHandler):
+    class End(SessionMixin, RequestHandler):
         def get(self):
-            self.session.invalidate()
+            self.session.invalidate() if ending == "invalidate" else self.session.regenerate(True)
 
-    route(app, page=Return, slow=Slow, logout=Logout)
+    route(app, page=Return, slow=Slow, end=End)
     await browser.get("/page")
     id = browser.id
     other = new_browser()
     other.cookie = browser.cookie
     slow = asyncio.ensure_future(other.get("/slow"))
     await going_on.wait()
-    await browser.get("/logout")
-    logged_out.set()
+    await browser.get("/end")
+    ended.set()
     response = await slow
     assert response.code == 200
     assert "Set-Cookie" not in response.headers
-    assert await browser.stored(id) is None
-    assert "count" not in await browser.stored()
+    assert browser.id != id and "late" not in await browser.stored()
+    left = await browser.stored(id)
+    assert left is None if ending == "invalidate" else list(left) == ["_left"] and "late" not in str(left)
+
+
+async def test_slow_reader_of_a_store_that_went_down(app, browser, sessions, caplog):
+    """A request that saves nothing is answered although the store cannot tell any more whether the session is there."""
+
+    class Slow(SessionMixin, RequestHandler):
+        async def get(self):
+            failing(sessions, "read", UnreadableError("the disk is gone"))
+            await asyncio.sleep(0.02)
+            self.write("ok")
+
+    route(app, page=Return, slow=Slow)
+    await browser.get("/page")
+    response = await browser.get("/slow")
+    assert (response.code, response.body, "Set-Cookie" in response.headers) == (200, b"ok", True)
+
+
+@pytest.mark.parametrize("options", [{"driver": "memory"}, {"driver": "file"}, {"encrypt": True}], ids=str)
+async def test_what_a_request_costs(app, browser, sessions, monkeypatch):
+    """Without a conflict a changing request is one read, one parse, one write; a reading one is a read and a touch."""
+    monkeypatch.setattr("node_session.store._TRUSTED_FOR", 60)
+    driver, calls = await sessions._get_driver(), []
+
+    def count(owner, name):
+        function = getattr(owner, name)
+
+        def counting(*args):
+            calls.append(name)
+            return function(*args)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    class Push(SessionMixin, RequestHandler):
+        async def get(self):
+            await asyncio.sleep(0.001)
+            self.session.push("list", {"nested": [1]})
+
+    class Look(SessionMixin, RequestHandler):
+        async def get(self):
+            await asyncio.sleep(0.001)
+            self.session.get("list")
+
+    route(app, push=Push, look=Look)
+    await browser.get("/push")
+    for name in ("read", "write", "touch", "destroy", "gc"):
+        count(driver, name)
+    count(serializer, "loads")
+    count(serializer, "dumps")
+    await browser.get("/push")
+    await asyncio.gather(*sessions._background)
+    assert calls == ["read", "loads", "dumps", "write"]
+    calls.clear()
+    await browser.get("/look")
+    await asyncio.gather(*sessions._background)
+    assert calls == ["read", "loads", "dumps", "touch"]
+
+
+@pytest.mark.parametrize("options", [{"saveTimeout": 50}], ids=str)
+async def test_giving_up(app, browser, sessions, caplog):
+    """A save that is overtaken again and again is a 503 in the end; the log tells the number of tries."""
+    route(app, page=Return)
+    await browser.get("/page")
+    driver = await sessions._get_driver()
+    write, tries = driver.write, []
+
+    async def lose(id, payload, version):
+        tries.append(1)
+        text = json.loads((await driver.read(id)).payload)
+        await write(id, json.dumps({**text, "others": len(tries)}), (await driver.read(id)).version)
+        return await write(id, payload, version)
+
+    driver.write = lose
+    cookie = browser.cookie
+    response = await browser.get("/page")
+    driver.write = write
+    assert response.code == 503 and "Set-Cookie" not in response.headers and browser.cookie == cookie
+    assert len(tries) > 1
+    assert f"during each of {len(tries)} tries" in caplog.text and browser.id not in caplog.text
+    assert {"count": 1, "others": len(tries)}.items() <= (await browser.stored()).items()
+    assert (await browser.get("/page")).code == 200
+    assert (await browser.stored())["count"] == 2
+
+
+async def test_slow_reader_undoes_nothing(app, browser):
+    """A request that changes nothing, and ends after others that did, leaves what they saved."""
+    going_on, changed = asyncio.Event(), asyncio.Event()
+
+    class Slow(SessionMixin, RequestHandler):
+        async def get(self):
+            self.session.get("count")
+            going_on.set()
+            await changed.wait()
+            await asyncio.sleep(0.02)
+
+    route(app, page=Return, slow=Slow)
+    await browser.get("/page")
+    slow = asyncio.ensure_future(browser.get("/slow"))
+    await going_on.wait()
+    for _ in range(3):
+        await browser.get("/page")
+    changed.set()
+    assert (await slow).code == 200
+    assert (await browser.stored())["count"] == 4
 
 
 # -------------------------------------------------------------------- WebSocket

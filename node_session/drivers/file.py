@@ -146,19 +146,19 @@ class FileDriver(Driver):
                 if expected is None:
                     self._create(temporary, path, id)
                 else:
-                    self._replace(temporary, path, expected)
+                    self._replace(temporary, path, expected, content)
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
         if self._durable:
-            self._sync_folder()
+            self._sync(self._folder)
 
     def _write_temporary(self, content: bytes) -> str:
         path = f"{self._folder}/.tmp-{token_hex(12)}"
         try:
             file = os.open(path, _CREATE, 0o600)
         except FileNotFoundError:
-            os.makedirs(self._folder, 0o700, exist_ok=True)
+            self._make_folder()
             file = os.open(path, _CREATE, 0o600)
         try:
             with open(file, "wb", buffering=0) as stream:
@@ -185,15 +185,18 @@ class FileDriver(Driver):
                 raise
             os.replace(temporary, path)
 
-    def _replace(self, temporary: str, path: str, expected: bytes) -> None:
+    def _replace(self, temporary: str, path: str, expected: bytes, content: bytes) -> None:
+        there, back = content, expected  # what is to be in the record's place, and in the file that comes back
         try:
             if not exchange(temporary, path):
                 os.replace(temporary, path)
                 return
+            while (found := _content(temporary)) != back:  # the original wrote into it: what it wrote goes back
+                exchange(temporary, path)
+                there, back = found, there
         except FileNotFoundError:  # the original has destroyed it in this moment
             raise _conflict() from None
-        if _content(temporary) != expected:
-            exchange(temporary, path)
+        if there is not content:
             raise _conflict()
 
     def _destroy(self, id: str, expected: bytes | None) -> None:
@@ -201,6 +204,8 @@ class FileDriver(Driver):
             if expected is not None and self._current(id) not in (None, expected):
                 raise _conflict()
             os.unlink(self._path(id))
+            if self._durable:  # or a power cut would bring the session back
+                self._sync(self._folder)
 
     def _set_aside(self, id: str, expected: bytes | None) -> None:
         with contextlib.suppress(FileNotFoundError), self._lock(id):
@@ -302,8 +307,17 @@ class FileDriver(Driver):
         finally:
             os.close(file)  # gives the lock back, too
 
-    def _sync_folder(self) -> None:
-        file = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    def _make_folder(self) -> None:
+        os.makedirs(self._folder, 0o700, exist_ok=True)
+        if self._durable:
+            for parent in Path(self._folder).absolute().parents:  # any of them may have been made just now
+                with contextlib.suppress(PermissionError):  # not that one, then
+                    self._sync(str(parent))
+
+    @staticmethod
+    def _sync(folder: str) -> None:
+        """Wait until the disk knows which files are in a folder."""
+        file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(file)
         finally:

@@ -239,6 +239,46 @@ def test_full_disk(driver, folder, monkeypatch):
     assert not [each for each in folder.iterdir() if each.name.startswith(".tmp-")]
 
 
+def test_durable(folder, monkeypatch):
+    """A durable write reaches the disk before it takes the record's place, and that before it returns; so a removal."""
+    doings = []
+
+    def record(name, function, describe):
+        def recording(*args, **options):
+            doings.append((name, describe(*args)))
+            return function(*args, **options)
+
+        return recording
+
+    def what(file):
+        status = os.fstat(file)
+        if stat.S_ISREG(status.st_mode):
+            return "record"
+        return next(name for path, name in folders.items() if os.path.samestat(status, path.stat()))
+
+    folders = {path: os.path.relpath(path, folder) for path in (folder, *folder.parents)}
+
+    monkeypatch.setattr(module.os, "fsync", record("sync", os.fsync, what))
+    monkeypatch.setattr(module.os, "link", record("link", os.link, lambda *paths: ""))
+    monkeypatch.setattr(module, "exchange", record("exchange", module.exchange, lambda *paths: ""))
+    monkeypatch.setattr(module.os, "unlink", record("unlink", os.unlink, os.path.basename))
+    driver = FileDriver(folder, 60_000, durable=True)
+    version = run(driver.write(ID, "one", None))
+    parents = [("sync", folders[parent]) for parent in folder.parents]
+    assert [each for each in doings if each[0] != "unlink"] == [
+        *parents,
+        ("sync", "record"),
+        ("link", ""),
+        ("sync", "."),
+    ]
+    doings.clear()
+    run(driver.write(ID, "two", version))
+    assert [each for each in doings if each[0] != "unlink"] == [("sync", "record"), ("exchange", ""), ("sync", ".")]
+    doings.clear()
+    run(driver.destroy(ID))
+    assert doings == [("unlink", ID), ("sync", ".")]
+
+
 def test_folder_that_is_removed(driver, folder):
     """A folder removed while the program runs is "no record", and made again when something is written."""
     import shutil
@@ -316,6 +356,38 @@ def test_what_the_original_writes_is_not_overwritten(driver, folder, monkeypatch
         run(driver.write(ID, "mine", version))
     assert (folder / ID).read_text() == "the original's"
     assert not [each for each in folder.iterdir() if each.name.startswith(".tmp-")]
+
+
+def test_what_the_original_writes_twice(driver, folder, monkeypatch):
+    """The original writes before the exchange, and again before the files are exchanged back: the later text stays."""
+    version = run(driver.write(ID, "one", None))
+    exchange, texts = module.exchange, ["the original's", "the original's, later"]
+
+    def late(one, other):
+        if texts:
+            (folder / ID).write_text(texts.pop(0))
+        return exchange(one, other)
+
+    monkeypatch.setattr(module, "exchange", late)
+    with pytest.raises(ConflictError):
+        run(driver.write(ID, "mine", version))
+    assert (folder / ID).read_text() == "the original's, later"
+    assert not [each for each in folder.iterdir() if each.name.startswith(".tmp-")]
+
+
+def test_what_the_original_writes_and_destroys(driver, folder, monkeypatch):
+    """The original writes before the exchange, and destroys before the files are exchanged back: it stays destroyed."""
+    version = run(driver.write(ID, "one", None))
+    exchange, doings = module.exchange, [lambda: (folder / ID).write_text("late"), (folder / ID).unlink]
+
+    def late(one, other):
+        doings.pop(0)()
+        return exchange(one, other)
+
+    monkeypatch.setattr(module, "exchange", late)
+    with pytest.raises(ConflictError):
+        run(driver.write(ID, "mine", version))
+    assert not (folder / ID).exists()
 
 
 def test_what_the_original_creates_is_not_overwritten(driver, folder, monkeypatch):

@@ -1,0 +1,56 @@
+"""A server that the hammer strikes: each request pushes onto a list of its session, after a moment.
+
+    python -m concurrency.server '{"config": {"driver": "file", …}, "longest": 0.009, "careless": false}'
+
+It prints its port. ``careless`` switches compare-and-swap off, to show that its absence is noticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from node_session import NodeSession, SessionMixin
+
+from .careless import forget_versions
+
+
+class Moment(SessionMixin, RequestHandler):
+    """A request that takes a moment between the loading of its session and the use of it."""
+
+    def initialize(self, longest):
+        self.longest = longest
+
+    async def prepare(self):
+        await asyncio.sleep(random.uniform(0, self.longest))
+
+
+class Push(Moment):
+    def post(self):
+        self.session.push("list", json.loads(self.request.body))
+
+
+class Look(Moment):
+    def get(self):
+        self.write(json.dumps(self.session.get("list")))
+
+
+async def main(config, longest, careless):
+    if careless:
+        forget_versions(config.get("driver", "file"))
+    options = {"longest": longest}
+    application = Application([("/push", Push, options), ("/look", Look, options)], node_session=NodeSession(config))
+    (socket,) = bind_sockets(0, "127.0.0.1")
+    HTTPServer(application).add_socket(socket)
+    print(socket.getsockname()[1], flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(**json.loads(sys.argv[1])))
