@@ -115,6 +115,7 @@ def main() -> None:
     parser.add_argument("--config", type=json.loads, action="append", default=[])
     options = parser.parse_args()
     others = options.config or ([json.loads(os.environ["CONFIG"])] if os.environ.get("CONFIG") else [])
+    os.environ.setdefault("NODE_NO_WARNINGS", "1")  # the original uses what Node has deprecated
     started = time.monotonic()
     total: Counter[str] = Counter()
     failed = 0
