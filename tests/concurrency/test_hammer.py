@@ -24,6 +24,13 @@ def test_file_with_options(config, options):
     hammer({**config, **options}, 2).check()
 
 
+@pytest.mark.parametrize("processes", [2, 4])
+def test_sqlite(tmp_path, processes):
+    """Nor do processes on one SQLite file; those on a database server are with the tests of its driver."""
+    connection = {"adapter": "sqlite", "database": str(tmp_path / "sessions.sqlite"), "timeout": 30_000}
+    hammer({"driver": "database", "connection": connection}, processes).check()
+
+
 def test_memory():
     """Nor do the tasks of one process lose anything on the memory driver."""
     hammer({"driver": "memory"}, 1).check()

@@ -30,6 +30,14 @@ def test_file(config, tmp_path, durable):
     assert {path.name[:6] for path in folder.glob(".*")} == {".lock-"}
 
 
+@pytest.mark.parametrize("durable", [False, True], ids=["not durable", "durable"])
+def test_sqlite(tmp_path, durable):
+    """Nor does a kill cost anything on SQLite."""
+    connection = {"adapter": "sqlite", "database": str(tmp_path / "sessions.sqlite"), "timeout": 30_000}
+    tally = asyncio.run(storm({"driver": "database", "connection": connection, "durable": durable}, kills=40))
+    assert tally.kills == 40 and tally.changes > 40 and tally.pushes > 40
+
+
 def test_the_storm_bites_on_torn_records(config):
     """Files that are truncated and filled in place, as the original does it, are found to be torn."""
     register()

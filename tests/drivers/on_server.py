@@ -9,6 +9,7 @@ import logging
 import re
 
 import pytest
+from concurrency.hammer import hammer
 from servers import Server, free_port, start
 from tornado.httpclient import AsyncHTTPClient
 from tornado.httpserver import HTTPServer
@@ -162,6 +163,12 @@ class ServerContract(DriverContract):
                 assert (await ask(cookie, "/read"))[1] == "21"
 
         asyncio.run(main())
+
+    @pytest.mark.parametrize("processes", [2, 4])
+    def test_nothing_is_lost_by_several_processes(self, processes) -> None:
+        """Eight clients push 25 values each onto one session's list, through several processes: all are there."""
+        config = asyncio.run(self.with_table(self.config({"timeout": 30_000}, saveTimeout=60_000)))
+        hammer(config, processes).check()
 
     def test_two_loops(self) -> None:
         """One driver serves several event loops, one after the other, and reads in each what it wrote in another."""
