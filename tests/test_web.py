@@ -769,6 +769,20 @@ async def test_damaged_record(app, browser, tmp_path, caplog, text):
     assert "A" * 40 not in caplog.text
 
 
+async def test_record_that_is_being_written(app, browser, tmp_path):
+    """A file that the original has truncated, and fills a while later, is waited for, not taken for damaged."""
+    route(app, page=Return)
+    await browser.get("/page")
+    id, path = browser.id, tmp_path / "sessions" / browser.id
+    text = path.read_text()
+    path.write_text("")
+    answer = asyncio.ensure_future(browser.get("/page"))
+    await asyncio.sleep(0.4)
+    path.write_text(text)
+    assert (await answer).code == 200 and browser.id == id
+    assert (await browser.stored())["count"] == 2
+
+
 @pytest.mark.parametrize("options", [{"lifetime": 1000}])
 async def test_expired_record(app, browser):
     """A session that was idle for longer than its lifetime is gone when it is asked for, not when gc comes by."""

@@ -1,4 +1,4 @@
-"""Drivers that do it wrong, to show that the hammer and the storm notice."""
+"""Drivers that do it wrong, to show that the hammer and the storm notice; and one that has it harder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from node_session import NodeSession, drivers
-from node_session.drivers import FileDriver
+from node_session.drivers import FileDriver, _rename
 from node_session.drivers.base import Driver
 from node_session.errors import ConflictError
 
@@ -65,5 +65,12 @@ def forget_versions(name: str) -> None:
 
 
 def register() -> None:
-    """Make the driver `in place` known in this process."""
+    """Make the drivers `in place` and `file without exchange` known in this process."""
     NodeSession.register_handler("in place", lambda config: InPlace(config.files, config.lifetime))
+    NodeSession.register_handler("file without exchange", _without_exchange)
+
+
+def _without_exchange(config) -> FileDriver:
+    """The file driver as it is where the system cannot exchange two files: there the lock is all it has."""
+    _rename._renameat2 = None
+    return FileDriver(config.files, config.lifetime)

@@ -18,7 +18,7 @@ from tornado.web import Application, RequestHandler
 
 from node_session import NodeSession, SessionMixin
 
-from .careless import forget_versions
+from .careless import forget_versions, register
 
 
 class Moment(SessionMixin, RequestHandler):
@@ -42,6 +42,7 @@ class Look(Moment):
 
 
 async def main(config, longest, careless):
+    register()
     if careless:
         forget_versions(config.get("driver", "file"))
     options = {"longest": longest}

@@ -31,6 +31,11 @@ def test_sqlite(tmp_path, processes):
     hammer({"driver": "database", "connection": connection}, processes).check()
 
 
+def test_file_without_exchange(config):
+    """Nor is anything lost where the system cannot exchange two files."""
+    hammer({**config, "driver": "file without exchange"}, 4).check()
+
+
 def test_memory():
     """Nor do the tasks of one process lose anything on the memory driver."""
     hammer({"driver": "memory"}, 1).check()
