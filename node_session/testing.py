@@ -7,13 +7,14 @@
             return MyDriver(lifetime)
 
 pytest finds the tests in the class; no plugin is needed. A driver of three methods (see `node_session.drivers.base`)
-passes with ``versions = False`` and, if it never expires a record by itself, ``expires = False``.
+passes with ``versions = False`` and ``lists = False`` and, if it never expires a record by itself, ``expires = False``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -33,6 +34,9 @@ class DriverContract:
 
     expires = True
     """Whether a record that is idle for longer than the lifetime is no longer read."""
+
+    lists = True
+    """Whether the driver can list its records."""
 
     def make_driver(self, lifetime: float) -> Any:
         """Make a driver on an empty store. Override this method.
@@ -263,6 +267,42 @@ class DriverContract:
         if self.expires:
             self._run(scenario, lifetime=1000)
 
+    # ---------------------------------------------------------------- listing
+
+    def test_scan(self) -> None:
+        """A listing has every record that is there, whatever its text, once, and none that is not."""
+
+        async def scenario(driver: Driver) -> None:
+            if not self.lists:
+                await self._cannot_list(driver)
+                return
+            assert [entry async for entry in driver.scan()] == []
+            texts = {_id(number): f'{{"number":{number}}}' for number in range(250)}
+            texts |= {_id(250): TEXT, _id(251): "not JSON", _id(252): '"\\ud800"'}
+            await asyncio.gather(*(driver.write(id, text, None) for id, text in texts.items()))
+            await driver.destroy(_id(0))
+            entries = [entry async for entry in driver.scan()]
+            assert sorted((entry.id, entry.payload) for entry in entries) == sorted(texts.items())[1:]
+
+        self._run(scenario)
+
+    def test_scan_tells_the_last_activity(self) -> None:
+        """A listing tells in milliseconds since 1970 when a record was used last, and leaves out expired ones."""
+
+        async def scenario(driver: Driver) -> None:
+            for number in (1, 2):
+                await driver.write(_id(number), "old", None)
+            await self.age(driver, _id(1), 1500)
+            await self.age(driver, _id(2), 700)
+            await driver.write(_id(3), "young", None)
+            found = {entry.id: entry.last_activity async for entry in driver.scan()}
+            assert sorted(found) == [_id(2), _id(3)]
+            assert found[_id(3)] - found[_id(2)] >= 650
+            assert abs(found[_id(3)] - time.time() * 1000) < 10 * 60_000  # the store's clock may be another
+
+        if self.expires and self.lists:
+            self._run(scenario, lifetime=1400)
+
     # ---------------------------------------------------------------- the rest
 
     def test_set_aside(self) -> None:
@@ -302,6 +342,15 @@ class DriverContract:
                 await driver.close()
 
         asyncio.run(main())
+
+    async def _cannot_list(self, driver: Driver) -> None:
+        try:
+            async for _ in driver.scan():
+                break
+        except NotImplementedError as error:
+            assert "cannot list" in str(error)
+        else:
+            raise AssertionError("a driver that cannot list its records raises NotImplementedError")
 
     async def _conflicts(self, operation: Awaitable[object]) -> None:
         """With versions the operation is a `ConflictError`; without, it succeeds."""

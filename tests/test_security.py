@@ -316,6 +316,17 @@ async def test_hashed_ids(app, browser, tmp_path):
         assert (await browser.get("/count")).body == b"1"
 
 
+@pytest.mark.parametrize("options", [{"hashIds": True}])
+async def test_a_listing_has_no_id(app, browser, sessions):
+    """With hashIds a listing names records as they are kept, not as their sessions."""
+    route(app, count=Count)
+    await browser.get("/count")
+    driver = await sessions._get_driver()
+    (entry,) = [entry async for entry in driver.scan()]
+    assert entry.id != browser.id and await driver.read(entry.id) is None
+    assert await driver.driver.read(entry.id) is not None
+
+
 @pytest.mark.parametrize("options", [{"encrypt": True}])
 async def test_encrypted_records(app, browser, tmp_path):
     """With encrypt nothing of a session can be read in its record, and one put under another's id is damaged."""

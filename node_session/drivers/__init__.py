@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from . import database
-from .base import Driver, PlainDriver, Record
+from .base import Driver, Entry, PlainDriver, Record
 from .file import FileDriver
 from .hashed import HashedDriver
 from .memory import MemoryDriver
@@ -15,7 +15,18 @@ from .memory import MemoryDriver
 if TYPE_CHECKING:
     from ..config import Config
 
-__all__ = ["Creator", "Driver", "FileDriver", "MemoryDriver", "PlainDriver", "Record", "create", "names", "register"]
+__all__ = [
+    "Creator",
+    "Driver",
+    "Entry",
+    "FileDriver",
+    "MemoryDriver",
+    "PlainDriver",
+    "Record",
+    "create",
+    "names",
+    "register",
+]
 
 Creator = Callable[["Config"], "Driver | Awaitable[Driver] | Any"]
 

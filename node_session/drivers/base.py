@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
 from ..errors import ConfigError
@@ -32,6 +32,20 @@ class Record(NamedTuple):
 
     payload: str
     version: object
+
+
+class Entry(NamedTuple):
+    """A record in a listing.
+
+    Attributes:
+        id: The id under which it is kept.
+        payload: The stored text; empty where what is stored is not text, or cannot be read.
+        last_activity: Milliseconds since 1970.
+    """
+
+    id: str
+    payload: str
+    last_activity: float
 
 
 class Driver(ABC):
@@ -97,6 +111,17 @@ class Driver(ABC):
             How many were removed; 0 for a store that expires records by itself.
         """
 
+    def scan(self) -> AsyncIterator[Entry]:
+        """Every record that has not expired, in no order; for the command line, no request asks for it.
+
+        It holds a part of the records in memory, never all. What is created, changed or destroyed meanwhile may be
+        in it or not. A record that is damaged or cannot be read is in it, and does not end it.
+
+        Raises:
+            NotImplementedError: This driver cannot list its records.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot list its records: it has no method scan()")
+
     async def set_aside(self, id: str, version: object) -> None:  # noqa: B027 - optional, not forgotten
         """Keep a damaged record for its owner to look at, out of the way of sessions.
 
@@ -151,6 +176,13 @@ class PlainDriver(Driver):
         """See `Driver.gc`."""
         removed = await self._optional("gc", lifetime)
         return removed if isinstance(removed, int) else 0
+
+    def scan(self) -> AsyncIterator[Entry]:
+        """See `Driver.scan`; three methods are not enough to list records."""
+        raise NotImplementedError(
+            f"{type(self.plain).__name__} cannot list its records: read, write and destroy are not enough for that. "
+            "Derive it from node_session.drivers.Driver, and give it a method scan()"
+        )
 
     async def close(self) -> None:
         """See `Driver.close`."""

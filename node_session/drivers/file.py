@@ -25,11 +25,13 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import stat
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from secrets import token_hex
 from typing import TypeVar
@@ -37,7 +39,9 @@ from typing import TypeVar
 from .. import ids
 from ..errors import ConflictError, DamagedError, UnavailableError, UnreadableError
 from ._rename import exchange
-from .base import Driver, Record
+from .base import Driver, Entry, Record
+
+logger = logging.getLogger("node_session")
 
 T = TypeVar("T")
 
@@ -48,6 +52,9 @@ _LARGE = 128 * 1024
 # that nobody looks at any more.
 _ORPHANED = 60 * 60
 _FORGOTTEN = 7 * 24 * 60 * 60
+
+# How many files a listing reads in one go.
+_BATCH = 200
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -109,6 +116,19 @@ class FileDriver(Driver):
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`. Only files whose name is an id are records; others, but for our own, are left alone."""
         return await asyncio.to_thread(self._gc, lifetime / 1000)
+
+    async def scan(self) -> AsyncIterator[Entry]:
+        """See `Driver.scan`."""
+        try:
+            files = await asyncio.to_thread(os.scandir, self._folder)
+        except FileNotFoundError:  # no session was saved yet
+            return
+        except OSError as error:
+            raise UnavailableError(f"cannot list the sessions in {self._folder}: {error.strerror}") from error
+        with files:
+            while (batch := await asyncio.to_thread(self._next_entries, files)) is not None:
+                for entry in batch:
+                    yield entry
 
     async def set_aside(self, id: str, version: object) -> None:
         """See `Driver.set_aside`. The file is renamed to ``.damaged-…``, and removed after a week."""
@@ -200,6 +220,25 @@ class FileDriver(Driver):
                     elif entry.name.startswith(".damaged-"):
                         self._remove_if_older(entry, _FORGOTTEN, None)
         return removed
+
+    def _next_entries(self, files: Iterator[os.DirEntry[str]]) -> list[Entry] | None:
+        """Some more records; None when all files were seen."""
+        batch = list(islice(files, _BATCH))
+        entries = (self._entry(each) for each in batch if ids.is_valid(each.name))
+        return [each for each in entries if each is not None] if batch else None
+
+    def _entry(self, file: os.DirEntry[str]) -> Entry | None:
+        content = b""
+        try:
+            status = os.lstat(file.path)
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            content = self._read(file.name)
+        except FileNotFoundError:  # destroyed meanwhile, or expired
+            return None
+        except OSError as error:
+            logger.warning("%s", self._message("read", file.name, error))
+        return Entry(file.name, content.decode() if _is_text(content) else "", status.st_mtime * 1000)
 
     def _remove_if_older(self, entry: os.DirEntry[str], seconds: float, id: str | None) -> bool:
         latest = self._clock() - seconds

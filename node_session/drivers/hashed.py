@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import AsyncIterator
 
-from .base import Driver, Record
+from .base import Driver, Entry, Record
 
 
 class HashedDriver(Driver):
@@ -18,38 +19,45 @@ class HashedDriver(Driver):
     Args:
         driver: Keeps the records. It sees ids of the usual form, which are the first 240 bits of SHA-256 over the
             session's own.
+
+    Attributes:
+        driver: That driver, for whoever has ids as it keeps them, from a listing.
     """
 
     def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+        self.driver = driver
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
-        return await self._driver.read(_hash(id))
+        return await self.driver.read(_hash(id))
 
     async def write(self, id: str, payload: str, version: object) -> object:
         """See `Driver.write`."""
-        return await self._driver.write(_hash(id), payload, version)
+        return await self.driver.write(_hash(id), payload, version)
 
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
-        await self._driver.touch(_hash(id))
+        await self.driver.touch(_hash(id))
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
-        await self._driver.destroy(_hash(id), version)
+        await self.driver.destroy(_hash(id), version)
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""
-        return await self._driver.gc(lifetime)
+        return await self.driver.gc(lifetime)
 
     async def set_aside(self, id: str, version: object) -> None:
         """See `Driver.set_aside`."""
-        await self._driver.set_aside(_hash(id), version)
+        await self.driver.set_aside(_hash(id), version)
+
+    def scan(self) -> AsyncIterator[Entry]:
+        """See `Driver.scan`. The ids are those under which the records are kept: hashes, and no way leads back."""
+        return self.driver.scan()
 
     async def close(self) -> None:
         """See `Driver.close`."""
-        await self._driver.close()
+        await self.driver.close()
 
 
 def _hash(id: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from ..errors import ConflictError
-from .base import Driver, Record
+from .base import Driver, Entry, Record
 
 
 class MemoryDriver(Driver):
@@ -62,6 +62,14 @@ class MemoryDriver(Driver):
             del self._records[id]
             removed += 1
         return removed
+
+    async def scan(self) -> AsyncIterator[Entry]:
+        """See `Driver.scan`."""
+        for id in list(self._records):
+            payload = self._alive(id)
+            if payload is not None:
+                idle = self._clock() - self._records[id][1]
+                yield Entry(id, payload, (time.time() - idle) * 1000)
 
     def _alive(self, id: str) -> str | None:
         """The payload of a record that is there and has not expired."""

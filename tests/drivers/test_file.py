@@ -447,3 +447,59 @@ def test_cancelled_write(driver, folder):
 
     run(scenario())
     assert not list(folder.glob(".tmp-*"))
+
+
+# -------------------------------------------------------------------- listing
+
+
+def test_a_listing_goes_on_past_what_is_broken(driver, folder, caplog):
+    """A listing leaves out what is no record, and goes on past records that are no text or cannot be read."""
+
+    async def scenario():
+        for name in "ABC":
+            await driver.write(name * 40, name, None)
+        (folder / ("A" * 40)).write_bytes(b"\xff\xfe")
+        (folder / "notes.txt").write_text("mine")
+        (folder / ("D" * 40)).mkdir()
+        (folder / ("E" * 40)).symlink_to(folder / ("B" * 40))
+        driver._read = lambda id, *_, read=driver._read: unreadable() if id == "C" * 40 else read(id)
+        return {entry.id[0]: entry.payload async for entry in driver.scan()}
+
+    def unreadable():
+        raise OSError(errno.EIO, "Input/output error", "/secret/path")
+
+    assert run(scenario()) == {"A": "", "B": "B", "C": ""}
+    (record,) = caplog.records
+    assert "cannot read session CCCCCC…" in record.message and "Input/output error" in record.message
+    assert "C" * 40 not in record.message
+
+
+def test_a_listing_reads_in_parts(driver, monkeypatch):
+    """However many there are, no more than a part of the records is in memory at once."""
+    sizes = []
+
+    def counting(files, next_entries=driver._next_entries):
+        entries = next_entries(files)
+        sizes.append(None if entries is None else len(entries))
+        return entries
+
+    async def scenario():
+        for number in range(25):
+            await driver.write(f"{number:040d}", "text", None)
+        monkeypatch.setattr(module, "_BATCH", 10)
+        driver._next_entries = counting
+        assert len([entry async for entry in driver.scan()]) == 25
+
+    run(scenario())
+    assert max(filter(None, sizes)) <= 10 and sum(filter(None, sizes)) == 25
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path):
+    """A folder that is none is an UnavailableError that names it."""
+    (tmp_path / "file").write_text("")
+
+    async def scenario():
+        return [entry async for entry in FileDriver(tmp_path / "file", 0).scan()]
+
+    with pytest.raises(UnavailableError, match=f"cannot list the sessions in {tmp_path}/file"):
+        run(scenario())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 
 import pytest
 
 from node_session import ConfigError, ConflictError, NodeSession
-from node_session.drivers import MemoryDriver, PlainDriver
+from node_session.drivers import Entry, MemoryDriver, PlainDriver
 from node_session.testing import DriverContract
 
 ID = "A" * 40
@@ -47,6 +48,7 @@ class TestAsync(DriverContract):
 
     versions = False
     expires = False
+    lists = False
 
     def make_driver(self, lifetime):
         return DictDriver()
@@ -229,6 +231,37 @@ class WriteReturnsNoVersion(MemoryDriver):
     async def write(self, id, payload, version):
         await super().write(id, payload, version)
         return "something else"
+
+
+class ListsNothing(MemoryDriver):
+    async def scan(self):
+        for _ in ():
+            yield
+
+
+class ListsTwice(MemoryDriver):
+    async def scan(self):
+        for _ in range(2):
+            async for entry in super().scan():
+                yield entry
+
+
+class ListsExpired(MemoryDriver):
+    async def scan(self):
+        for id, (payload, last_activity) in self._records.items():
+            yield Entry(id, payload, (time.time() + last_activity) * 1000)
+
+
+class ListsInSeconds(MemoryDriver):
+    async def scan(self):
+        async for entry in super().scan():
+            yield entry._replace(last_activity=entry.last_activity / 1000)
+
+
+class ListsNow(MemoryDriver):
+    async def scan(self):
+        async for entry in super().scan():
+            yield entry._replace(last_activity=time.time() * 1000)
 
 
 class ClosesOnce(MemoryDriver):
