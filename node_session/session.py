@@ -25,11 +25,11 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from . import cookies, drivers
+from . import cookies, drivers, encryption
 from .callbacks import takes_callback
 from .config import Config
 from .drivers import Creator, Driver
-from .encryption import AnyEncrypter, CustomEncrypter, Encrypter, LegacyEncrypter
+from .encryption import CustomEncrypter
 from .errors import SessionError, UnavailableError
 from .proxy import Trust, compile_trust, is_https
 from .response import HeldResponse, unavailable
@@ -56,12 +56,9 @@ class NodeSession:
 
     def __init__(self, config: Mapping[str, Any] | Config, encrypter: Any = None) -> None:
         self.config = config if isinstance(config, Config) else Config.from_dict(config)
-        self._encrypter: AnyEncrypter | None = None
+        self._encrypter = encryption.choose(self.config.encrypt, self.config.secret)
         if encrypter is not None:
             self.set_encrypter(encrypter)
-        elif self.config.encrypt:
-            made = LegacyEncrypter if self.config.encrypt == "legacy" else Encrypter
-            self._encrypter = made(self.config.secret)
         self._set_cookie = self._make_set_cookie(bool(self.config.secure))
         self._set_cookie_over_http = self._make_set_cookie(False)
         self._has_warned_of_http = False

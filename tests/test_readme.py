@@ -137,6 +137,13 @@ def test_api():
     assert set(re.findall(r"`(?:await )?sessions?\.([a-z_]+)\(", tables)) - public == set()
 
 
+def test_commands():
+    """The table of commands names every command, and no other."""
+    done = subprocess.run([sys.executable, "-m", "node_session", "?"], capture_output=True, text=True)
+    known = re.search(r"choose from (.*)\)", done.stderr)[1].replace("'", "").split(", ")
+    assert {row[0].strip("`").split()[0] for row in rows("Command line")} == set(known)
+
+
 def test_secret_of_the_readme():
     """The example's secret is long enough not to be warned of, and says that it is none."""
     assert len(re.search(r'"secret": "([^"]+)"', PROGRAMS[0])[1]) >= 32

@@ -73,5 +73,12 @@ def create(config: Config, *, default: str = "sqlite") -> Driver:
     return driver
 
 
+def ddl(config: Config) -> str | None:
+    """The SQL that creates the table and its index; None where the adapter needs no table, or makes it by itself."""
+    options = config.connection or {}
+    module = _load(ADAPTERS[options.get("adapter", "sqlite")])
+    return str(module.ddl(config)) if hasattr(module, "ddl") else None
+
+
 def _load(adapter: Adapter) -> Any:
     return importlib.import_module(adapter.module, __name__)
