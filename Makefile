@@ -1,4 +1,5 @@
 # make demo    run the page-views sample at http://127.0.0.1:3000
+# make demo-migration    a Node application that moves to Tornado, both behind http://127.0.0.1:3000 (samples/strangler)
 # make test    run the tests
 # make check   the tests, the linter and the type checker
 # PYTHON=…     the Python to use; the virtual environment is made by itself
@@ -7,12 +8,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint check vectors clean
+.PHONY: demo demo-migration test lint check vectors clean
 
 demo: $(VENV)/installed
 	$(BIN)/python samples/page_views.py
 
-test: $(VENV)/installed tests/interop/node_modules/installed
+demo-migration: $(VENV)/installed samples/strangler/node_modules/installed
+	$(BIN)/python samples/strangler/demo.py $(ARGS)
+
+test: $(VENV)/installed tests/interop/node_modules/installed samples/strangler/node_modules/installed
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/installed
@@ -32,12 +36,13 @@ $(VENV)/installed: setup.py
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-# The npm original, for the tests that run beside it. Without Node those are skipped, and the recorded vectors remain.
-tests/interop/node_modules/installed: tests/interop/package-lock.json
+# The npm original, for the tests and the sample that run beside it. Without Node those tests are skipped, and the
+# recorded vectors remain.
+%/node_modules/installed: %/package-lock.json
 	@mkdir -p $(@D)
-	@if command -v npm >/dev/null; then cd tests/interop && npm ci --silent --no-audit --no-fund; \
+	@if command -v npm >/dev/null; then cd $* && npm ci --silent --no-audit --no-fund; \
 	else echo "no npm: the tests against the original will be skipped"; fi
 	@mkdir -p $(@D) && touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info tests/interop/node_modules .mypy_cache .ruff_cache
+	rm -rf $(VENV) build *.egg-info tests/interop/node_modules samples/strangler/node_modules .mypy_cache .ruff_cache

@@ -16,6 +16,7 @@ TEST = [
     "pytest>=8,<10",
     "pytest-tornado>=0.8.1",
     "hypothesis>=6.100",
+    "selenium>=4.20",  # drives Chromium in tests/browser
     "setuptools<81",  # pytest-tornado imports pkg_resources, which later versions no longer ship
 ]
 
