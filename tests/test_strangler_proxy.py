@@ -73,12 +73,14 @@ class Nothing(RequestHandler):
 
 
 class BreaksOff(RequestHandler):
-    """Promises ten bytes, and closes after three; or closes at once."""
+    """Closes at once; or after three of the ten bytes it promises; or without the chunk that says it was the last."""
 
     async def get(self, after):
         stream = self.detach()
-        if after == "headers":
+        if after == "three":
             await stream.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+        elif after == "chunk":
+            await stream.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
         stream.close()
 
 
@@ -183,11 +185,12 @@ async def test_a_server_that_is_down(browser, node, app):
         assert (await browser.get("/", method)).code == 502
 
 
-async def test_a_server_that_breaks_off(browser, http_client, base_url):
+@pytest.mark.parametrize("after", ["three", "chunk"])
+async def test_a_server_that_breaks_off(browser, http_client, base_url, after):
     """Before the headers that is a 502; after them the client's connection breaks, so that it takes no half for all."""
-    assert (await browser.get("/breaks/before")).code == 502
+    assert (await browser.get("/breaks/once")).code == 502
     with pytest.raises((HTTPClientError, StreamClosedError)):
-        await http_client.fetch(base_url + "/breaks/headers")
+        await http_client.fetch(base_url + f"/breaks/{after}")
 
 
 async def test_a_client_that_leaves(http_port, node, browser, caplog):
