@@ -1,5 +1,6 @@
 # make demo    run the page-views sample at http://127.0.0.1:3000
 # make demo-migration    a Node application that moves to Tornado, both behind http://127.0.0.1:3000 (samples/strangler)
+# make soak-node    50 users at random over the npm original and ours; MINUTES=60, STORE=file
 # make test    run the tests
 # make check   the tests, the linter and the type checker
 # PYTHON=…     the Python to use; the virtual environment is made by itself
@@ -7,8 +8,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+MINUTES ?= 10
 
-.PHONY: demo demo-migration test lint check vectors clean
+.PHONY: demo demo-migration soak-node test lint check vectors clean
 
 demo: $(VENV)/installed
 	$(BIN)/python samples/page_views.py
@@ -25,6 +27,9 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 check: lint test
+
+soak-node: $(VENV)/installed tests/interop/node_modules/installed
+	$(BIN)/python tests/interop/soak.py $(MINUTES) $(STORE)
 
 # Record again what the tests compare with where there is no Node.
 vectors: tests/interop/node_modules/installed
