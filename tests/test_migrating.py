@@ -218,7 +218,8 @@ def test_in_front_of_a_plain_server(folder, start_node):
     tornado.serve(visit)
 
 
-def test_every_command(folder, capsys):
+@pytest.mark.parametrize("folder", [False], indirect=True)
+def test_every_command(folder):
     """Every command of the page does its work on the page's config."""
     (folder / ".tmp").mkdir()
     shutil.copy(Path(__file__).parent / "cli" / "sails-disk.json", folder / ".tmp" / "sessions.db")

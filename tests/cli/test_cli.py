@@ -66,7 +66,8 @@ class Shop:
         return printed.out
 
     def json(self, *arguments: str, code: int = DONE):
-        return json.loads(self.run(*arguments, "--json", code=code))
+        command, *others = arguments
+        return json.loads(self.run(command, "--json", *others, code=code))
 
 
 @pytest.fixture
@@ -167,6 +168,14 @@ def test_show(shop):
     assert shown["id"] == "Annaaa…" and shown["size"] == len(shop.stored()[ANN])
     text = shop.run("show", shop.config, ANN)
     assert '"name": "Ann"' in text and "secret-token" not in text and ANN not in text
+
+
+def test_an_id_that_begins_with_a_dash(shop):
+    """One id in 64 looks like an option; after -- it is an id."""
+    shop.put("-" + "d" * 39, '{"dash":true}')
+    assert shop.json("show", shop.config, "--", "-ddd")["attributes"] == {"dash": True}
+    shop.run("destroy", shop.config, "--", "-" + "d" * 39)
+    assert len(shop.stored()) == 3
 
 
 @pytest.mark.parametrize("id", ["Zoe", "Z" * 40])
