@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import http.cookiejar
@@ -10,7 +11,6 @@ import os
 import re
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -121,6 +121,7 @@ class Tornado:
         self._code = compile(source.replace("3001", str(node_port)), "MIGRATING.md", "exec")
         self.lines = source.splitlines()
         self._run: set[int] = set()
+        self._end = self._not_begun
 
     def serve(self, visit) -> None:
         """Serve until a visit is over; its errors are raised here."""
@@ -133,7 +134,7 @@ class Tornado:
             except BaseException as error:
                 errors.append(error)
             finally:
-                os.kill(os.getpid(), signal.SIGINT)
+                self._end()
 
         thread = threading.Thread(target=visitor)
         thread.start()
@@ -141,14 +142,14 @@ class Tornado:
         sys.settrace(self._trace)
         try:
             exec(self._code, {"__name__": "__main__"})
-        except KeyboardInterrupt:
+        except asyncio.CancelledError:
             pass
         finally:
             sys.settrace(before)
             thread.join()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ResourceWarning)
-                gc.collect()  # the program is ended by Ctrl-C, and leaves its sockets to the system
+                gc.collect()  # the program closes nothing, as it is never to end
         for error in errors:
             raise error
 
@@ -160,7 +161,13 @@ class Tornado:
         if frame.f_code.co_filename != "MIGRATING.md":
             return None
         self._run.add(frame.f_lineno)
+        if frame.f_code.co_name == "main" and self._end == self._not_begun:
+            end, loop = asyncio.current_task().cancel, asyncio.get_running_loop()
+            self._end = lambda: loop.call_soon_threadsafe(end)
         return self._trace
+
+    def _not_begun(self) -> None:
+        """What there is to end before the program serves."""
 
 
 def lines_of(code: CodeType) -> set[int]:
