@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import http.cookiejar
 import json
 import os
@@ -19,11 +18,11 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-import warnings
 from pathlib import Path
 from types import CodeType
 
 import pytest
+from tornado.ioloop import IOLoop
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "samples" / "strangler"
@@ -121,7 +120,7 @@ class Tornado:
         self._code = compile(source.replace("3001", str(node_port)), "MIGRATING.md", "exec")
         self.lines = source.splitlines()
         self._run: set[int] = set()
-        self._end = self._not_begun
+        self._loop: IOLoop | None = None
 
     def serve(self, visit) -> None:
         """Serve until a visit is over; its errors are raised here."""
@@ -134,7 +133,8 @@ class Tornado:
             except BaseException as error:
                 errors.append(error)
             finally:
-                self._end()
+                if self._loop is not None:
+                    self._loop.add_callback(self._main.cancel)
 
         thread = threading.Thread(target=visitor)
         thread.start()
@@ -147,9 +147,8 @@ class Tornado:
         finally:
             sys.settrace(before)
             thread.join()
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ResourceWarning)
-                gc.collect()  # the program closes nothing, as it is never to end
+            if self._loop is not None:
+                self._loop.close(all_fds=True)  # the program closes nothing, as it is never to end
         for error in errors:
             raise error
 
@@ -161,13 +160,9 @@ class Tornado:
         if frame.f_code.co_filename != "MIGRATING.md":
             return None
         self._run.add(frame.f_lineno)
-        if frame.f_code.co_name == "main" and self._end == self._not_begun:
-            end, loop = asyncio.current_task().cancel, asyncio.get_running_loop()
-            self._end = lambda: loop.call_soon_threadsafe(end)
+        if frame.f_code.co_name == "main" and self._loop is None:
+            self._loop, self._main = IOLoop.current(), asyncio.current_task()
         return self._trace
-
-    def _not_begun(self) -> None:
-        """What there is to end before the program serves."""
 
 
 def lines_of(code: CodeType) -> set[int]:

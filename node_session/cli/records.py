@@ -145,7 +145,7 @@ async def find(records: Records, start: str) -> tuple[Driver, str]:
     found = [entry.id async for entry in records.scan() if entry.id.startswith(start)]
     if len(found) != 1:
         raise NotFoundError(
-            f"the ids of {len(found) or 'no'} sessions begin with {start!r}; give one whole, or more of it"
+            f"the ids of {len(found) or 'no'} sessions begin with {ids.shorten(start)!r}; give one whole, or more of it"
         )
     return records.kept, found[0]
 

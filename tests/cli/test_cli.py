@@ -190,7 +190,7 @@ def test_show_is_not_sure(shop):
     """An id's beginning that several sessions share is refused."""
     shop.put("Ann" + "b" * 37, "{}")
     shop.run("show", shop.config, "Ann", code=ATTENTION)
-    assert "2 sessions begin with 'Ann'" in shop.errors
+    assert "2 sessions begin with 'Ann…'" in shop.errors
     shop.run("destroy", shop.config, "Ann", code=ATTENTION)
     assert len(shop.stored()) == 4
 

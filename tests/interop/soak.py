@@ -62,11 +62,11 @@ class Soak:
         self.differences: list[str] = []
         self._doors = doors
         self._seed = seed
-        self._client = AsyncHTTPClient(force_instance=True, max_clients=USERS)
 
     async def run(self, go_on: Callable[[Soak], bool]) -> None:
         """Let the users come for as long as `go_on` says, and until there are too many differences."""
         self._go_on = lambda: go_on(self) and len(self.differences) < _MOST_TOLD
+        self._client = AsyncHTTPClient(force_instance=True, max_clients=USERS)
         try:
             await asyncio.gather(*(self._use(user) for user in range(USERS)))
         finally:
