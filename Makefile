@@ -1,5 +1,7 @@
 # make demo    run the shop of samples/shop at http://127.0.0.1:3000; DRIVER=memory|file|sqlite|redis|mongodb|…, with
 #              CONNECTION='{"host": "…"}' where the store is elsewhere
+# make demo-migration    a Node application that moves to Tornado, both behind http://127.0.0.1:3000 (samples/strangler)
+# make soak-node    50 users at random over the npm original and ours; MINUTES=60, STORE=file
 # make test    run the tests
 # make check   the tests, the linter and the type checker
 # make fuzz    look for inputs that break it, MINUTES=5 for each of the targets in tests/fuzz, or TARGETS="path cookie"
@@ -15,12 +17,15 @@ DRIVER ?= file
 CONNECTION ?= {}
 export CONFIG
 
-.PHONY: demo test screenshots lint check fuzz audit soak vectors clean
+.PHONY: demo demo-migration test screenshots lint check fuzz audit soak soak-node vectors clean
 
 demo: $(VENV)/installed
 	$(BIN)/python samples/shop/shop.py --driver $(DRIVER) --connection '$(CONNECTION)'
 
-test: $(VENV)/installed tests/interop/node_modules/installed
+demo-migration: $(VENV)/installed samples/strangler/node_modules/installed
+	$(BIN)/python samples/strangler/demo.py $(ARGS)
+
+test: $(VENV)/installed tests/interop/node_modules/installed samples/strangler/node_modules/installed
 	$(BIN)/python -m pytest $(ARGS)
 
 # The pictures in docs/, made by the browser tests. Best with Inter: apt-get install fonts-inter
@@ -42,8 +47,12 @@ fuzz: $(VENV)/installed
 audit: $(VENV)/installed
 	$(BIN)/python -m pip freeze --exclude-editable > .audit
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement .audit
+
 soak: $(VENV)/installed tests/interop/node_modules/installed
 	$(BIN)/python tests/soak.py --minutes $(MINUTES)
+
+soak-node: $(VENV)/installed tests/interop/node_modules/installed
+	$(BIN)/python tests/interop/soak.py $(MINUTES) $(STORE)
 
 # Record again what the tests compare with where there is no Node.
 vectors: tests/interop/node_modules/installed
@@ -55,12 +64,13 @@ $(VENV)/installed: setup.py
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-# The npm original, for the tests that run beside it. Without Node those are skipped, and the recorded vectors remain.
-tests/interop/node_modules/installed: tests/interop/package-lock.json
+# The npm original, for the tests and the sample that run beside it. Without Node those tests are skipped, and the
+# recorded vectors remain.
+%/node_modules/installed: %/package-lock.json
 	@mkdir -p $(@D)
-	@if command -v npm >/dev/null; then cd tests/interop && npm ci --silent --no-audit --no-fund; \
+	@if command -v npm >/dev/null; then cd $* && npm ci --silent --no-audit --no-fund; \
 	else echo "no npm: the tests against the original will be skipped"; fi
 	@mkdir -p $(@D) && touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info tests/interop/node_modules .mypy_cache .ruff_cache
+	rm -rf $(VENV) build *.egg-info tests/interop/node_modules samples/strangler/node_modules .mypy_cache .ruff_cache

@@ -55,6 +55,13 @@ class AnyEncrypter(Protocol):
         """Whether a text that was decrypted is in the format and under the secret in which it would be written now."""
 
 
+def choose(encrypt: bool | str, secrets: Sequence[str]) -> AnyEncrypter | None:
+    """The encrypter that the option `encrypt` asks for; None for none."""
+    if not encrypt:
+        return None
+    return LegacyEncrypter(secrets) if encrypt == "legacy" else Encrypter(secrets)
+
+
 class Encrypter:
     """Authenticated encryption; see the module.
 

@@ -25,11 +25,11 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
 
-from . import cookies, drivers
+from . import cookies, drivers, encryption
 from .callbacks import takes_callback
 from .config import Config
 from .drivers import Creator, Driver
-from .encryption import AnyEncrypter, CustomEncrypter, Encrypter, LegacyEncrypter
+from .encryption import CustomEncrypter
 from .errors import SessionError, UnavailableError
 from .proxy import Trust, compile_trust, is_https
 from .report import OnEvent, Stats, Watch
@@ -71,12 +71,9 @@ class NodeSession:
     ) -> None:
         self.config = config if isinstance(config, Config) else Config.from_dict(config)
         self._watch = Watch(self.config.driver, on_event)
-        self._encrypter: AnyEncrypter | None = None
+        self._encrypter = encryption.choose(self.config.encrypt, self.config.secret)
         if encrypter is not None:
             self.set_encrypter(encrypter)
-        elif self.config.encrypt:
-            made = LegacyEncrypter if self.config.encrypt == "legacy" else Encrypter
-            self._encrypter = made(self.config.secret)
         # By whether it is for https only, and whether it ends with the browser.
         self._set_cookies = {(secure, ends): self._make_set_cookie(secure, ends) for secure in _BOTH for ends in _BOTH}
         self._has_warned_of_http = False

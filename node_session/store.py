@@ -33,7 +33,7 @@ logger = logging.getLogger("node_session")
 # After how many seconds each a damaged text is read again before it is believed to be one, in all a good second: the
 # original truncates a file and then fills it, so that whoever reads in between sees an empty or half text. That is
 # over in a millisecond, unless the machine is so busy that the original has to wait for a processor in between.
-_SECOND_LOOKS = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
+SECOND_LOOKS = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 
 # Seconds for which a request takes it that its session has not been destroyed since it was loaded. After that it asks
 # before it sends the cookie: the one request in the background that ends after a login or logout would otherwise put
@@ -360,7 +360,7 @@ class Store(Attributes):
     async def _load(self, id: str) -> _Loaded | None:
         """What is stored under an id; None if there is no record, one that is over, or none that makes sense."""
         version: object = None
-        for delay in (*_SECOND_LOOKS, None):
+        for delay in (*SECOND_LOOKS, None):
             try:
                 record = await self._driver.read(id)
                 if record is None:

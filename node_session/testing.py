@@ -292,7 +292,7 @@ class DriverContract:
         async def scenario(driver: Driver) -> None:
             for number in (1, 2):
                 await driver.write(_id(number), "old", None)
-            await self.age(driver, _id(1), 1500)
+            await self.age(driver, _id(1), 2500)
             await self.age(driver, _id(2), 700)
             await driver.write(_id(3), "young", None)
             found = {entry.id: entry.last_activity async for entry in driver.scan()}
@@ -301,7 +301,7 @@ class DriverContract:
             assert abs(found[_id(3)] - time.time() * 1000) < 10 * 60_000  # the store's clock may be another
 
         if self.expires and self.lists:
-            self._run(scenario, lifetime=1400)
+            self._run(scenario, lifetime=2400)
 
     # ---------------------------------------------------------------- the rest
 

@@ -75,7 +75,7 @@ def test_every_truncation():
 @pytest.mark.parametrize("kind", [Encrypter, LegacyEncrypter])
 async def test_every_flipped_bit_of_a_file(kind, tmp_path, monkeypatch, caplog):
     """A record's file with a bit flipped in any place starts a fresh session: no exception, nothing of the old one."""
-    monkeypatch.setattr("node_session.store._SECOND_LOOK_DELAY", 0)
+    monkeypatch.setattr("node_session.store.SECOND_LOOKS", ())
     driver = FileDriver(tmp_path, 0)
     encrypter = kind([SECRET])
     content = encrypter.encrypt('{"u":1}', ID).encode()

@@ -142,6 +142,13 @@ def test_api():
     assert set(re.findall(r"`(?:await )?sessions?\.([a-z_]+)\(", tables)) - public == set()
 
 
+def test_commands():
+    """The table of commands names every command, and no other."""
+    done = subprocess.run([sys.executable, "-m", "node_session", "?"], capture_output=True, text=True)
+    known = re.search(r"choose from (.*)\)", done.stderr)[1].replace("'", "").split(", ")
+    assert {row[0].strip("`").split()[0] for row in rows("Command line")} == set(known)
+
+
 def test_links():
     """Every picture, file and section that the README points to is there."""
     heads = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in re.findall(r"^#+ (.*)$", README, re.M)}

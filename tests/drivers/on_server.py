@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import logging
 import re
+import subprocess
+import sys
 
 import pytest
 from concurrency.hammer import hammer
@@ -186,6 +189,30 @@ class ServerContract(DriverContract):
 
         asyncio.run(write())
         assert asyncio.run(read()) == "text"
+
+    def test_command_line(self, tmp_path) -> None:
+        """The command line prints the SQL of the table and makes it, tries the store, and lists what is in it."""
+        file = tmp_path / "config.json"
+        config = self.config()
+        file.write_text(json.dumps(config))
+
+        def run(*arguments: str) -> str:
+            command = [sys.executable, "-m", "node_session", *arguments]
+            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+        sql = run("table", str(file))
+        needs_table = self.name in ("postgresql", "mysql")
+        assert sql.startswith("CREATE TABLE IF NOT EXISTS") if needs_table else "nothing is needed" in sql
+        for _ in range(2):
+            assert ("is there" in run("table", str(file), "--create")) is needs_table
+        assert json.loads(run("check", str(file), "--json"))["problems"] == []
+
+        async def use() -> None:
+            async with application(config) as ask:
+                await ask(None)
+
+        asyncio.run(use())
+        assert len(json.loads(run("ls", str(file), "--json"))) == 1
 
     # ---------------------------------------------------------------- outages
 

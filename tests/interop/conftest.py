@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-from doors import HERE, SECRET, Door
+from doors import HERE, Door, open_side
 
 
 def has_original() -> bool:
@@ -24,11 +23,7 @@ def open_door(tmp_path_factory):
 
     def open_door(side: str, files: Path | None = None, **options) -> Door:
         files = files or tmp_path_factory.mktemp(side)
-        config = {"secret": SECRET, "files": str(files), "lottery": [0, 100], **options}
-        if side == "ours":
-            config |= {"sameSite": None, "encrypt": "legacy" if options.get("encrypt") else False}
-        command = ["node", "--no-deprecation", "door.js"] if side == "original" else [sys.executable, "door.py"]
-        doors.append(Door(command, config))
+        doors.append(open_side(side, {"files": str(files), "lottery": [0, 100], **options}))
         return doors[-1]
 
     yield open_door

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,11 +47,13 @@ class Door:
         stored: Gives what is stored under an id, of the file driver unless told otherwise.
     """
 
-    def __init__(self, command: list[str], config: dict) -> None:
+    def __init__(self, side: str, command: list[str], config: dict) -> None:
+        self.side = side
         self.files = Path(config["files"])
         self.stored = lambda id: (self.files / id).read_text("utf-8")
         self.process = subprocess.Popen([*command, json.dumps(config)], stdout=subprocess.PIPE, cwd=HERE)
-        self.connection = http.client.HTTPConnection("127.0.0.1", int(self.process.stdout.readline()), timeout=30)
+        self.port = int(self.process.stdout.readline())
+        self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
 
     def close(self) -> None:
         self.connection.close()
@@ -71,6 +74,15 @@ class Door:
         assert response.status == 200, (calls, body)
         (line,) = response.headers.get_all("Set-Cookie")
         return json.loads(body), line
+
+
+def open_side(side: str, config: dict) -> Door:
+    """The door of the `original` or of `ours`, with a config as the original takes it."""
+    config = {"secret": SECRET, **config}
+    if side == "original":
+        return Door(side, ["node", "--no-warnings", "door.js"], config)
+    config |= {"sameSite": None, "encrypt": "legacy" if config.get("encrypt") else False}
+    return Door(side, [sys.executable, "door.py"], config)
 
 
 class Browser:

@@ -1,0 +1,10 @@
+"""python -m node_session: look into a store, and look after it. See `node_session.cli`."""
+
+from __future__ import annotations
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""The records of the store that a config file describes, opened for the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import warnings
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from .. import drivers, encryption, ids, serializer
+from ..config import Config
+from ..drivers import Driver, Entry
+from ..drivers.hashed import HashedDriver
+from ..errors import ConfigError, ConfigWarning, DamagedError, SessionError, UnreadableError
+from ..store import SECOND_LOOKS
+
+
+class NotFoundError(SessionError):
+    """No session has such an id."""
+
+
+class Records:
+    """An open store.
+
+    Attributes:
+        config: What it was opened with.
+        driver: Takes ids as sessions have them.
+        kept: Takes ids as records are kept under; another one only with `hashIds`.
+    """
+
+    def __init__(self, config: Config, driver: Driver) -> None:
+        self.config = config
+        self.driver = driver
+        self.kept = driver.driver if isinstance(driver, HashedDriver) else driver
+        self.encrypter = encryption.choose(config.encrypt, config.secret)
+
+    @property
+    def is_hashed(self) -> bool:
+        """Whether the ids of records are hashes, from which no way leads to those of sessions."""
+        return self.kept is not self.driver
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether no text can be read: encryption is bound to the session's id, and only a hash of that is here."""
+        return self.is_hashed and self.encrypter is not None
+
+    def scan(self) -> AsyncIterator[Entry]:
+        """Every record, under the id of `kept`."""
+        return self.kept.scan()
+
+    async def text(self, entry: Entry) -> str:
+        """The JSON text of a session.
+
+        Raises:
+            DamagedError: It cannot be read or decrypted, or is no session.
+        """
+        if self.is_sealed:
+            raise DamagedError("with hashIds, an encrypted record can be read with its session's cookie only")
+        payload = entry.payload
+        for delay in (*SECOND_LOOKS, None):
+            try:
+                return self.reveal(payload, entry.id)
+            except UnreadableError as error:  # one record, while the others can be
+                raise DamagedError(str(error)) from error
+            except DamagedError:
+                if delay is None:
+                    raise
+                await asyncio.sleep(delay)
+                record = await self.kept.read(entry.id)
+                payload = payload if record is None else record.payload
+        raise AssertionError("the last look returns or raises")
+
+    def conceal(self, text: str, id: str) -> str:
+        """The payload to store for a session's JSON text."""
+        return text if self.encrypter is None else self.encrypter.encrypt(text, id)
+
+    def reveal(self, payload: str, id: str) -> str:
+        """The JSON text in a payload; see `text`."""
+        text = payload if self.encrypter is None else self.encrypter.decrypt(payload, id)
+        serializer.loads(text)
+        return text
+
+
+def read_config(path: str) -> tuple[Config, list[str]]:
+    """The config in a file, and what its author is to be warned of.
+
+    Raises:
+        ConfigError: There is no such file, it is not JSON, or no config.
+    """
+    options = read_json(path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            config = Config.from_dict(options)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+    return config, [str(each.message) for each in caught if issubclass(each.category, ConfigWarning)]
+
+
+def read_json(path: str) -> Any:
+    """What a JSON file holds."""
+    try:
+        return json.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        # The error tells the place; the text around it may be the secret's.
+        raise ConfigError(f"{path}: is not JSON: {error}") from None
+
+
+@contextlib.asynccontextmanager
+async def open_records(path: str) -> AsyncIterator[Records]:
+    """Open the store of a config file, and close it in the end."""
+    config, _ = read_config(path)
+    if config.driver == "memory":
+        raise ConfigError(f"{path}: the memory driver keeps sessions inside the program that uses it, out of our reach")
+    driver = await drivers.create(config)
+    try:
+        yield Records(config, driver)
+    finally:
+        await driver.close()
+
+
+async def find(records: Records, start: str) -> tuple[Driver, str]:
+    """The one record whose id is `start`, or begins so: its id, and the driver that knows it by this id.
+
+    Raises:
+        NotFoundError: There is none, or more than one.
+    """
+    if ids.is_valid(start):
+        for driver in (records.driver, records.kept):
+            with contextlib.suppress(DamagedError):
+                if await driver.read(start) is None:
+                    continue
+            return driver, start
+        raise NotFoundError(f"there is no session {ids.shorten(start)}")
+    found = [entry.id async for entry in records.scan() if entry.id.startswith(start)]
+    if len(found) != 1:
+        raise NotFoundError(
+            f"the ids of {len(found) or 'no'} sessions begin with {ids.shorten(start)!r}; give one whole, or more of it"
+        )
+    return records.kept, found[0]
+
+
+def warn(message: str) -> None:
+    """Tell a person something while a command is at work."""
+    print(f"warning: {message}", file=sys.stderr)

@@ -1,0 +1,67 @@
+"""The data file of sails-disk 0.10, the adapter that node-session's users have on their own machines.
+
+One JSON file: ``{"data": {table: [{"id", "payload", "lastActivity"}, …]}, "schema": …, "counters": …}``. As in every
+database of the original, the payload is the stored text encoded once more as a JSON string.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from .. import ids, serializer
+from ..config import Config
+from ..drivers import Entry
+from ..encryption import LegacyEncrypter
+from ..errors import ConfigError
+
+
+def is_sails_disk(content: Any) -> bool:
+    """Whether a JSON file is such a data file, and not a config."""
+    return isinstance(content, dict) and isinstance(content.get("data"), dict) and "schema" in content
+
+
+class SailsDiskFile:
+    """The sessions in such a file. Nobody else uses it meanwhile: stop the Node program first.
+
+    Args:
+        path: Of the file, for messages.
+        content: Of the file.
+        config: Where they are copied to: its `table`, its `lifetime`, and its secrets if they are encrypted.
+    """
+
+    def __init__(self, path: str, content: dict[str, Any], config: Config) -> None:
+        tables = content["data"]
+        if config.table not in tables:
+            raise ConfigError(f"{path}: has no table {config.table!r}, but {', '.join(map(repr, tables)) or 'none'}")
+        self._rows: list[Any] = tables[config.table]
+        self._lifetime = config.lifetime
+        self._encrypter = LegacyEncrypter(config.secret)
+
+    async def scan(self) -> AsyncIterator[Entry]:
+        """As `Driver.scan`."""
+        now = time.time() * 1000
+        for row in self._rows:
+            last_activity = row.get("lastActivity")
+            if not ids.is_valid(row.get("id")) or not isinstance(last_activity, (int, float)):
+                continue
+            if not self._lifetime or now - last_activity <= self._lifetime:
+                yield Entry(row["id"], _payload(row), last_activity)
+
+    async def text(self, entry: Entry) -> str:
+        """As `Records.text`. The original's encrypted texts are told from plain ones by their form."""
+        if set(serializer.loads(entry.payload)) != {"ct", "mac"}:
+            return entry.payload
+        text = self._encrypter.decrypt(entry.payload, entry.id)
+        serializer.loads(text)
+        return text
+
+
+def _payload(row: dict[str, Any]) -> str:
+    try:
+        payload = json.loads(row.get("payload") or "")
+    except (TypeError, ValueError, RecursionError):
+        return ""
+    return payload if isinstance(payload, str) else ""

@@ -1,0 +1,658 @@
+"""The command line, run on real stores; the exit code and both forms of output are looked at."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from node_session import NodeSession, SessionError, UnavailableError
+from node_session.cli import ATTENTION, DONE, UNAVAILABLE, WRONG, main
+from node_session.cli.arguments import milliseconds
+from node_session.cli.outcome import bars, size, span
+from node_session.drivers import FileDriver, MemoryDriver
+from node_session.encryption import Encrypter, LegacyEncrypter
+
+SECRET = "only-for-tests-3f1c0f5e9a7b4d2e8c6a"
+OLD_SECRET = "an-older-one-for-tests-77c0d1e2f3a4b"
+SAILS_DISK = Path(__file__).parent / "sails-disk.json"  # written by sails-disk 0.10.10 for node-session 1.2.1
+ANN, BOB, EVE = "Ann" + "a" * 37, "Bob" + "b" * 37, "Eve" + "e" * 37
+
+
+class Shop:
+    """A folder with a config and its sessions."""
+
+    def __init__(self, folder: Path, capsys) -> None:
+        self.folder = folder
+        self.capsys = capsys
+        self.config = self.write("sessions.json")
+
+    def write(self, name: str, **options) -> str:
+        """Write a config; its sessions are in a folder of its name."""
+        path = self.folder / name
+        defaults = {"secret": SECRET, "files": str(self.files(name)), "lifetime": 3_600_000}
+        path.write_text(json.dumps({**defaults, **options}))
+        return str(path)
+
+    def files(self, name: str = "sessions.json") -> Path:
+        return self.folder / name.removesuffix(".json")
+
+    def put(self, id: str, text: str, *, idle: float = 0, name: str = "sessions.json") -> None:
+        """Store a record as the original would, last used so many seconds ago."""
+        self.files(name).mkdir(exist_ok=True)
+        file = self.files(name) / id
+        file.write_text(text)
+        os.utime(file, (time.time() - idle, time.time() - idle))
+
+    def stored(self, name: str = "sessions.json") -> dict[str, str]:
+        return {each.name: each.read_text() for each in self.files(name).glob("[!.]*")}
+
+    def run(self, *arguments: str, code: int = DONE) -> str:
+        """What a command prints."""
+        assert main(arguments) == code, self.capsys.readouterr()
+        printed = self.capsys.readouterr()
+        self.errors = printed.err
+        for secret in (SECRET, OLD_SECRET):
+            assert secret not in printed.out + printed.err
+        return printed.out
+
+    def json(self, *arguments: str, code: int = DONE):
+        command, *others = arguments
+        return json.loads(self.run(command, "--json", *others, code=code))
+
+
+@pytest.fixture
+def shop(tmp_path, capsys):
+    """Three sessions, of which Eve's was not used for half an hour."""
+    shop = Shop(tmp_path, capsys)
+    shop.put(ANN, '{"_token":"secret-token","user":{"name":"Ann","age":42}}', idle=5)
+    shop.put(BOB, '{"user":{"name":"Bob","admin":true}}', idle=65)
+    shop.put(EVE, json.dumps({"notes": "x" * 2000}), idle=1805)
+    return shop
+
+
+# -------------------------------------------------------------------- ls, show, stats
+
+
+def test_ls(shop):
+    """Ls lists the sessions, the one used last first, without a whole id."""
+    lines = shop.run("ls", shop.config).splitlines()
+    assert lines[0].split() == ["ID", "SIZE", "IDLE"]
+    assert [line.split()[0] for line in lines[1:4]] == ["Annaaa…", "Bobbbb…", "Eveeee…"]
+    assert lines[3].endswith("2.0 kB  30 min")
+    assert lines[4].startswith("3 sessions, 2.1 kB")
+    assert ANN not in "".join(lines)
+
+
+def test_ls_for_a_program(shop):
+    """With --json, ls gives sizes in bytes and idle times in milliseconds."""
+    ann, bob, eve = shop.json("ls", shop.config)
+    assert (ann["id"], eve["size"]) == ("Annaaa…", 2013)
+    assert 65_000 <= bob["idleMilliseconds"] < 125_000
+    assert "damage" not in ann
+
+
+@pytest.mark.parametrize(
+    ("arguments", "first"),
+    [
+        (["--sort", "size"], "Bob"),
+        (["--sort", "size", "--reverse"], "Eve"),
+        (["--sort", "id", "--reverse"], "Eve"),
+        (["--reverse"], "Eve"),
+        (["--user", "user.name=Bob"], "Bob"),
+        (["--user", "user.admin=true"], "Bob"),
+        (["--user", "user.age=42", "--user", "user.name=Ann"], "Ann"),
+    ],
+    ids=str,
+)
+def test_ls_sorts_and_filters(shop, arguments, first):
+    """--sort, --reverse and --user choose what comes first; values are compared as text or as JSON."""
+    assert shop.json("ls", shop.config, *arguments)[0]["id"].startswith(first)
+
+
+def test_ls_finds_only_what_holds_the_value(shop):
+    """--user leaves out every session without this very value, and --limit is of those that are left."""
+    assert shop.json("ls", shop.config, "--user", "user.name=An") == []
+    assert len(shop.json("ls", shop.config, "--user", "user.admin=true")) == 1
+    assert len(shop.json("ls", shop.config, "--limit", "2")) == 2
+
+
+def test_whole_ids_if_asked(shop):
+    """--whole prints ids and tokens in full, and nothing else does."""
+    assert shop.json("ls", shop.config, "--whole")[0]["id"] == ANN
+    assert "secret-token" in shop.run("show", shop.config, ANN, "--whole")
+
+
+def test_damage_does_not_end_a_listing(shop):
+    """A damaged record is listed as such, counted, and told of by the exit code."""
+    shop.put("D" * 40, '{"cut off')
+    (shop.files() / ("F" * 40)).write_bytes(b"\xff\xfe")
+    text = shop.run("ls", shop.config, code=ATTENTION)
+    assert "damaged: its text is not JSON" in text and "damaged: it is not UTF-8 text" in text
+    assert [bool(each.get("damage")) for each in shop.json("ls", shop.config, code=ATTENTION)].count(True) == 2
+    assert shop.json("stats", shop.config, code=ATTENTION)["damaged"] == 2
+    for start in "DF":
+        assert "damage" in shop.json("show", shop.config, start, code=ATTENTION)
+    shop.run("destroy", shop.config, "F" * 40)
+    assert "F" * 40 not in shop.stored()
+
+
+def test_a_record_that_cannot_be_read_does_not_end_a_listing(shop, monkeypatch):
+    """A record on a broken part of the disk is told of, and the others are listed and copied."""
+    read = FileDriver._read
+
+    def broken(self, id, *most):
+        if id == BOB:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(self, id, *most)
+
+    monkeypatch.setattr(FileDriver, "_read", broken)
+    lines = shop.json("ls", shop.config, code=ATTENTION)
+    assert ["Input/output error" in each.get("damage", "") for each in lines] == [False, True, False]
+    assert shop.json("copy", shop.config, shop.write("new.json"), code=ATTENTION)["damaged"] == 1
+
+
+def test_show(shop):
+    """Show prints what a session holds, found by the beginning of its id, without token and id."""
+    shown = shop.json("show", shop.config, "Ann")
+    assert shown["attributes"] == {"_token": "secret…", "user": {"name": "Ann", "age": 42}}
+    assert shown["id"] == "Annaaa…" and shown["size"] == len(shop.stored()[ANN])
+    text = shop.run("show", shop.config, ANN)
+    assert '"name": "Ann"' in text and "secret-token" not in text and ANN not in text
+
+
+def test_an_id_that_begins_with_a_dash(shop):
+    """One id in 64 looks like an option; after -- it is an id."""
+    shop.put("-" + "d" * 39, '{"dash":true}')
+    assert shop.json("show", shop.config, "--", "-ddd")["attributes"] == {"dash": True}
+    shop.run("destroy", shop.config, "--", "-" + "d" * 39)
+    assert len(shop.stored()) == 3
+
+
+@pytest.mark.parametrize("id", ["Zoe", "Z" * 40])
+def test_show_nobody(shop, id):
+    """An id that no session has is code 1, and a message that does not repeat it."""
+    shop.run("show", shop.config, id, code=ATTENTION)
+    assert "no session" in shop.errors or "no sessions" in shop.errors
+    assert "Z" * 40 not in shop.errors
+
+
+def test_show_is_not_sure(shop):
+    """An id's beginning that several sessions share is refused."""
+    shop.put("Ann" + "b" * 37, "{}")
+    shop.run("show", shop.config, "Ann", code=ATTENTION)
+    assert "2 sessions begin with 'Ann…'" in shop.errors
+    shop.run("destroy", shop.config, "Ann", code=ATTENTION)
+    assert len(shop.stored()) == 4
+
+
+def test_stats(shop):
+    """Stats counts, sums up and draws sessions by size and idle time."""
+    text = shop.run("stats", shop.config)
+    assert "3 sessions, 2.1 kB" in text
+    assert re.search(r"to 1 kB +2  #{40}\n +to 4 kB +1  #{20}\n", text)
+    assert re.search(r"to 1 min +1  #+\n +to 5 min +1  #+\n +to 1 h +1  #+\n", text)
+    data = shop.json("stats", shop.config)
+    assert data["sessions"] == 3 and data["bytes"]["most"] == 2013
+    assert data["bytes"]["total"] == sum(map(len, shop.stored().values()))
+
+
+def test_an_empty_store(shop):
+    """Where there is no session yet, ls and stats say so."""
+    config = shop.write("empty.json")
+    assert shop.run("ls", config).strip() == shop.run("stats", config).strip() == "0 sessions, 0 B"
+    assert shop.json("ls", config) == [] and shop.json("stats", config)["sessions"] == 0
+
+
+# -------------------------------------------------------------------- gc, destroy
+
+
+def test_gc(shop):
+    """Gc removes what is expired, and nothing else."""
+    shop.put("X" * 40, "{}", idle=3601)
+    assert shop.run("gc", shop.config).strip() == "removed 1 expired record"
+    assert sorted(shop.stored()) == [ANN, BOB, EVE]
+    assert shop.json("gc", shop.write("sessions.json", lifetime=0)) == {"removed": 0}
+
+
+def test_destroy_one(shop):
+    """Destroy removes the session whose id begins so, and says which without its whole id."""
+    assert shop.run("destroy", shop.config, "Bob").strip() == "destroyed Bobbbb…"
+    assert shop.json("destroy", shop.config, EVE) == {"destroyed": 1}
+    assert list(shop.stored()) == [ANN]
+
+
+def test_destroy_older(shop):
+    """--older-than removes the sessions that were not used for so long."""
+    assert shop.json("destroy", shop.config, "--older-than", "1m") == {"destroyed": 2}
+    assert list(shop.stored()) == [ANN]
+
+
+def test_destroy_older_where_the_store_expires_by_itself(shop, monkeypatch):
+    """--older-than removes them from a store as well whose gc has nothing to do."""
+
+    async def nothing(self, lifetime):
+        return 0
+
+    monkeypatch.setattr(FileDriver, "gc", nothing)
+    assert shop.json("destroy", shop.config, "--older-than", "1m") == {"destroyed": 2}
+    assert list(shop.stored()) == [ANN]
+
+
+def test_destroy_all(shop):
+    """--all does nothing without --yes, and everything with it."""
+    shop.run("destroy", shop.config, "--all", code=WRONG)
+    assert "--yes" in shop.errors and len(shop.stored()) == 3
+    assert shop.run("destroy", shop.config, "--all", "--yes").strip() == "destroyed 3 sessions"
+    assert shop.stored() == {}
+
+
+def test_what_to_destroy_has_to_be_said(shop):
+    """Destroy without an id or an option, or with two of them, is an error of the arguments."""
+    for arguments in ([], ["Ann", "--all", "--yes"]):
+        with pytest.raises(SystemExit) as error:
+            main(["destroy", shop.config, *arguments])
+        assert error.value.code == WRONG
+    assert len(shop.stored()) == 3
+
+
+# -------------------------------------------------------------------- copy
+
+
+def test_copy(shop):
+    """Copy brings every session to another store, byte for byte, and leaves the first as it is."""
+    before = shop.stored()
+    assert shop.run("copy", shop.config, shop.write("new.json")).strip() == "copied 3 sessions"
+    assert shop.stored("new.json") == shop.stored() == before
+
+
+def test_copy_again(shop):
+    """A second copy goes on where the first was interrupted, and overwrites nothing."""
+    new = shop.write("new.json")
+    shop.put(ANN, '{"newer":1}', name="new.json")
+    assert shop.json("copy", shop.config, new) == {"copied": 2, "present": 1, "damaged": 0}
+    assert shop.json("copy", shop.config, new) == {"copied": 0, "present": 3, "damaged": 0}
+    assert shop.stored("new.json")[ANN] == '{"newer":1}'
+
+
+@pytest.mark.parametrize("driver", ["plain"])
+def test_copy_to_a_driver_without_versions(shop, driver):
+    """A driver that would overwrite what is there is not asked to."""
+    texts = {ANN: '{"newer":1}'}
+
+    class Plain:
+        def read(self, id):
+            return texts.get(id)
+
+        def write(self, id, text):
+            texts[id] = text
+
+        def destroy(self, id):
+            del texts[id]
+
+    NodeSession.register_handler("plain", lambda config: Plain())
+    assert shop.json("copy", shop.config, shop.write("new.json", driver=driver))["copied"] == 2
+    assert texts[ANN] == '{"newer":1}' and len(texts) == 3
+    shop.run("ls", str(shop.folder / "new.json"), code=WRONG)
+    assert "Plain cannot list its records" in shop.errors
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(False, True), ("legacy", True), (True, "legacy"), (True, False), ("legacy", False)], ids=str
+)
+def test_copy_encrypts_anew(shop, before, after):
+    """What is copied is decrypted and encrypted as the two configs say, under each one's secret."""
+    makers = {True: Encrypter, "legacy": LegacyEncrypter}
+    texts = shop.stored()
+    if before:
+        for id, text in texts.items():
+            shop.put(id, makers[before]([OLD_SECRET]).encrypt(text, id))
+    source = shop.write("sessions.json", encrypt=before, secret=OLD_SECRET)
+    assert shop.json("copy", source, shop.write("new.json", encrypt=after))["copied"] == 3
+    for id, payload in shop.stored("new.json").items():
+        assert (makers[after]([SECRET]).decrypt(payload, id) if after else payload) == texts[id]
+
+
+def test_copy_leaves_damage_behind(shop):
+    """A damaged record is told of and not copied, and the others are."""
+    shop.put("D" * 40, '{"cut off')
+    assert shop.json("copy", shop.config, shop.write("new.json"), code=ATTENTION) == {
+        "copied": 3,
+        "present": 0,
+        "damaged": 1,
+    }
+    assert "DDDDDD… is not copied: its text is not JSON" in shop.errors and "D" * 40 not in shop.errors
+
+
+def test_copy_looks_twice(shop, monkeypatch):
+    """A record that the original is just writing is not taken for a damaged one."""
+    scan = FileDriver.scan
+
+    async def at_a_bad_moment(self):
+        async for entry in scan(self):
+            yield entry._replace(payload="")
+
+    monkeypatch.setattr(FileDriver, "scan", at_a_bad_moment)
+    assert shop.json("copy", shop.config, shop.write("new.json"))["copied"] == 3
+
+
+def test_copy_hashed(shop):
+    """Records under hashes are copied as they are to a store with hashIds, and nowhere else."""
+    hashed = shop.write("hashed.json", hashIds=True)
+    shop.run("copy", shop.config, hashed)
+    assert ANN not in shop.stored("hashed.json")
+    assert shop.json("copy", hashed, shop.write("other.json", hashIds=True))["copied"] == 3
+    assert shop.stored("other.json") == shop.stored("hashed.json")
+    assert shop.json("show", shop.write("other.json", hashIds=True), ANN)["attributes"]["user"]["name"] == "Ann"
+    shop.run("copy", hashed, shop.write("plain.json"), code=WRONG)
+    assert "hashIds" in shop.errors and not shop.files("plain.json").exists()
+
+
+def test_hashed_and_encrypted(shop):
+    """Where a hash of the id is all there is, encrypted records are copied unread, and read by their whole id only."""
+    sealed = shop.write("sealed.json", hashIds=True, encrypt=True)
+    shop.run("copy", shop.config, sealed)
+    assert shop.json("copy", sealed, shop.write("other.json", hashIds=True, encrypt=True))["copied"] == 3
+    assert shop.stored("other.json") == shop.stored("sealed.json")
+    assert shop.json("show", sealed, ANN)["attributes"]["user"]["name"] == "Ann"
+    kept = shop.json("ls", sealed, "--whole")[0]["id"]
+    assert "cookie" in shop.json("show", sealed, kept, code=ATTENTION)["damage"]
+    shop.run("copy", sealed, shop.write("new.json", hashIds=True, encrypt=True, secret=OLD_SECRET), code=WRONG)
+    shop.run("rewrap", sealed, code=WRONG)
+    shop.run("ls", sealed, "--user", "user.name=Ann", code=WRONG)
+
+
+def sails_disk(shop, *, idle: float = 0, encrypt=None, **changes) -> str:
+    content = json.loads(SAILS_DISK.read_text())
+    (row,) = content["data"]["sessions"]
+    row["lastActivity"] = (time.time() - idle) * 1000
+    if encrypt:
+        row["payload"] = json.dumps(encrypt(json.loads(row["payload"]), row["id"]))
+    content["data"]["sessions"].append({**row, **changes} if changes else {})
+    path = shop.folder / "disk.db"
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+@pytest.mark.parametrize("encrypt", [None, LegacyEncrypter([SECRET]).encrypt], ids=["plain", "encrypted"])
+def test_copy_out_of_sails_disk(shop, encrypt):
+    """The data file of the original's sails-disk, as that wrote it, is copied into a store."""
+    new = shop.write("new.json")
+    assert shop.json("copy", sails_disk(shop, encrypt=encrypt), new) == {"copied": 1, "present": 0, "damaged": 0}
+    (text,) = shop.stored("new.json").values()
+    assert re.fullmatch(r'\{"_token":"[\w-]{40}","name":"Jörg","flash":\{"old":\[\],"new":\[\]\}\}', text)
+
+
+def test_copy_out_of_sails_disk_with_damage(shop):
+    """Of such a file, expired rows are left out, damaged ones told of, and a missing table is an error."""
+    new = shop.write("new.json")
+    disk = sails_disk(shop, id=BOB, payload='"not JSON"')
+    assert shop.json("copy", disk, new, code=ATTENTION) == {"copied": 1, "present": 0, "damaged": 1}
+    assert shop.json("copy", sails_disk(shop, idle=3601), new)["present"] == 0
+    shop.run("copy", disk, shop.write("other.json", table="other"), code=WRONG)
+    assert "has no table 'other', but 'sessions'" in shop.errors
+
+
+def test_progress_on_a_terminal(shop, monkeypatch):
+    """On a terminal a bar tells how far a copy is; elsewhere nothing does."""
+    new = shop.write("new.json")
+    shop.run("copy", shop.config, new)
+    assert shop.errors == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    shop.run("copy", shop.config, new)
+    assert f"\r[{'#' * 40}] 3 of 3\n" in shop.errors
+
+
+# -------------------------------------------------------------------- rewrap
+
+
+def test_rewrap(shop):
+    """Rewrap brings old secrets and the original's format to the present ones, and a second run finds nothing."""
+    text = shop.stored()
+    shop.put(ANN, LegacyEncrypter([OLD_SECRET]).encrypt(text[ANN], ANN))
+    shop.put(BOB, Encrypter([OLD_SECRET]).encrypt(text[BOB], BOB))
+    shop.put(EVE, Encrypter([SECRET]).encrypt(text[EVE], EVE))
+    config = shop.write("sessions.json", encrypt=True, secret=[SECRET, OLD_SECRET])
+    assert shop.json("rewrap", config) == {"rewritten": 2, "current": 1, "damaged": 0, "busy": 0}
+    assert {id: Encrypter([SECRET]).decrypt(each, id) for id, each in shop.stored().items()} == text
+    assert shop.run("rewrap", config).strip() == "0 rewritten, 3 were current already, 0 are still old"
+
+
+def test_rewrap_reports_what_is_still_old(shop):
+    """A record under a forgotten secret stays as it is, and is told of."""
+    text = Encrypter([OLD_SECRET]).encrypt("{}", ANN)
+    shop.run("destroy", shop.config, "--all", "--yes")
+    shop.put(ANN, text)
+    out = shop.run("rewrap", shop.write("sessions.json", encrypt=True), code=ATTENTION)
+    assert "1 are still old; 1 cannot be read under any secret" in out
+    assert "encrypted under none of the secrets" in shop.errors
+    assert shop.stored() == {ANN: text}
+
+
+def test_rewrap_loses_no_write(shop, monkeypatch):
+    """A session that writes while its record is rewritten keeps what it wrote."""
+    shop.run("destroy", shop.config, "--all", "--yes")
+    shop.put(ANN, LegacyEncrypter([SECRET]).encrypt('{"n":1}', ANN))
+    write = FileDriver.write
+    writes = []
+
+    async def late(self, id, payload, version):
+        if not writes:
+            shop.put(ANN, LegacyEncrypter([SECRET]).encrypt('{"n":2}', ANN))
+        writes.append(id)
+        return await write(self, id, payload, version)
+
+    monkeypatch.setattr(FileDriver, "write", late)
+    assert shop.json("rewrap", shop.write("sessions.json", encrypt=True))["rewritten"] == 1
+    assert Encrypter([SECRET]).decrypt(shop.stored()[ANN], ANN) == '{"n":2}' and len(writes) == 2
+
+
+def test_rewrap_without_encryption(shop):
+    """Where nothing is encrypted, rewrap says so."""
+    shop.run("rewrap", shop.config, code=WRONG)
+    assert "encrypt is off" in shop.errors
+
+
+# -------------------------------------------------------------------- check, table
+
+
+def test_check(shop):
+    """Check proves that the store works, leaves nothing there, and tells differences and risks."""
+    config = shop.write("sessions.json", secure=True, csrf=True, lottery=[0, 1])
+    text = shop.run("check", config)
+    assert "OK       a record was written, read, replaced and removed" in text
+    assert re.search(r'sameSite +"lax" +\(there: null\)', text) and re.search(r"strict +true +\(there: false\)", text)
+    assert re.search(r"lifetime +3600000 +\(there: 300000\)", text)
+    assert "WARNING  lottery: expired records are never removed" in text
+    assert sorted(shop.stored()) == [ANN, BOB, EVE]
+    data = shop.json("check", config)
+    assert data["ok"] and data["differences"]["secure"] == {"here": True, "original": False}
+    shop.run("check", config, "--strict", code=ATTENTION)
+
+
+SAFE = {"secure": True, "csrf": True}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"secure": False},
+        {"httpOnly": False},
+        {"sameSite": None},
+        {"csrf": False},
+        {"strict": False},
+        {"domain": "example.org"},
+        {"trustProxy": True},
+        {"encrypt": "legacy"},
+        {"lottery": [0, 100]},
+        {"driver": "memory"},
+        {"secret": "short"},
+        {"secret": "Q3UBzdH9GEfiRCTKbi5MTPyChpzXLsTD"},
+        {"lifetime": 0},
+        {"lifetme": 1},
+    ],
+    ids=str,
+)
+def test_check_warns_of_what_is_unsafe(shop, options):
+    """Each unsafe option, and each that nobody knows, is warned of by its name; a safe config of nothing."""
+    assert shop.json("check", shop.write("safe.json", **SAFE), "--strict")["warnings"] == []
+    (warning,) = shop.json("check", shop.write("unsafe.json", **SAFE | options))["warnings"]
+    assert next(iter(options)) in warning
+
+
+def test_check_warns_of_a_folder_that_others_can_read(shop):
+    """A folder of sessions that the whole machine can read is unsafe."""
+    shop.files().chmod(0o755)
+    assert any("chmod 700" in each for each in shop.json("check", shop.config)["warnings"])
+    shop.files().chmod(0o700)
+    assert not any("chmod 700" in each for each in shop.json("check", shop.config)["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "a dict of options"),
+        ('{"lifetime": -1, "driver": "fiel"}', "driver: 'fiel' is not known"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_check_of_what_is_no_config(shop, text, expected):
+    """A config that cannot be used is code 2, and the message names all that is wrong."""
+    path = shop.folder / "wrong.json"
+    if text is not None:
+        path.write_text(text)
+    data = shop.json("check", str(path), code=WRONG)
+    assert not data["ok"] and expected in data["problems"][0]
+    shop.run("ls", str(path), code=WRONG)
+    assert expected in shop.errors
+
+
+class Broken(MemoryDriver):
+    """Fails in the way that is set."""
+
+    error: Exception | None = None
+
+    async def read(self, id):
+        if self.error:
+            raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "expected"),
+    [
+        (UnavailableError("the database is down"), UNAVAILABLE, "the database is down"),
+        (SessionError("no"), WRONG, "no"),
+        (ZeroDivisionError("oops"), WRONG, "the driver fails: ZeroDivisionError: oops"),
+        (None, WRONG, "what was written is not what is read again"),
+    ],
+    ids=str,
+)
+def test_check_of_a_store_that_does_not_work(shop, monkeypatch, error, code, expected):
+    """A store that cannot be reached is code 3; a driver that does not do its work is code 2."""
+    monkeypatch.setattr(Broken, "error", error)
+    NodeSession.register_handler("broken", lambda config: Broken(0))
+    config = shop.write("broken.json", driver="broken")
+    assert expected in shop.json("check", config, code=code)["problems"][0]
+    if code == UNAVAILABLE:
+        shop.run("show", config, ANN, code=UNAVAILABLE)
+        assert "the database is down" in shop.errors
+
+
+def test_table(shop):
+    """The file driver needs no table."""
+    assert shop.run("table", shop.config).strip() == f"driver file, in {shop.files()}: nothing is needed"
+    assert shop.json("table", shop.config, "--create") == {"needed": False}
+
+
+def test_memory_is_out_of_reach(shop):
+    """Commands on the memory driver are refused rather than shown an empty store."""
+    shop.run("ls", shop.write("memory.json", driver="memory"), code=WRONG)
+    assert "inside the program" in shop.errors
+
+
+# -------------------------------------------------------------------- the program
+
+
+def test_as_a_program(shop):
+    """It runs as `python -m node_session`, explains itself and its exit codes, and survives `| head`."""
+    command = [sys.executable, "-m", "node_session"]
+    help = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
+    for word in ("check", "table", "gc", "ls", "show", "destroy", "copy", "rewrap", "stats", "exit codes", "--whole"):
+        assert word in help
+    for number in range(3000):
+        shop.put(f"{number:040d}", "{}")
+    with subprocess.Popen([*command, "ls", shop.config], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait() == DONE
+        assert process.stderr.read() == b""
+
+
+def test_import(shop):
+    """--import runs a module that registers a driver; one that is not there is an error of the arguments."""
+    (shop.folder / "mine.py").write_text(
+        "from node_session import NodeSession\nfrom node_session.drivers import FileDriver\n"
+        "NodeSession.register_handler('mine', lambda config: FileDriver(config.files, config.lifetime))\n"
+    )
+    config = shop.write("mine.json", driver="mine", files=str(shop.files()))
+    command = [sys.executable, "-m", "node_session", "ls", config, "--json"]
+    done = subprocess.run([*command, "--import", "mine"], cwd=shop.folder, capture_output=True, text=True)
+    assert done.returncode == DONE and len(json.loads(done.stdout)) == 3
+    assert subprocess.run(command, cwd=shop.folder, capture_output=True).returncode == WRONG
+    failed = subprocess.run([*command, "--import", "nowhere"], cwd=shop.folder, capture_output=True, text=True)
+    assert failed.returncode == WRONG and "--import nowhere" in failed.stderr
+
+
+def test_interrupted(shop, monkeypatch):
+    """Ctrl-C ends it with the code that a shell expects, and without a traceback."""
+
+    def interrupt(main):
+        main.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(asyncio, "run", interrupt)
+    shop.run("ls", shop.config, code=130)
+    assert shop.errors == "interrupted\n"
+
+
+# -------------------------------------------------------------------- spelling
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90s", 90_000), ("30m", 1_800_000), ("12h", 43_200_000), ("7d", 604_800_000), ("0.5w", 302_400_000)],
+)
+def test_spans_of_time(text, expected):
+    """A span of time is a number and its unit."""
+    assert milliseconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "-1d", "7 d", "7y", "1e9d", "٣d" + "x"])
+def test_what_is_no_span_of_time(text, shop):
+    """Anything else is an error of the arguments; nothing is destroyed."""
+    with pytest.raises(SystemExit) as error:
+        main(["destroy", shop.config, f"--older-than={text}"])
+    assert error.value.code == WRONG and len(shop.stored()) == 3
+
+
+def test_spelling():
+    """Sizes and times are spelt for people; bars are in proportion, and none that counts is empty."""
+    assert [size(each) for each in (0, 999, 1000, 1_234_567)] == ["0 B", "999 B", "1.0 kB", "1.2 MB"]
+    assert [span(each) for each in (-5, 999, 59_999, 60_000, 3_600_000, 9e8)] == [
+        "0 s",
+        "0 s",
+        "59 s",
+        "1 min",
+        "1 h",
+        "10 d",
+    ]
+    assert bars([("a", 1000), ("b", 1), ("c", 0)], width=4) == "  a  1000  ####\n  b  1     #\n  c  0"
