@@ -283,8 +283,23 @@ def test_copy_again(shop):
     assert shop.stored("new.json")[ANN] == '{"newer":1}'
 
 
-@pytest.mark.parametrize("driver", ["plain"])
-def test_copy_to_a_driver_without_versions(shop, driver):
+def test_copy_that_is_killed(shop):
+    """A copy that is killed half way has copied whole records only, and a second one brings the rest."""
+    for number in range(1500):
+        shop.put(f"{number:040d}", json.dumps({"number": number, "pad": "x" * 500}))
+    new = shop.write("new.json", encrypt=True)
+    with subprocess.Popen([sys.executable, "-m", "node_session", "copy", shop.config, new]) as process:
+        while process.poll() is None and len(list(shop.files("new.json").glob("0*"))) < 100:
+            time.sleep(0.005)
+        process.kill()
+    before = shop.stored("new.json")
+    counts = shop.json("copy", shop.config, new)
+    assert counts["present"] == len(before) < 1503 == counts["present"] + counts["copied"]
+    copied = {id: Encrypter([SECRET]).decrypt(text, id) for id, text in shop.stored("new.json").items()}
+    assert copied == shop.stored()
+
+
+def test_copy_to_a_driver_without_versions(shop):
     """A driver that would overwrite what is there is not asked to."""
     texts = {ANN: '{"newer":1}'}
 
@@ -299,7 +314,7 @@ def test_copy_to_a_driver_without_versions(shop, driver):
             del texts[id]
 
     NodeSession.register_handler("plain", lambda config: Plain())
-    assert shop.json("copy", shop.config, shop.write("new.json", driver=driver))["copied"] == 2
+    assert shop.json("copy", shop.config, shop.write("new.json", driver="plain"))["copied"] == 2
     assert texts[ANN] == '{"newer":1}' and len(texts) == 3
     shop.run("ls", str(shop.folder / "new.json"), code=WRONG)
     assert "Plain cannot list its records" in shop.errors
