@@ -64,14 +64,15 @@ class Records:
         for delay in (*SECOND_LOOKS, None):
             try:
                 return self.reveal(payload, entry.id)
-            except UnreadableError as error:  # one record, while the others can be
-                raise DamagedError(str(error)) from error
             except DamagedError:
                 if delay is None:
                     raise
-                await asyncio.sleep(delay)
+            await asyncio.sleep(delay)
+            try:
                 record = await self.kept.read(entry.id)
-                payload = payload if record is None else record.payload
+            except UnreadableError as error:  # one record, while the others can be
+                raise DamagedError(str(error)) from error
+            payload = payload if record is None else record.payload
         raise AssertionError("the last look returns or raises")
 
     def conceal(self, text: str, id: str) -> str:
