@@ -48,7 +48,7 @@ class Found(NamedTuple):
 
 def sign(id: str, secret: str) -> str:
     """The cookie's value for an id."""
-    return _encode("s:" + id + "." + _signature(id, secret))
+    return f"s%3A{id}." + _encode(_signature(id, secret))
 
 
 def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
@@ -66,6 +66,8 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
             key, equals, value = pair.partition("=")
             if equals and key.strip() == name:
                 value = value.strip()
+                if _is_exact(value, secrets[0]):
+                    return Found(value[4:44], value, forged)
                 signed = _unquote(value)
                 if signed[:2] != "s:" or len(signed) != _SIGNED_LENGTH + 2:
                     continue
@@ -75,6 +77,12 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
                     return Found(id, value if number == 0 and value == _encode(signed) else None, forged)
                 forged = True
     return Found(None, None, forged)
+
+
+def _is_exact(value: str, secret: str) -> bool:
+    """Whether a value is to the letter what `sign` gives for the id in it: the usual case, and the cheapest to tell."""
+    id = value[4:44]
+    return ids.is_valid(id) and value.isascii() and hmac.compare_digest(sign(id, secret), value)
 
 
 def _encode(signed: str) -> str:

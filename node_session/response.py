@@ -85,6 +85,8 @@ class HeldResponse:
         if text is None:
             return self._finish_now(chunk)
         self._untouched = False
+        if self._session.commit_at_once(text):
+            return self._finish_now(chunk)
         self._state = _SAVING
         handler._finished = True  # to Tornado: whatever is written from now on comes too late
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -31,6 +31,7 @@ from .config import Config
 from .drivers import Creator, Driver
 from .encryption import AnyEncrypter, CustomEncrypter, Encrypter, LegacyEncrypter
 from .errors import SessionError, UnavailableError
+from .immediate import is_immediate, run
 from .proxy import Trust, compile_trust, is_https
 from .response import HeldResponse, unavailable
 from .store import EncryptedStore, Store
@@ -117,13 +118,13 @@ class NodeSession:
             tornado.web.HTTPError: 503, the store cannot be reached. Nothing is written then.
         """
         started = getattr(request, "session", None)
-        if isinstance(started, Store):
+        if started is not None and isinstance(started, Store):
             if not started.is_started:
                 raise SessionError("start_session() is already at work for this request: await it before you go on")
             return started
         found = self._find_cookie(request)
         try:
-            session = self._store(await self._get_driver(), found.id)
+            session = self._store(self._driver or await self._get_driver(), found.id)
             response = HeldResponse(
                 handler, session, lambda session: self._cookie_line(request, found, session), self._after
             )
@@ -233,11 +234,20 @@ class NodeSession:
     def _after(self, session: Store, untouched: bool) -> None:
         """What can wait until the response has left."""
         if untouched and not session.is_gone and not session.get_handler().renews_on_read:
-            self._in_background(session.touch(), "renew a session")
+            self._renew(session)
         first, of = self.config.lottery
         if random.random() * of < first and time.monotonic() >= self._sweep_again_at:  # noqa: S311 - no secret
             self._sweep_again_at = float("inf")  # one sweep at a time
             self._in_background(self._sweep(), "remove expired sessions")
+
+    def _renew(self, session: Store) -> None:
+        if is_immediate(session.get_handler().touch):
+            try:
+                run(session.touch())
+            except Exception as error:
+                _warn("renew a session", error)
+        else:
+            self._in_background(session.touch(), "renew a session")
 
     async def _sweep(self) -> None:
         started = time.monotonic()
@@ -254,9 +264,13 @@ class NodeSession:
             try:
                 await work
             except Exception as error:
-                # Nobody waits for it and nothing is lost, so this is one line, not a traceback.
-                logger.warning("could not %s: %s: %s", purpose, type(error).__name__, error)
+                _warn(purpose, error)
 
         task = asyncio.ensure_future(run())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _warn(purpose: str, error: Exception) -> None:
+    # Nobody waits for it and nothing is lost, so this is one line, not a traceback.
+    logger.warning("could not %s: %s: %s", purpose, type(error).__name__, error)

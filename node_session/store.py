@@ -25,6 +25,7 @@ from .callbacks import takes_callback
 from .drivers import Driver
 from .encryption import AnyEncrypter
 from .errors import ConflictError, DamagedError, GoneError, HeadersSentError, SessionError, UnavailableError
+from .immediate import is_immediate, run
 from .merge import merge
 
 logger = logging.getLogger("node_session")
@@ -33,6 +34,8 @@ logger = logging.getLogger("node_session")
 # truncates a file and then fills it, so that whoever reads in between sees an empty or half text.
 _SECOND_LOOKS = 5
 _SECOND_LOOK_DELAY = 0.02
+
+_NO_FLASH: dict[str, list[str]] = {"old": [], "new": []}
 
 # Saves that met another one wait here for their turn, per driver, loop and id, and so do those that come meanwhile.
 # Without it, a request that has to read and merge again loses against newcomers for as long as there are any. A
@@ -118,7 +121,7 @@ class Store(Attributes):
         self._left: _Left | None = None
         self._outdated = False  # whether the record is encrypted in an older way, and should be written anew
         self._aged = False  # whether the flash data was aged since the record was loaded
-        self._lock = asyncio.Lock()  # one save at a time, or the object's changes would be merged with themselves
+        self._lock: asyncio.Lock | None = None  # made by the first save that may have to wait
         self.ages_flash = True
         self.headers_sent = False
         self.is_gone = False
@@ -318,11 +321,23 @@ class Store(Attributes):
 
     async def commit(self, text: str) -> None:
         """Write what `stage` returned; on a conflict merge, and write again."""
-        async with self._lock:
+        async with self._own_lock():
             if self._left is not None and self._version is None:
                 await self._move(self._left, text)
             else:
                 await self._write(text)
+
+    def commit_at_once(self, text: str) -> bool:
+        """`commit` without waiting, where the driver needs not wait and nobody else was first.
+
+        Returns:
+            Whether that was so; if not, nothing was done, and `commit` has to.
+        """
+        if self._left is not None or not is_immediate(self._driver.write):
+            return False
+        if (self._lock is not None and self._lock.locked()) or (_queues and self._place() in _queues):
+            return False
+        return run(self._try_to_write(text))
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Store]:
@@ -372,7 +387,7 @@ class Store(Attributes):
             return self.pull(key, default)  # of this request's own making, and nobody else's yet
         started = time.monotonic()
         tries = 0
-        async with self._lock:
+        async with self._own_lock():
             while True:
                 stored = await self._load(self._id)
                 if stored is None:
@@ -401,7 +416,7 @@ class Store(Attributes):
     async def _write(self, text: str) -> None:
         started = time.monotonic()
         tries = 0
-        place = (id(self._driver), id(asyncio.get_running_loop()), self._id)
+        place = self._place()
         queue = _queues.get(place) if _queues else None
         if queue is None:
             tries = 1
@@ -417,6 +432,15 @@ class Store(Attributes):
                 if await self._try_to_write(caught_up):
                     return
                 await self._wait(started, tries)
+
+    def _own_lock(self) -> asyncio.Lock:
+        """For one save at a time, or the object's changes would be merged with themselves."""
+        if self._lock is None:
+            self._lock = asyncio.Lock()
+        return self._lock
+
+    def _place(self) -> tuple[int, int, str]:
+        return (id(self._driver), id(asyncio.get_running_loop()), self._id)
 
     async def _wait(self, started: float, tries: int) -> None:
         """Before another try, as another process was first. With jitter, or the two go on colliding in step."""
@@ -503,7 +527,8 @@ class Store(Attributes):
     def _settle_flash(self) -> None:
         """Bring the flash data into the state in which the next request is to find it."""
         if self.ages_flash:
-            self.age_flash_data()
+            if self._attributes.get("flash") != _NO_FLASH:
+                self.age_flash_data()
             self.ages_flash, self._aged = False, True
         elif self._flashed("new"):
             # The previous flash data is gone already; what was flashed since is for the next request as well.

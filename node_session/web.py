@@ -62,14 +62,15 @@ class SessionMixin(_Base):
     def node_session(self) -> NodeSession:
         """The application's `NodeSession`."""
         configured = self.settings.get("node_session")
+        if isinstance(configured, NodeSession):
+            return configured
         if isinstance(configured, Mapping):
-            configured = self.settings["node_session"] = NodeSession(configured)
-        if not isinstance(configured, NodeSession):
-            raise ConfigError(
-                "SessionMixin needs Application(..., node_session=…) with a NodeSession or a config dict, "
-                f"not {type(configured).__name__}"
-            )
-        return configured
+            made = self.settings["node_session"] = NodeSession(configured)
+            return made
+        raise ConfigError(
+            "SessionMixin needs Application(..., node_session=…) with a NodeSession or a config dict, "
+            f"not {type(configured).__name__}"
+        )
 
     csrf_exempt = False
     """Whether requests to this handler need no CSRF token, although the option `csrf` is on: for webhooks, say."""
@@ -139,7 +140,8 @@ class SessionMixin(_Base):
         super().on_finish()
 
     def _has_session(self) -> bool:
-        return isinstance(getattr(self.request, "session", None), Store)
+        session = getattr(self.request, "session", None)
+        return session is not None and isinstance(session, Store)
 
     async def _start_then(self, prepare: Any) -> None:
         sessions = self.node_session
@@ -147,7 +149,7 @@ class SessionMixin(_Base):
         if sessions.config.csrf:
             self.check_csrf()
         going_on = prepare()
-        if inspect.isawaitable(going_on):
+        if going_on is not None and inspect.isawaitable(going_on):
             await going_on
 
 

@@ -38,6 +38,7 @@ from typing import TypeVar
 
 from .. import ids
 from ..errors import ConflictError, DamagedError, UnavailableError, UnreadableError
+from ..immediate import never_waits
 from ._rename import exchange
 from .base import Driver, Entry, Record
 
@@ -98,6 +99,7 @@ class FileDriver(Driver):
         await self._in_thread("write", id, self._write, payload.encode(), expected)
         return payload
 
+    @never_waits
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
         path, now = self._path(id), self._clock()

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 
 from ..errors import ConflictError
+from ..immediate import never_waits
 from .base import Driver, Entry, Record
 
 
@@ -27,11 +28,13 @@ class MemoryDriver(Driver):
     def __len__(self) -> int:
         return len(self._records)
 
+    @never_waits
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
         payload = self._alive(id)
         return None if payload is None else Record(payload, payload)
 
+    @never_waits
     async def write(self, id: str, payload: str, version: object) -> object:
         """See `Driver.write`."""
         if self._alive(id) != version:
@@ -39,6 +42,7 @@ class MemoryDriver(Driver):
         self._put(id, payload)
         return payload
 
+    @never_waits
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
         payload = self._alive(id)
