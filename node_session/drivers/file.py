@@ -4,7 +4,7 @@ Any number of processes share the folder, the npm original among them.
 
 - *Reading* takes no lock: a record is only ever replaced as a whole. It happens in the event loop; a small file takes
   a few microseconds there, and ten times that by way of a thread.
-- *Writing* happens in a thread. A temporary file is written first. Then, under a lock, the record is compared with the
+- *Writing* happens in a thread, for all requests that wait for it at once. A temporary file is written first. Then, under a lock, the record is compared with the
   one that was read, and replaced. The lock is held for some microseconds; it is `flock`, which the system takes away
   from a process that is killed.
 - *The original* knows no lock, and writes into the file itself. So the two files are exchanged rather than one renamed
@@ -39,6 +39,7 @@ from typing import TypeVar
 from .. import ids
 from ..errors import ConflictError, DamagedError, UnavailableError, UnreadableError
 from ..immediate import never_waits
+from ._batches import Batches
 from ._rename import exchange
 from .base import Driver, Entry, Record
 
@@ -78,6 +79,7 @@ class FileDriver(Driver):
         self._seconds = lifetime / 1000
         self._durable = durable
         self._clock = clock
+        self._batches = Batches()
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
@@ -163,15 +165,14 @@ class FileDriver(Driver):
             os.makedirs(self._folder, 0o700, exist_ok=True)
             file = os.open(path, _CREATE, 0o600)
         try:
-            with open(file, "wb", buffering=0) as stream:
-                view = memoryview(content)
-                while view:
-                    view = view[stream.write(view) :]
-                if self._durable:
-                    os.fsync(file)
+            _write_all(file, content)
+            if self._durable:
+                os.fsync(file)
         except BaseException:
             os.unlink(path)
             raise
+        finally:
+            os.close(file)
         return path
 
     def _create(self, temporary: str, path: str, id: str) -> None:
@@ -314,7 +315,9 @@ class FileDriver(Driver):
     async def _in_thread(self, doing: str, id: str, work: Callable[..., T], *args: object) -> T:
         self._path(id)
         try:
-            return await asyncio.to_thread(work, id, *args)
+            if self._durable:  # each waits for the disk, so they had better do it at the same time
+                return await asyncio.to_thread(work, id, *args)
+            return await self._batches.run(work, id, *args)
         except OSError as error:
             raise UnavailableError(self._message(doing, id, error)) from error
 
@@ -339,6 +342,12 @@ def _read_all(file: int, size: int) -> bytes:
     while part := os.read(file, 1 << 20):
         parts.append(part)
     return b"".join(parts)
+
+
+def _write_all(file: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(file, view) :]
 
 
 def _is_text(content: bytes) -> bool:
