@@ -65,7 +65,8 @@ def table(profiler: cProfile.Profile, requests: int, lines: int) -> str:
     rows.sort(reverse=True)
     head = "| own µs | with callees | calls | function | where |\n|---:|---:|---:|---|---|\n"
     return head + "\n".join(
-        f"| {own:.1f} | {total:.1f} | {calls:.2g} | `{name}` | {where} |" for own, total, calls, name, where in rows[:lines]
+        f"| {own:.1f} | {total:.1f} | {calls:.2g} | `{name}` | {where} |"
+        for own, total, calls, name, where in rows[:lines]
     )
 
 
