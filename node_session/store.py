@@ -315,7 +315,7 @@ class Store(Attributes):
         self._settle_flash()
         if self._absolute_lifetime and "_created" not in self._attributes:
             self._attributes["_created"] = int(time.time() * 1000)
-        text = serializer.dumps(self._attributes)
+        text = serializer.dumps(self._attributes, self._loaded)
         is_stored = self._version is not None and text == self._loaded and not self._outdated
         return None if is_stored else text
 

@@ -4,9 +4,9 @@ Any number of processes share the folder, the npm original among them.
 
 - *Reading* takes no lock: a record is only ever replaced as a whole. It happens in the event loop; a small file takes
   a few microseconds there, and ten times that by way of a thread.
-- *Writing* happens in a thread, for all requests that wait for it at once. A temporary file is written first. Then, under a lock, the record is compared with the
-  one that was read, and replaced. The lock is held for some microseconds; it is `flock`, which the system takes away
-  from a process that is killed.
+- *Writing* happens in a thread, for all requests at once that wait for it. A temporary file is written first. Then,
+  under a lock, the record is compared with the one that was read, and replaced. The lock is held for some
+  microseconds; it is `flock`, which the system takes away from a process that is killed.
 - *The original* knows no lock, and writes into the file itself. So the two files are exchanged rather than one renamed
   over the other, and what comes back is looked at: if the original wrote in the moment since the comparison, the
   files are exchanged back, and its text is merged like anybody's.
