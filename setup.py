@@ -52,6 +52,7 @@ setup(
         "redis": REDIS,
         "test": [*CLIENTS, *TEST],
         "dev": [*CLIENTS, *TEST, "mypy>=1.10", "ruff>=0.6"],
+        "bench": [*CLIENTS, *TEST, "matplotlib>=3.8"],
     },
     keywords="session tornado node-session cookie csrf flash",
     classifiers=[

@@ -123,9 +123,10 @@ class HeldResponse:
             return
         # The handler is given back, so that it goes without waiting for Python's collector of cycles.
         attributes = self._handler.__dict__
-        for name, ours in (("finish", self.finish), ("flush", self.flush), ("_held_response", self)):
-            if attributes.get(name) == ours:
-                del attributes[name]
+        if attributes.pop("_held_response", None) is self:
+            for name in ("finish", "flush"):
+                if getattr(attributes.get(name), "__self__", None) is self:
+                    del attributes[name]
         if self._state != _LOADING:
             after(self._session, self._untouched)
 

@@ -78,7 +78,7 @@ class MemoryDriver(Driver):
     def _alive(self, id: str) -> str | None:
         """The payload of a record that is there and has not expired."""
         record = self._records.get(id)
-        if record is None or (self._seconds and self._is_idle(record[1], self._seconds)):
+        if record is None or (self._seconds and self._clock() - record[1] > self._seconds):
             return None
         return record[0]
 

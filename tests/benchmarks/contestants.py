@@ -10,7 +10,6 @@ is read, a count is raised. Whatever the answers cost is in the bare handler's a
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import secrets
@@ -79,12 +78,14 @@ class Setup(NamedTuple):
         size: Of a session's stored text, in bytes.
         encrypt: The config's option.
         stored: How many further sessions the store holds; the lottery is on then.
+        replayed: How many sessions the requests take turns with; 0: as many as is usual.
     """
 
     driver: str = ""
     size: int = 300
     encrypt: bool = False
     stored: int = 0
+    replayed: int = 0
 
 
 class Server:
@@ -96,13 +97,13 @@ class Server:
 
     def __init__(self, name: str, setup: Setup, folder: Path, connection: dict | None = None) -> None:
         contestant = CONTESTANTS[name]
-        files = folder / f"{name}-{secrets.token_hex(4)}"
+        files = folder / secrets.token_hex(8)
         is_database = setup.driver not in ("", "memory", "file", "redis")
         config = {
             "secret": SECRET,
             "driver": "database" if is_database else setup.driver or "memory",
             "files": str(files),
-            "connection": connection or False,
+            "connection": connection or ({"adapter": setup.driver} if is_database else False),
             "lottery": [2, 100] if setup.stored else [0, 100],
             "lifetime": 3_600_000,
             "encrypt": setup.encrypt,
@@ -115,7 +116,7 @@ class Server:
             told["stored"] = setup.stored
         program = HERE / "servers" / contestant.program
         python = PEERS if contestant.module else sys.executable
-        command = ["node", program] if program.suffix == ".js" else [python, program]
+        command = ["node", "--no-warnings", program] if program.suffix == ".js" else [python, program]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder, text=True)
         self._process.stdin.write(json.dumps(told) + "\n")
         self._process.stdin.close()
@@ -157,19 +158,3 @@ def store_files(folder: Path, data: dict, number: int) -> None:
     folder.mkdir()
     for _ in range(number):
         (folder / secrets.token_urlsafe(30)).write_text(text)
-
-
-def can_serve(driver: str) -> bool:
-    """Whether our own package has this driver, and its client library is installed."""
-    if driver in ("", "memory", "file"):
-        return True
-    from node_session.drivers.database import ADAPTERS
-
-    adapter = ADAPTERS[driver]
-    try:
-        return all(
-            importlib.util.find_spec(name) is not None
-            for name in (adapter.client, importlib.util.resolve_name(adapter.module, "node_session.drivers.database"))
-        )
-    except ModuleNotFoundError:
-        return False

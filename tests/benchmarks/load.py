@@ -1,4 +1,4 @@
-"""Load on a server, from another process: wrk if it is installed, else the asyncio client at the end of this file.
+"""Load on a server, from another process: wrk, or where it is not installed the asyncio client at the end.
 
     cookies = new_sessions(port, 256)
     put(port, "/write", cookies, connections=32, seconds=1)    # Served(requests=2311, seconds=1.0)
@@ -58,8 +58,8 @@ def put(port: int, path: str, cookies: list[str], connections: int, seconds: flo
         file.write("".join(cookie + "\n" for cookie in cookies))
         file.flush()
         url = f"http://127.0.0.1:{port}{path}"
-        if has_wrk():
-            command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", _REPLAY, url, file.name]
+        if has_wrk() and seconds >= 1:  # it takes whole seconds
+            command = ["wrk", "-t1", f"-c{connections}", f"-d{round(seconds)}s", "-s", _REPLAY, url, file.name]
         else:
             command = [sys.executable, __file__, url, file.name, str(connections), str(seconds)]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -67,13 +67,15 @@ def torndsession() -> tuple[type[RequestHandler], dict]:
             self.write("ok")
 
     options = SETUP["config"]
+    shelf = type("Shelf", (), {})()
     settings = {"sid_name": "sid", "session_lifetime": 300, "driver": options["driver"], "driver_settings": {}}
     if options["driver"] == "memory":
-        settings["driver_settings"] = {"host": {}}
+        settings["driver_settings"] = {"host": shelf}
     elif options["driver"] == "file":
         settings["driver_settings"] = {"host": options["files"]}
     else:
-        settings["driver_settings"] = {"host": "127.0.0.1", "port": options["connection"]["port"], "db": 0}
+        at = options["connection"]
+        settings["driver_settings"] = {"host": "127.0.0.1", "port": at["port"], "password": at["password"], "db": 0}
     return Page, {"session": settings}
 
 
