@@ -43,6 +43,11 @@ logger = logging.getLogger("node_session")
 _REST_AFTER_SWEEP = 9
 
 
+# An unchanged session is renewed when this part of its lifetime has passed since it was last, so that it may end so
+# much too early, and a session that is asked for many times a second is not written as often.
+_RENEWED_PART = 0.01
+
+
 class NodeSession:
     """Sessions for a Tornado application.
 
@@ -71,6 +76,7 @@ class NodeSession:
             "save_timeout": self.config.save_timeout,
             "save_untouched": self.config.save_uninitialized,
             "absolute_lifetime": self.config.absolute_lifetime,
+            "renew_after": self.config.lifetime * _RENEWED_PART,
         }
         self._trust: Trust | None = None
         if self.config.trust_proxy:
@@ -233,7 +239,7 @@ class NodeSession:
 
     def _after(self, session: Store, untouched: bool) -> None:
         """What can wait until the response has left."""
-        if untouched and not session.is_gone and not session.get_handler().renews_on_read:
+        if untouched and session.wants_touch and not session.get_handler().renews_on_read:
             self._renew(session)
         first, of = self.config.lottery
         if random.random() * of < first and time.monotonic() >= self._sweep_again_at:  # noqa: S311 - no secret

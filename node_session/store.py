@@ -47,6 +47,7 @@ class _Loaded(NamedTuple):
     attributes: dict[str, Any]
     text: str
     version: object
+    idle: float
 
 
 class _Left(NamedTuple):
@@ -67,6 +68,7 @@ class Store(Attributes):
         save_timeout: Milliseconds that saving may go on merging, before `UnavailableError`.
         save_untouched: Store a new session even if nothing was put into it; the CSRF token is made at once then.
         absolute_lifetime: Milliseconds after which the session ends, however active; 0: never.
+        renew_after: Milliseconds that a session must have been idle to want a touch.
 
     Attributes:
         ages_flash: Whether the next save ends the life of the previous request's flash data. It does so once a
@@ -78,6 +80,7 @@ class Store(Attributes):
 
     __slots__ = (
         "_absolute_lifetime",
+        "_active_at",
         "_aged",
         "_driver",
         "_id",
@@ -87,6 +90,7 @@ class Store(Attributes):
         "_lock",
         "_name",
         "_outdated",
+        "_renew_after",
         "_save_timeout",
         "_save_untouched",
         "_started",
@@ -107,6 +111,7 @@ class Store(Attributes):
         save_timeout: float = 5_000,
         save_untouched: bool = True,
         absolute_lifetime: float = 0,
+        renew_after: float = 0,
     ) -> None:
         super().__init__()
         self._name = name
@@ -115,6 +120,8 @@ class Store(Attributes):
         self._save_timeout = save_timeout
         self._save_untouched = save_untouched
         self._absolute_lifetime = absolute_lifetime
+        self._renew_after = renew_after
+        self._active_at = float("-inf")  # when the session was used last, before this request
         self._started = False
         self._loaded: str | None = None  # the text of the record our attributes are based on
         self._version: object = None  # the driver's version of it; None: no record of this id yet
@@ -225,6 +232,7 @@ class Store(Attributes):
         if loaded is not None:
             self._attributes = _fill(self._attributes, loaded.attributes) if self._attributes else loaded.attributes
             self._loaded, self._version = loaded.text, loaded.version
+            self._active_at = time.monotonic() - loaded.idle / 1000
         elif self._strict and not self._is_fresh:
             self.set_id()
         self._token_on_demand = loaded is None and not self._save_untouched
@@ -249,7 +257,7 @@ class Store(Attributes):
             self._attributes = {}
             self.is_gone = True
             return False
-        self._attributes, self._loaded, self._version = loaded
+        self._attributes, self._loaded, self._version, _ = loaded
         return True
 
     def _is_over(self, attributes: dict[str, Any]) -> bool:
@@ -268,7 +276,7 @@ class Store(Attributes):
                     return None
                 version = record.version
                 text = self._reveal(record.payload, id)
-                return _Loaded(serializer.loads(text), text, version)
+                return _Loaded(serializer.loads(text), text, version, record.idle)
             except DamagedError as error:
                 if look == _SECOND_LOOKS:
                     await self._set_aside(id, version, error)
@@ -405,8 +413,14 @@ class Store(Attributes):
                     await self._wait(started, tries)
                     continue
                 self.pull(key)
-                self._rebase(_Loaded(stored.attributes, text, version))
+                self._rebase(_Loaded(stored.attributes, text, version, 0))
                 return value
+
+    @property
+    def wants_touch(self) -> bool:
+        """Whether there is a record, and its last activity is long enough ago to be renewed."""
+        is_stored = self._version is not None and not self.is_gone
+        return is_stored and time.monotonic() - self._active_at > self._renew_after / 1000
 
     async def touch(self) -> None:
         """Renew the record's last activity. A response does this by itself, where the session was not changed."""

@@ -125,6 +125,7 @@ def test_api():
     internal = {
         "ages_flash",
         "commit",
+        "commit_at_once",
         "headers_sent",
         "is_gone",
         "is_new",
@@ -132,6 +133,7 @@ def test_api():
         "is_untouched",
         "stage",
         "touch",
+        "wants_touch",
     }
     assert public - mapping - internal - named - {"config", "register_handler"} == set()
     assert set(re.findall(r"`(?:await )?sessions?\.([a-z_]+)\(", tables)) - public == set()

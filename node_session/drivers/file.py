@@ -84,7 +84,9 @@ class FileDriver(Driver):
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
         try:
-            content = self._read(id, _LARGE) or await asyncio.to_thread(self._read, id)
+            content, active = self._read(id, _LARGE)
+            if not content:
+                content, active = await asyncio.to_thread(self._read, id)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -93,7 +95,7 @@ class FileDriver(Driver):
             payload = content.decode()
         except UnicodeDecodeError as error:
             raise DamagedError("it is not UTF-8 text") from error
-        return Record(payload, payload)
+        return Record(payload, payload, (self._clock() - active) * 1000)
 
     async def write(self, id: str, payload: str, version: object) -> object:
         """See `Driver.write`."""
@@ -236,7 +238,7 @@ class FileDriver(Driver):
             status = os.lstat(file.path)
             if not stat.S_ISREG(status.st_mode):
                 return None
-            content = self._read(file.name)
+            content, _ = self._read(file.name)
         except FileNotFoundError:  # destroyed meanwhile, or expired
             return None
         except OSError as error:
@@ -265,8 +267,8 @@ class FileDriver(Driver):
             raise ValueError("not a session id, so it is not made a path")
         return f"{self._folder}/{id}"
 
-    def _read(self, id: str, most: float = float("inf")) -> bytes:
-        """A record's bytes; none where it has more than `most`.
+    def _read(self, id: str, most: float = float("inf")) -> tuple[bytes, float]:
+        """A record's bytes, none where it has more than `most`, and the time of its last activity.
 
         Raises:
             FileNotFoundError: There is none, or an expired one.
@@ -279,8 +281,8 @@ class FileDriver(Driver):
             if self._has_expired(status):
                 raise FileNotFoundError(errno.ENOENT, "it has expired")
             if status.st_size > most:
-                return b""
-            return _read_all(file, status.st_size)
+                return b"", status.st_mtime
+            return _read_all(file, status.st_size), status.st_mtime
         finally:
             os.close(file)
 
@@ -290,7 +292,7 @@ class FileDriver(Driver):
     def _current(self, id: str) -> bytes | None:
         """The content of the record that is there now; None if there is none, or an expired one."""
         try:
-            return self._read(id)
+            return self._read(id)[0]
         except FileNotFoundError:
             return None
 

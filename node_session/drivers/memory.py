@@ -32,7 +32,7 @@ class MemoryDriver(Driver):
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
         payload = self._alive(id)
-        return None if payload is None else Record(payload, payload)
+        return None if payload is None else Record(payload, payload, (self._clock() - self._records[id][1]) * 1000)
 
     @never_waits
     async def write(self, id: str, payload: str, version: object) -> object:

@@ -72,8 +72,12 @@ def measure(group: Group, rounds: int, seconds: float, folder: Path) -> Results:
                 print(f"without {cell.contestant} on {cell.setup.driver}: {error}", file=sys.stderr)
                 continue
             stack.callback(server.close)
-            number = min(SESSIONS, cell.setup.replayed or SESSIONS)
-            running[key] = server, load.new_sessions(server.port, number)
+            try:
+                cookies = load.new_sessions(server.port, cell.setup.replayed or SESSIONS)
+            except RuntimeError as error:
+                print(f"without {cell.contestant} on {cell.setup.driver}: {error}", file=sys.stderr)
+                continue
+            running[key] = server, cookies
         for turn in range(rounds + 1):
             for cell in group.cells:
                 if (cell.contestant, cell.setup) in running:

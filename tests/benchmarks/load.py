@@ -41,7 +41,8 @@ def new_sessions(port: int, number: int) -> list[str]:
         connection.request("GET", "/new")
         response = connection.getresponse()
         response.read()
-        assert response.status == 200, response.status
+        if response.status != 200:
+            raise RuntimeError(f"/new was answered by {response.status}")
         lines = response.headers.get_all("Set-Cookie") or []
         cookies.append("; ".join(line.partition(";")[0] for line in lines))
     connection.close()

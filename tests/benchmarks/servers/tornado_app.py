@@ -82,17 +82,19 @@ def torndsession() -> tuple[type[RequestHandler], dict]:
 async def main():
     page, settings = globals()[SETUP["layer"]]()
     application = Application([(r"/(new|read|write)", page)], **settings)
-    if SETUP.get("stored"):
-        await store(settings["node_session"], SETUP["stored"])
+    if SETUP["layer"] == "ours":
+        driver = await settings["node_session"]._get_driver()
+        if hasattr(driver, "create_table"):
+            await driver.create_table()
+        await store(driver, SETUP["stored"])
     (socket,) = bind_sockets(0, "127.0.0.1")
     HTTPServer(application).add_socket(socket)
     print(socket.getsockname()[1], flush=True)
     await asyncio.Event().wait()
 
 
-async def store(sessions, number: int) -> None:
+async def store(driver, number: int) -> None:
     """Fill the store with sessions nobody asks for."""
-    driver = await sessions._get_driver()
     token = secrets.token_urlsafe(30)
     for _ in range(number):
         text = json.dumps({"_token": token, "data": SETUP["data"]}, separators=(",", ":"))
