@@ -82,10 +82,16 @@ def measure(group: Group, rounds: int, seconds: float, folder: Path) -> Results:
             for cell in group.cells:
                 if (cell.contestant, cell.setup) in running:
                     server, cookies = running[cell.contestant, cell.setup]
-                    sample = _turn(server, cell, cookies, seconds)
+                    try:
+                        sample = _turn(server, cell, cookies, seconds)
+                    except RuntimeError as error:
+                        print(f"without {cell.contestant} on {cell.setup.driver}: {error}", file=sys.stderr)
+                        del running[cell.contestant, cell.setup]
+                        continue
                     if turn:  # the first is to warm up
                         samples.setdefault(cell, []).append(sample)
-    return Results(group, samples)
+    complete = {cell: taken for cell, taken in samples.items() if len(taken) == rounds}
+    return Results(group, complete)
 
 
 def _turn(server: Server, cell: Cell, cookies: list[str], seconds: float) -> Sample:
