@@ -7,6 +7,8 @@
 # make fuzz    look for inputs that break it, MINUTES=5 for each of the targets in tests/fuzz, or TARGETS="path cookie"
 # make audit   look for known holes in what this depends on; asks pypi.org
 # make soak    race, kill and mix for MINUTES=5, CONFIG='{…}' for another driver's store
+# make bench   what a session costs beside the original and others, in a quarter of an hour; bench-quick: in a minute
+# make profile where the time of one request goes, by function; ARGS='--driver file --path /write'
 # PYTHON=…     the Python to use; the virtual environment is made by itself
 
 PYTHON ?= python3
@@ -17,7 +19,8 @@ DRIVER ?= file
 CONNECTION ?= {}
 export CONFIG
 
-.PHONY: demo demo-migration test screenshots lint check fuzz audit soak soak-node vectors clean
+.PHONY: demo demo-migration test screenshots lint check fuzz audit soak soak-node vectors bench bench-quick profile
+.PHONY: clean
 
 demo: $(VENV)/installed
 	$(BIN)/python samples/shop/shop.py --driver $(DRIVER) --connection '$(CONNECTION)'
@@ -58,6 +61,25 @@ soak-node: $(VENV)/installed tests/interop/node_modules/installed
 vectors: tests/interop/node_modules/installed
 	node tests/interop/record_vectors.js
 
+bench: $(VENV)/bench .venv-peers/installed tests/interop/node_modules/installed
+	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
+
+bench-quick: $(VENV)/bench tests/interop/node_modules/installed
+	$(BIN)/python tests/benchmarks/bench.py --quick --out build/bench $(ARGS)
+
+profile: $(VENV)/installed
+	$(BIN)/python tests/benchmarks/profile_request.py $(ARGS)
+
+$(VENV)/bench: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@
+
+# Python's other session libraries, which need not get along with our own dependencies.
+.venv-peers/installed: tests/benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet -r $<
+	touch $@
+
 $(VENV)/installed: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
@@ -73,4 +95,5 @@ $(VENV)/installed: setup.py
 	@mkdir -p $(@D) && touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info tests/interop/node_modules samples/strangler/node_modules .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-peers build *.egg-info tests/interop/node_modules samples/strangler/node_modules
+	rm -rf .mypy_cache .ruff_cache

@@ -60,6 +60,7 @@ setup(
         "redis": REDIS,
         "test": [*CLIENTS, *TEST],
         "fuzz": FUZZ,
+        "bench": [*CLIENTS, *TEST, "matplotlib>=3.8"],
         "dev": [*CLIENTS, *TEST, *FUZZ, "mypy>=1.10", "ruff>=0.6", "bandit>=1.8", "pip-audit>=2.7"],
     },
     keywords="session tornado node-session cookie csrf flash",

@@ -56,7 +56,7 @@ class Found(NamedTuple):
 
 def sign(id: str, secret: str) -> str:
     """The cookie's value for an id."""
-    return _encode("s:" + id + "." + _signature(id, secret))
+    return f"s%3A{id}." + _encode(_signature(id, secret))
 
 
 def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
@@ -76,6 +76,11 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
             key, equals, value = pair.partition("=")
             if equals and key.strip() == name:
                 value = value.strip()
+                if first is None and _is_exact(value, secrets[0]):
+                    first = Found(value[4:44], value, forged)
+                    if header.count(name) == 1:  # as nearly always
+                        return first
+                    continue
                 signed = _unquote(value)
                 if signed[:2] != "s:" or len(signed) != _SIGNED_LENGTH + 2:
                     continue
@@ -96,6 +101,12 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
     if first is None:
         return Found(None, None, forged)
     return first._replace(others=tuple(others)) if others else first
+
+
+def _is_exact(value: str, secret: str) -> bool:
+    """Whether a value is to the letter what `sign` gives for the id in it: the usual case, and the cheapest to tell."""
+    id = value[4:44]
+    return ids.is_valid(id) and value.isascii() and hmac.compare_digest(sign(id, secret), value)
 
 
 def _encode(signed: str) -> str:

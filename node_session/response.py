@@ -87,6 +87,8 @@ class HeldResponse:
         if text is None and (handler._headers_written or not self._session.needs_confirmation):
             return self._finish_now(chunk)
         self._untouched = text is None
+        if text is not None and self._session.commit_at_once(text):
+            return self._finish_now(chunk)
         self._state = _SAVING
         handler._finished = True  # to Tornado: whatever is written from now on comes too late
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -127,9 +129,10 @@ class HeldResponse:
             return
         # The handler is given back, so that it goes without waiting for Python's collector of cycles.
         attributes = self._handler.__dict__
-        for name, ours in (("finish", self.finish), ("flush", self.flush), ("_held_response", self)):
-            if attributes.get(name) == ours:
-                del attributes[name]
+        if attributes.pop("_held_response", None) is self:
+            for name in ("finish", "flush"):
+                if getattr(attributes.get(name), "__self__", None) is self:
+                    del attributes[name]
         if self._state != _LOADING:
             after(self._handler.request, self._session, self._untouched)
 

@@ -46,8 +46,13 @@ _CURES = {
 }
 
 
-def dumps(attributes: dict[str, Any]) -> str:
+def dumps(attributes: dict[str, Any], known: str | None = None) -> str:
     """The stored text of a session.
+
+    Args:
+        attributes: Of the session.
+        known: A text that `dumps` has given before. Where it is still the same, it is not searched for numbers again,
+            which takes longer than making it.
 
     NaN and infinities become null; dates become text in UTC, those without a zone being taken for UTC; tuples become
     lists, enums their values, UUIDs text, and keys that are numbers text. Integers beyond 2^53 are written as they
@@ -62,10 +67,10 @@ def dumps(attributes: dict[str, Any]) -> str:
         writer = _Writer()
         writer.write(attributes)
         return "".join(writer.parts)
-    # The numbers that orjson writes in another way than JavaScript: 1.0, -0.0, 1e+16 to 1e+20, 1e-6.
-    if b".0" in text or b"e+" in text or b"e-6" in text:
-        text = _strings_and_floats.sub(_as_javascript, text)
-    return text.decode()
+    written = text.decode()
+    if written == known or not _has_other_numbers(text):
+        return written
+    return _strings_and_floats.sub(_as_javascript, text).decode()
 
 
 def loads(text: str) -> dict[str, Any]:
@@ -86,6 +91,14 @@ def loads(text: str) -> dict[str, Any]:
     if len(text) > 2 * MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(attributes):
         raise DamagedError(f"it is nested more than {MAX_DEPTH} deep")
     return attributes
+
+
+def _has_other_numbers(text: bytes) -> bool:
+    """Whether there may be numbers that orjson writes in another way than JavaScript: 1.0, -0.0, 1e+16 to 1e+20, 1e-6.
+
+    To look for one byte is fifty times as fast as to look for two.
+    """
+    return (b"." in text and b".0" in text) or (b"+" in text and b"e+" in text) or b"e-6" in text
 
 
 def _is_too_deep(attributes: dict[str, Any]) -> bool:

@@ -31,6 +31,7 @@ from .config import Config
 from .drivers import Creator, Driver
 from .encryption import CustomEncrypter
 from .errors import SessionError, UnavailableError
+from .immediate import is_immediate, run
 from .proxy import Trust, compile_trust, is_https
 from .report import OnEvent, Stats, Watch
 from .response import HeldResponse, unavailable
@@ -47,6 +48,11 @@ _BOTH = (False, True)
 # Milliseconds, a hundred years: what a sweep is told where sessions do not expire. There is still the file driver's
 # litter of killed processes to remove.
 _FOR_EVER = 100 * 365 * 24 * 60 * 60 * 1000.0
+
+
+# An unchanged session is renewed when this part of its lifetime has passed since it was last, so that it may end so
+# much too early, and a session that is asked for many times a second is not written as often.
+_RENEWED_PART = 0.01
 
 
 class NodeSession:
@@ -84,6 +90,7 @@ class NodeSession:
             "absolute_lifetime": self.config.absolute_lifetime,
             "grace": self.config.regenerate_grace,
             "watch": self._watch,
+            "renew_after": self.config.lifetime * _RENEWED_PART,
         }
         self._trust: Trust | None = None
         if self.config.trust_proxy:
@@ -153,13 +160,14 @@ class NodeSession:
             tornado.web.HTTPError: 503, the store cannot be reached. Nothing is written then.
         """
         started = getattr(request, "session", None)
-        if isinstance(started, Store):
+        if started is not None and isinstance(started, Store):
             if not started.is_started:
                 raise SessionError("start_session() is already at work for this request: await it before you go on")
             return started
         found = self._find_cookie(request)
         try:
-            session = self._store(await self._get_driver(), found.id, found.others)
+            driver = self._driver or await self._get_driver()
+            session = self._store(driver, found.id, found.others)
             response = HeldResponse(
                 handler, session, lambda session: self._cookie_line(request, found, session), self._after
             )
@@ -277,8 +285,8 @@ class NodeSession:
 
     def _after(self, request: HTTPServerRequest, session: Store, untouched: bool) -> None:
         """What can wait until the response has left."""
-        if untouched and not session.is_gone and not session.get_handler().renews_on_read:
-            self._in_background(self._renew(request, session), "renew a session")
+        if untouched and session.wants_touch and not session.get_handler().renews_on_read:
+            self._renew(request, session)
         else:
             self._watch.close(session, request.method or "", request.path)
         first, of = self.config.lottery
@@ -286,11 +294,20 @@ class NodeSession:
             self._sweep_again_at = float("inf")  # one sweep at a time
             self._in_background(self._sweep(), "remove expired sessions")
 
-    async def _renew(self, request: HTTPServerRequest, session: Store) -> None:
-        try:
-            await session.touch()
-        finally:
-            self._watch.close(session, request.method or "", request.path)
+    def _renew(self, request: HTTPServerRequest, session: Store) -> None:
+        async def renew() -> None:
+            try:
+                await session.touch()
+            finally:
+                self._watch.close(session, request.method or "", request.path)
+
+        if is_immediate(session.get_handler().touch):
+            try:
+                run(renew())
+            except Exception as error:
+                _warn("renew a session", error)
+        else:
+            self._in_background(renew(), "renew a session")
 
     async def _sweep(self) -> None:
         started = time.monotonic()
@@ -308,9 +325,13 @@ class NodeSession:
             try:
                 await work
             except Exception as error:
-                # Nobody waits for it and nothing is lost, so this is one line, not a traceback.
-                logger.warning("could not %s: %s: %s", purpose, type(error).__name__, error)
+                _warn(purpose, error)
 
         task = asyncio.ensure_future(run())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _warn(purpose: str, error: Exception) -> None:
+    # Nobody waits for it and nothing is lost, so this is one line, not a traceback.
+    logger.warning("could not %s: %s: %s", purpose, type(error).__name__, error)

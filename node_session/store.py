@@ -25,6 +25,7 @@ from .callbacks import takes_callback
 from .drivers import Driver
 from .encryption import AnyEncrypter
 from .errors import ConflictError, DamagedError, GoneError, HeadersSentError, SessionError, UnavailableError
+from .immediate import is_immediate, run
 from .merge import merge
 from .report import Report, Trace, Watch, make_report
 
@@ -39,6 +40,8 @@ SECOND_LOOKS = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 # before it sends the cookie: the one request in the background that ends after a login or logout would otherwise put
 # the old cookie over the new one. Shorter than this a response may be overtaken on its way to the client as well.
 _TRUSTED_FOR = 0.01
+
+_NO_FLASH: dict[str, list[str]] = {"old": [], "new": []}
 
 # Saves that met another one wait here for their turn, per driver, loop and id, and so do those that come meanwhile.
 # Without it, a request that has to read and merge again loses against newcomers for as long as there are any. A
@@ -55,6 +58,7 @@ class _Loaded(NamedTuple):
     attributes: dict[str, Any]
     text: str
     version: object
+    idle: float
 
 
 class _Sent(NamedTuple):
@@ -93,6 +97,7 @@ class Store(Attributes):
         absolute_lifetime: Milliseconds after which the session ends, however active; 0: never.
         grace: Milliseconds for which a destroyed old record of a regenerated session can be read; 0: not at all.
         watch: Counts what happens to this session and the others of a program.
+        renew_after: Milliseconds that a session must have been idle to want a touch.
 
     Attributes:
         ages_flash: Whether the next save ends the life of the previous request's flash data. It does so once a
@@ -106,6 +111,7 @@ class Store(Attributes):
 
     __slots__ = (
         "_absolute_lifetime",
+        "_active_at",
         "_aged",
         "_driver",
         "_grace",
@@ -118,6 +124,7 @@ class Store(Attributes):
         "_name",
         "_others",
         "_outdated",
+        "_renew_after",
         "_save_timeout",
         "_save_untouched",
         "_started",
@@ -146,6 +153,7 @@ class Store(Attributes):
         absolute_lifetime: float = 0,
         grace: float = 0,
         watch: Watch | None = None,
+        renew_after: float = 0,
     ) -> None:
         super().__init__()
         self._name = name
@@ -157,6 +165,8 @@ class Store(Attributes):
         self._absolute_lifetime = absolute_lifetime
         self._grace = grace
         self.watch = Watch(type(driver).__name__) if watch is None else watch
+        self._renew_after = renew_after
+        self._active_at = float("-inf")  # when the session was used last, before this request
         self._started = False
         self._loaded: str | None = None  # the text of the record our attributes are based on
         self._version: object = None  # the driver's version of it; None: no record of this id yet
@@ -165,7 +175,7 @@ class Store(Attributes):
         self._left: _Left | None = None
         self._outdated = False  # whether the record is encrypted in an older way, and should be written anew
         self._aged = False  # whether the flash data was aged since the record was loaded
-        self._lock = asyncio.Lock()  # one save at a time, or the object's changes would be merged with themselves
+        self._lock: asyncio.Lock | None = None  # made by the first save that may have to wait
         self._turn: asyncio.Lock | None = None  # of transactions; few sessions have one
         self._turn_of: asyncio.Task[Any] | None = None
         self.ages_flash = True
@@ -278,6 +288,7 @@ class Store(Attributes):
             self._attributes = _fill(self._attributes, loaded.attributes) if self._attributes else loaded.attributes
             self._loaded, self._version = loaded.text, loaded.version
             self.trace.base = loaded.text
+            self._active_at = time.monotonic() - loaded.idle / 1000
         elif self._strict and not self._is_fresh:
             self.set_id()
         self._loaded_at = time.monotonic()
@@ -314,7 +325,7 @@ class Store(Attributes):
             self._attributes = {}
             self.is_gone = True
             return False
-        self._attributes, self._loaded, self._version = loaded
+        self._attributes, self._loaded, self._version, _ = loaded
         self.trace.base = loaded.text
         return True
 
@@ -367,7 +378,7 @@ class Store(Attributes):
                     return None
                 version = record.version
                 text = self._reveal(record.payload, id)
-                loaded = _Loaded(serializer.loads(text), text, version)
+                loaded = _Loaded(serializer.loads(text), text, version, record.idle)
             except DamagedError as error:
                 if delay is None:
                     await self._set_aside(id, version, error)
@@ -420,7 +431,7 @@ class Store(Attributes):
         self._settle_flash()
         if self._absolute_lifetime and not _is_time(self._attributes.get("_created")):
             self._attributes["_created"] = int(time.time() * 1000)
-        text = serializer.dumps(self._attributes)
+        text = serializer.dumps(self._attributes, self._loaded)
         is_stored = self._version is not None and text == self._loaded and not self._outdated
         return None if is_stored else text
 
@@ -429,8 +440,9 @@ class Store(Attributes):
         trace = self.trace
         started = time.perf_counter()
         trace.saved = "failed"
-        is_alone = not self._lock.locked()
-        async with self._lock:
+        lock = self._own_lock()
+        is_alone = not lock.locked()
+        async with lock:
             if not is_alone:  # another save of this object was first; what is left to do?
                 text = serializer.dumps(self._attributes)
             if self.is_gone or (self._version is not None and text == self._loaded and not self._outdated):
@@ -459,6 +471,23 @@ class Store(Attributes):
             raise SessionError(
                 "the session was not started, so saving it could overwrite what is stored: await start()"
             )
+
+    def commit_at_once(self, text: str) -> bool:
+        """`commit` without waiting, where the driver needs not wait and nobody else was first.
+
+        Returns:
+            Whether that was so; if not, nothing was done, and `commit` has to.
+        """
+        if self._left is not None or self.is_gone or not is_immediate(self._driver.write):
+            return False
+        if (self._lock is not None and self._lock.locked()) or (_queues and self._place() in _queues):
+            return False
+        started = time.perf_counter()
+        if not run(self._try_to_write(text)):
+            return False
+        self.trace.saved = "saved"
+        self.trace.saving = time.perf_counter() - started
+        return True
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Store]:
@@ -530,7 +559,7 @@ class Store(Attributes):
             return self.pull(key, default)  # of this request's own making, and nobody else's yet
         started = time.monotonic()
         tries = 0
-        async with self._lock:
+        async with self._own_lock():
             while True:
                 stored = await self._load_alive(id)
                 if stored is None:
@@ -552,8 +581,14 @@ class Store(Attributes):
                 self.trace.saved = "saved"
                 self.watch.note("saved", self)
                 self.pull(key)
-                self._rebase(_Loaded(stored.attributes, text, version if id == self._id else None))
+                self._rebase(_Loaded(stored.attributes, text, version if id == self._id else None, 0))
                 return value
+
+    @property
+    def wants_touch(self) -> bool:
+        """Whether there is a record, and its last activity is long enough ago to be renewed."""
+        is_stored = self._version is not None and not self.is_gone
+        return is_stored and time.monotonic() - self._active_at > self._renew_after / 1000
 
     async def touch(self) -> None:
         """Renew the record's last activity. A response does this by itself, where the session was not changed."""
@@ -566,7 +601,7 @@ class Store(Attributes):
     async def _write(self, text: str) -> None:
         started = time.monotonic()
         tries = 0
-        place = (id(self._driver), id(asyncio.get_running_loop()), self._id)
+        place = self._place()
         queue = _queues.get(place) if _queues else None
         if queue is None:
             tries = 1
@@ -582,6 +617,15 @@ class Store(Attributes):
                 if await self._try_to_write(caught_up):
                     return
                 await self._wait(started, tries)
+
+    def _own_lock(self) -> asyncio.Lock:
+        """For one save at a time, or the object's changes would be merged with themselves."""
+        if self._lock is None:
+            self._lock = asyncio.Lock()
+        return self._lock
+
+    def _place(self) -> tuple[int, int, str]:
+        return (id(self._driver), id(asyncio.get_running_loop()), self._id)
 
     async def _wait(self, started: float, tries: int) -> None:
         """Before another try, as another process was first. With jitter, or the two go on colliding in step."""
@@ -722,7 +766,8 @@ class Store(Attributes):
     def _settle_flash(self) -> None:
         """Bring the flash data into the state in which the next request is to find it."""
         if self.ages_flash:
-            self.age_flash_data()
+            if self._attributes.get("flash") != _NO_FLASH:
+                self.age_flash_data()
             self.ages_flash, self._aged = False, True
         elif self._flashed("new"):
             # The previous flash data is gone already; what was flashed since is for the next request as well.

@@ -63,14 +63,15 @@ class SessionMixin(_Base):
     def node_session(self) -> NodeSession:
         """The application's `NodeSession`."""
         configured = self.settings.get("node_session")
+        if isinstance(configured, NodeSession):
+            return configured
         if isinstance(configured, Mapping):
-            configured = self.settings["node_session"] = NodeSession(configured)
-        if not isinstance(configured, NodeSession):
-            raise ConfigError(
-                "SessionMixin needs Application(..., node_session=…) with a NodeSession or a config dict, "
-                f"not {type(configured).__name__}"
-            )
-        return configured
+            made = self.settings["node_session"] = NodeSession(configured)
+            return made
+        raise ConfigError(
+            "SessionMixin needs Application(..., node_session=…) with a NodeSession or a config dict, "
+            f"not {type(configured).__name__}"
+        )
 
     # Not whether the request has a session: whoever started that one has not checked the token.
     _is_prepared = False
@@ -149,7 +150,7 @@ class SessionMixin(_Base):
             self.check_csrf()
         self._is_prepared = True
         going_on = prepare()
-        if inspect.isawaitable(going_on):
+        if going_on is not None and inspect.isawaitable(going_on):
             await going_on
 
 

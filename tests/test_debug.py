@@ -136,7 +136,7 @@ async def test_history(browser, sessions):
     await text(browser, "/reader")
     await settled(sessions)
     entries = before(await text(browser))
-    assert re.fullmatch(r"touched GET /reader [\d.]+ .s", entries[0])
+    assert re.fullmatch(r"left alone GET /reader [\d.]+ .s", entries[0])
     assert re.fullmatch(r"saved GET / [\d.]+ .s x", entries[1])
     assert re.fullmatch(r"saved GET / [\d.]+ .s new · _token, flash", entries[2])
     browser.cookie = None

@@ -127,6 +127,7 @@ def test_api():
         "ages_flash",
         "commit",
         "confirm",
+        "commit_at_once",
         "headers_sent",
         "is_gone",
         "is_new",
@@ -137,6 +138,7 @@ def test_api():
         "touch",
         "trace",
         "watch",
+        "wants_touch",
     }
     assert public - mapping - internal - named - {"config", "register_handler"} == set()
     assert set(re.findall(r"`(?:await )?sessions?\.([a-z_]+)\(", tables)) - public == set()

@@ -61,8 +61,10 @@ async def last_report(events, count=1) -> dict:
     return [attributes for name, attributes in events if name == "request"][-1]
 
 
-async def test_new_then_touched_then_saved(browser, events, sessions):
-    """A first request's session is reported as new, a reader's as touched, a writer's as saved with its keys."""
+@pytest.mark.parametrize(("renew_after", "told"), [(0, "touched"), (3000, "left alone")])
+async def test_new_then_read_then_saved(browser, events, sessions, renew_after, told):
+    """A first request's session is new; a reader's is touched if that is due; a writer's is saved, with its keys."""
+    sessions._store_options["renew_after"] = renew_after
     await browser.get("/?put=cart.mug")
     report = await last_report(events, 1)
     assert report["node_session.found"] == "new" and report["node_session.saved"] == "saved"
@@ -70,7 +72,7 @@ async def test_new_then_touched_then_saved(browser, events, sessions):
     assert (report["http.request.method"], report["url.path"]) == ("GET", "/")
     await browser.get("/")
     report = await last_report(events, 2)
-    assert (report["node_session.found"], report["node_session.saved"]) == ("found", "touched")
+    assert (report["node_session.found"], report["node_session.saved"]) == ("found", told)
     assert report["node_session.changed"] == () and report["node_session.load_microseconds"] > 0
     assert report["node_session.save_microseconds"] == 0 and report["node_session.cookie"] == "sent"
     await browser.get("/?put=cart.pot&put=name")
@@ -79,7 +81,7 @@ async def test_new_then_touched_then_saved(browser, events, sessions):
     assert report["node_session.changed"] == ("cart.pot", "name")
     record = await (await sessions._get_driver()).read(browser.id)
     assert report["node_session.size"] == len(record.payload.encode())
-    assert sessions.stats == Stats(created=1, loaded=2, saved=2, touched=1)
+    assert sessions.stats == Stats(created=1, loaded=2, saved=2, touched=renew_after == 0)
 
 
 async def test_conflict_and_merge(app, browser, events, sessions):

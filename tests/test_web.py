@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import socket
+import time
 
 import pytest
 from tornado.httpclient import HTTPRequest
@@ -817,6 +818,35 @@ async def test_unchanged_session_is_touched_not_written(app, browser, sessions, 
     assert after.st_mtime > before.st_mtime + 50
 
 
+async def test_renewed_after_a_hundredth_of_the_lifetime(app, browser, tmp_path):
+    """A session that was active less than a hundredth of its lifetime ago is left alone, one longer ago is renewed."""
+    route(app, page=Return, unchanged=Unchanged)
+    await browser.get("/page")
+    file = tmp_path / "sessions" / browser.id
+    for idle, is_renewed in ((2.5, False), (3.5, True)):
+        active = time.time() - idle
+        os.utime(file, (active, active))
+        await browser.get("/unchanged")
+        assert (file.stat().st_mtime > active + 0.001) == is_renewed
+
+
+async def test_a_long_request_renews_at_its_end(app, browser, sessions, tmp_path):
+    """What counts is the time at which the response leaves, not that at which the session was read."""
+
+    class Long(Unchanged):
+        def get(self):
+            self.session._active_at -= 3.5  # so long it has taken
+            super().get()
+
+    route(app, page=Return, long=Long)
+    await browser.get("/page")
+    file = tmp_path / "sessions" / browser.id
+    active = time.time() - 1
+    os.utime(file, (active, active))
+    await browser.get("/long")
+    assert file.stat().st_mtime > active + 0.5
+
+
 @pytest.mark.parametrize("options", [{"lottery": [1, 1]}])
 async def test_gc_after_the_response(app, browser, tmp_path):
     """A request that wins the lottery has expired records removed, after its response."""
@@ -961,7 +991,7 @@ async def test_slow_reader_of_a_store_that_went_down(app, browser, sessions, cap
 
 @pytest.mark.parametrize("options", [{"driver": "memory"}, {"driver": "file"}, {"encrypt": True}], ids=str)
 async def test_what_a_request_costs(app, browser, sessions, monkeypatch):
-    """Without a conflict a changing request is one read, one parse, one write; a reading one is a read and a touch."""
+    """Without a conflict a changing request is one read, one parse, one write; a reading one a read, rarely a touch."""
     monkeypatch.setattr("node_session.store._TRUSTED_FOR", 60)
     driver, calls = await sessions._get_driver(), []
 
@@ -994,6 +1024,11 @@ async def test_what_a_request_costs(app, browser, sessions, monkeypatch):
     await asyncio.gather(*sessions._background)
     assert calls == ["read", "loads", "dumps", "write"]
     calls.clear()
+    await browser.get("/look")
+    await asyncio.gather(*sessions._background)
+    assert calls == ["read", "loads", "dumps"]
+    calls.clear()
+    sessions._store_options["renew_after"] = 0
     await browser.get("/look")
     await asyncio.gather(*sessions._background)
     assert calls == ["read", "loads", "dumps", "touch"]

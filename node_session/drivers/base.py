@@ -28,10 +28,13 @@ class Record(NamedTuple):
         version: What `Driver.write` compares to know whether the record is still this one. Only its driver looks
             inside; it is never None. For most drivers it is the payload itself: two equal texts are the same
             session, and a table made for the original needs no new column.
+        idle: Milliseconds since its last activity, where the driver learns that by the way. A session that was active
+            a moment ago is not renewed again, which spares most of a busy session's requests a `Driver.touch`.
     """
 
     payload: str
     version: object
+    idle: float = float("inf")
 
 
 class Entry(NamedTuple):

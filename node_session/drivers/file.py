@@ -4,9 +4,9 @@ Any number of processes share the folder, the npm original among them.
 
 - *Reading* takes no lock: a record is only ever replaced as a whole. It happens in the event loop; a small file takes
   a few microseconds there, and ten times that by way of a thread.
-- *Writing* happens in a thread. A temporary file is written first. Then, under a lock, the record is compared with the
-  one that was read, and replaced. The lock is held for some microseconds; it is `flock`, which the system takes away
-  from a process that is killed.
+- *Writing* happens in a thread, for all requests at once that wait for it. A temporary file is written first. Then,
+  under a lock, the record is compared with the one that was read, and replaced. The lock is held for some
+  microseconds; it is `flock`, which the system takes away from a process that is killed.
 - *The original* knows no lock, and writes into the file itself. So the two files are exchanged rather than one renamed
   over the other, and what comes back is looked at: if the original wrote in the moment since the comparison, the
   files are exchanged back, and its text is merged like anybody's.
@@ -38,6 +38,8 @@ from typing import TypeVar
 
 from .. import ids
 from ..errors import ConflictError, DamagedError, UnavailableError, UnreadableError
+from ..immediate import never_waits
+from ._batches import Batches
 from ._rename import exchange
 from .base import Driver, Entry, Record
 
@@ -77,11 +79,14 @@ class FileDriver(Driver):
         self._seconds = lifetime / 1000
         self._durable = durable
         self._clock = clock
+        self._batches = Batches()
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
         try:
-            content = self._read(id, _LARGE) or await asyncio.to_thread(self._read, id)
+            content, active = self._read(id, _LARGE)
+            if not content:
+                content, active = await asyncio.to_thread(self._read, id)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -90,7 +95,7 @@ class FileDriver(Driver):
             payload = content.decode()
         except UnicodeDecodeError as error:
             raise DamagedError("it is not UTF-8 text") from error
-        return Record(payload, payload)
+        return Record(payload, payload, (self._clock() - active) * 1000)
 
     async def write(self, id: str, payload: str, version: object) -> object:
         """See `Driver.write`."""
@@ -98,6 +103,7 @@ class FileDriver(Driver):
         await self._in_thread("write", id, self._write, payload.encode(), expected)
         return payload
 
+    @never_waits
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
         path, now = self._path(id), self._clock()
@@ -161,15 +167,14 @@ class FileDriver(Driver):
             self._make_folder()
             file = os.open(path, _CREATE, 0o600)
         try:
-            with open(file, "wb", buffering=0) as stream:
-                view = memoryview(content)
-                while view:
-                    view = view[stream.write(view) :]
-                if self._durable:
-                    os.fsync(file)
+            _write_all(file, content)
+            if self._durable:
+                os.fsync(file)
         except BaseException:
             os.unlink(path)
             raise
+        finally:
+            os.close(file)
         return path
 
     def _create(self, temporary: str, path: str, id: str) -> None:
@@ -238,7 +243,7 @@ class FileDriver(Driver):
             status = os.lstat(file.path)
             if not stat.S_ISREG(status.st_mode):
                 return None
-            content = self._read(file.name)
+            content, _ = self._read(file.name)
         except FileNotFoundError:  # destroyed meanwhile, or expired
             return None
         except OSError as error:
@@ -267,8 +272,8 @@ class FileDriver(Driver):
             raise ValueError("not a session id, so it is not made a path")
         return f"{self._folder}/{id}"
 
-    def _read(self, id: str, most: float = float("inf")) -> bytes:
-        """A record's bytes; none where it has more than `most`.
+    def _read(self, id: str, most: float = float("inf")) -> tuple[bytes, float]:
+        """A record's bytes, none where it has more than `most`, and the time of its last activity.
 
         Raises:
             FileNotFoundError: There is none, or an expired one.
@@ -281,8 +286,8 @@ class FileDriver(Driver):
             if self._has_expired(status):
                 raise FileNotFoundError(errno.ENOENT, "it has expired")
             if status.st_size > most:
-                return b""
-            return _read_all(file, status.st_size)
+                return b"", status.st_mtime
+            return _read_all(file, status.st_size), status.st_mtime
         finally:
             os.close(file)
 
@@ -292,7 +297,7 @@ class FileDriver(Driver):
     def _current(self, id: str) -> bytes | None:
         """The content of the record that is there now; None if there is none, or an expired one."""
         try:
-            return self._read(id)
+            return self._read(id)[0]
         except FileNotFoundError:
             return None
 
@@ -326,7 +331,9 @@ class FileDriver(Driver):
     async def _in_thread(self, doing: str, id: str, work: Callable[..., T], *args: object) -> T:
         self._path(id)
         try:
-            return await asyncio.to_thread(work, id, *args)
+            if self._durable:  # each waits for the disk, so they had better do it at the same time
+                return await asyncio.to_thread(work, id, *args)
+            return await self._batches.run(work, id, *args)
         except OSError as error:
             raise UnavailableError(self._message(doing, id, error)) from error
 
@@ -351,6 +358,12 @@ def _read_all(file: int, size: int) -> bytes:
     while part := os.read(file, 1 << 20):
         parts.append(part)
     return b"".join(parts)
+
+
+def _write_all(file: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(file, view) :]
 
 
 def _is_text(content: bytes) -> bool:

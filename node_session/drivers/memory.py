@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 
 from ..errors import ConflictError
+from ..immediate import never_waits
 from .base import Driver, Entry, Record
 
 
@@ -21,17 +21,20 @@ class MemoryDriver(Driver):
     def __init__(self, lifetime: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = lifetime / 1000
         self._clock = clock
-        # The longest idle one first, so that gc need not look at those that stay.
-        self._records: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        # The longest idle one first, so that gc need not look at those that stay. A plain dict, as an OrderedDict
+        # takes 54 bytes more a record.
+        self._records: dict[str, tuple[str, float]] = {}
 
     def __len__(self) -> int:
         return len(self._records)
 
+    @never_waits
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
         payload = self._alive(id)
-        return None if payload is None else Record(payload, payload)
+        return None if payload is None else Record(payload, payload, (self._clock() - self._records[id][1]) * 1000)
 
+    @never_waits
     async def write(self, id: str, payload: str, version: object) -> object:
         """See `Driver.write`."""
         if self._alive(id) != version:
@@ -39,6 +42,7 @@ class MemoryDriver(Driver):
         self._put(id, payload)
         return payload
 
+    @never_waits
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
         payload = self._alive(id)
@@ -54,14 +58,14 @@ class MemoryDriver(Driver):
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""
-        removed = 0
-        while self._records:
-            id, (_, last_activity) = next(iter(self._records.items()))
+        idle = []
+        for id, (_, last_activity) in self._records.items():
             if not self._is_idle(last_activity, lifetime / 1000):
                 break
+            idle.append(id)
+        for id in idle:
             del self._records[id]
-            removed += 1
-        return removed
+        return len(idle)
 
     async def scan(self) -> AsyncIterator[Entry]:
         """See `Driver.scan`."""
@@ -74,7 +78,7 @@ class MemoryDriver(Driver):
     def _alive(self, id: str) -> str | None:
         """The payload of a record that is there and has not expired."""
         record = self._records.get(id)
-        if record is None or (self._seconds and self._is_idle(record[1], self._seconds)):
+        if record is None or (self._seconds and self._clock() - record[1] > self._seconds):
             return None
         return record[0]
 
@@ -82,5 +86,5 @@ class MemoryDriver(Driver):
         return self._clock() - last_activity > seconds
 
     def _put(self, id: str, payload: str) -> None:
+        self._records.pop(id, None)  # or it would keep its place
         self._records[id] = (payload, self._clock())
-        self._records.move_to_end(id)

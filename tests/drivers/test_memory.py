@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 
+from node_session import ids
 from node_session.drivers import MemoryDriver
 from node_session.testing import DriverContract
 
@@ -54,3 +56,23 @@ def test_gc_looks_only_at_what_it_removes():
         assert len(driver) == 992 and await driver.read("0" * 40)
 
     asyncio.run(scenario())
+
+
+def test_memory_of_a_record():
+    """A stored session takes at most twice the memory of its text."""
+    text = "x" * 299
+    driver = MemoryDriver(1000)
+
+    async def store(number):
+        for _ in range(number):
+            await driver.write(ids.generate(), text[:-1] + "y", None)
+
+    asyncio.run(store(1))  # what is imported and cached by the first one
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        asyncio.run(store(20_000))
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert taken <= 2 * len(text) * 20_000

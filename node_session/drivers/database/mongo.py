@@ -53,7 +53,7 @@ class MongoDriver(Driver):
         stored = document.get("payload")
         if not isinstance(stored, str):
             raise DamagedError(f"the document's payload is no string, but {type(stored).__name__}")
-        return Record(decode(stored), stored)
+        return Record(decode(stored), stored, now() - float(document.get("lastActivity") or 0))
 
     async def write(self, id: str, payload: str, version: object) -> object:
         """See `Driver.write`."""

@@ -58,7 +58,7 @@ class SqlDriver(Driver):
             return re.sub(r"\?", lambda _: dialect.placeholder(next(counter)), text)
 
         table, last = self.table, self.last
-        self._select = statement(f"SELECT payload FROM {table} WHERE id = ? AND {last} >= ?")  # noqa: S608
+        self._select = statement(f"SELECT payload, {last} FROM {table} WHERE id = ? AND {last} >= ?")  # noqa: S608
         self._insert = statement(f"INSERT INTO {table} (id, payload, {last}) VALUES (?, ?, ?)")  # noqa: S608
         self._swap = statement(
             f"UPDATE {table} SET payload = ?, {last} = ? WHERE id = ? AND {same_payload} AND {last} >= ?"  # noqa: S608
@@ -87,8 +87,8 @@ class SqlDriver(Driver):
         rows = await self._fetch(self._select, id, self._oldest())
         if not rows:
             return None
-        stored = rows[0][0]
-        return Record(decode(stored), stored)
+        stored, active = rows[0]
+        return Record(decode(stored), stored, now() - float(active))
 
     async def write(self, id: str, payload: str, version: object) -> object:
         """See `Driver.write`."""
