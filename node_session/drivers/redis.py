@@ -11,13 +11,14 @@ with threads of its own, which does not survive a fork.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster, Sentinel
+from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -51,11 +52,20 @@ def create(config: Config, connection: Connection) -> RedisDriver:
 
 
 class _Open(NamedTuple):
-    """The client of one loop, and the scripts it has registered."""
+    """What one loop has.
+
+    Attributes:
+        client: Of redis-py.
+        swap: A script it has registered.
+        delete: Another one.
+        gate: Lets so many in as may have a connection. redis-py's own limits differ between a server and a cluster,
+            where more than that is an error instead of a queue.
+    """
 
     client: Any
     swap: Any
     delete: Any
+    gate: asyncio.Semaphore
 
 
 class RedisDriver(Driver):
@@ -78,8 +88,7 @@ class RedisDriver(Driver):
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
-        with self._translated():
-            client = (await self._opened.get()).client
+        async with self._let_in() as (client, _, _, _):
             key = self._prefix + id
             stored = await (client.getex(key, px=self._lifetime) if self._lifetime else client.get(key))
         if stored is None:
@@ -92,8 +101,7 @@ class RedisDriver(Driver):
     async def write(self, id: str, payload: str, version: object) -> object:
         """See `Driver.write`."""
         stored = payload.encode()
-        with self._translated():
-            client, swap, _ = await self._opened.get()
+        async with self._let_in() as (client, swap, _, _):
             key = self._prefix + id
             if version is None:
                 done = await client.set(key, stored, nx=True, px=self._lifetime or None)
@@ -106,13 +114,12 @@ class RedisDriver(Driver):
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
         if self._lifetime:
-            with self._translated():
-                await (await self._opened.get()).client.pexpire(self._prefix + id, self._lifetime)
+            async with self._let_in() as (client, _, _, _):
+                await client.pexpire(self._prefix + id, self._lifetime)
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
-        with self._translated():
-            client, _, delete = await self._opened.get()
+        async with self._let_in() as (client, _, delete, _):
             key = self._prefix + id
             if version is None:
                 await client.delete(key)
@@ -125,8 +132,7 @@ class RedisDriver(Driver):
 
     async def scan(self) -> AsyncIterator[Entry]:
         """See `Driver.scan`."""
-        with self._translated():
-            client = (await self._opened.get()).client
+        async with self._let_in() as (client, _, _, _):
             async for key in client.scan_iter(match=_literally(self._prefix) + "*", count=500):
                 stored, left = await client.get(key), await client.pttl(key)
                 if stored is not None:
@@ -140,7 +146,8 @@ class RedisDriver(Driver):
 
     async def _open(self) -> _Open:
         client = self._make_client()
-        return _Open(client, client.register_script(_SWAP), client.register_script(_DELETE))
+        gate = asyncio.Semaphore(self._connection.pool_size)
+        return _Open(client, client.register_script(_SWAP), client.register_script(_DELETE), gate)
 
     def _make_client(self) -> Any:
         to = self._connection
@@ -163,23 +170,30 @@ class RedisDriver(Driver):
             return RedisCluster(startup_nodes=nodes, ssl=scheme.startswith("rediss"), **options)
         if to.url and scheme in ("redis+sentinel", "rediss+sentinel"):
             master, _, database = parts.path.strip("/").partition("/")
-            limits = {"socket_timeout": to.seconds, "socket_connect_timeout": to.seconds}
+            limits = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
             sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
                 _addresses(to.url, 26379), sentinel_kwargs=limits
             )
             options["ssl"] = scheme.startswith("rediss")
             return sentinel.master_for(master or "mymaster", db=int(database or 0), **options)
-        pool_options: dict[str, Any] = {"max_connections": to.pool_size, "timeout": to.seconds, **options}
         if to.url:
-            return Redis.from_pool(BlockingConnectionPool.from_url(to.url, **pool_options))
-        where: dict[str, Any] = {"host": to.host, "port": to.port or 6379, "db": int(to.database or 0)}
-        return Redis.from_pool(BlockingConnectionPool(**where, **pool_options))
+            return Redis.from_url(to.url, **options)
+        return Redis(host=to.host, port=to.port or 6379, db=int(to.database or 0), **options)
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def _let_in(self) -> AsyncIterator[_Open]:
         try:
-            yield
-        except (RedisError, OSError) as error:
+            opened = await self._opened.get()
+            gate = opened.gate
+            if gate.locked():
+                await asyncio.wait_for(gate.acquire(), self._connection.seconds)
+            else:
+                await gate.acquire()
+            try:
+                yield opened
+            finally:
+                gate.release()
+        except (RedisError, OSError, asyncio.TimeoutError) as error:
             raise UnavailableError(f"{self._connection.where}: {type(error).__name__}: {error}") from error
 
 
@@ -197,3 +211,6 @@ def _literally(text: str) -> str:
 
 async def _close(opened: _Open) -> None:
     await opened.client.aclose()
+    pool = getattr(opened.client, "connection_pool", None)
+    for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", []):
+        await sentinel.aclose()

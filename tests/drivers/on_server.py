@@ -28,7 +28,7 @@ from node_session.testing import DriverContract
 SECRET = "a-secret-of-more-than-thirty-two-characters"
 ID = "a" * 40
 
-_tables = (f"sessions_{number}" for number in itertools.count())
+TABLES = (f"sessions_{number}" for number in itertools.count())
 
 
 class Counter(SessionMixin, RequestHandler):
@@ -129,7 +129,7 @@ class ServerContract(DriverContract):
 
     def config(self, connection: dict | None = None, **options) -> dict:
         """A config dict for a table of its own."""
-        given = {"secret": SECRET, "driver": self.driver, "table": next(_tables), "lottery": [0, 1], **options}
+        given = {"secret": SECRET, "driver": self.driver, "table": next(TABLES), "lottery": [0, 1], **options}
         return {**given, "connection": {**self.server.connection, **(connection or {})}}
 
     async def with_table(self, config: dict) -> dict:

@@ -7,11 +7,13 @@ import contextlib
 
 import pytest
 import redis.asyncio
+from servers import Sentinel, start
 
-from drivers.on_server import ID, SECRET, ServerContract, application
+from drivers.on_server import ID, SECRET, TABLES, ServerContract, application
 from node_session import drivers
 from node_session.config import Config
 from node_session.errors import DamagedError
+from node_session.testing import DriverContract
 
 
 class TestContract(ServerContract):
@@ -114,3 +116,46 @@ class TestContract(ServerContract):
             await other.close()
 
         self._run(scenario)
+
+
+class TestCluster(DriverContract):
+    """The Redis driver keeps the contract on a cluster."""
+
+    lists = True
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _serve(cls):
+        cls.server = start("redis-cluster")
+        yield
+        cls.server.stop()
+
+    def url(self) -> str:
+        return f"redis+cluster://:pass%20word@127.0.0.1:{self.server.port}"
+
+    async def make_driver(self, lifetime):
+        config = {"secret": SECRET, "driver": "redis", "table": next(TABLES), "connection": {"url": self.url()}}
+        return await drivers.create(Config.from_dict({**config, "lifetime": lifetime}))
+
+    async def age(self, driver, id, milliseconds):
+        client = redis.asyncio.Redis(port=self.server.port, password="pass word")
+        key = f"{driver._prefix}{id}"
+        await client.pexpire(key, max(1, int(await client.pttl(key) - milliseconds)))
+        await client.aclose()
+        await asyncio.sleep(0.01)
+
+
+class TestSentinel(TestCluster):
+    """And where Sentinel says which server is the master."""
+
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def _serve(cls):
+        cls.server = start("redis")
+        cls.sentinel = Sentinel(cls.server)
+        yield
+        cls.sentinel.stop()
+        cls.server.stop()
+
+    def url(self) -> str:
+        return f"redis+sentinel://:pass%20word@127.0.0.1:1,127.0.0.1:{self.sentinel.port}/sessions"
