@@ -1,7 +1,8 @@
 # make demo    run the shop of samples/shop at http://127.0.0.1:3000; DRIVER=memory|file|sqlite|redis|mongodb|…, with
 #              CONNECTION='{"host": "…"}' where the store is elsewhere
 # make demo-migration    a Node application that moves to Tornado, both behind http://127.0.0.1:3000 (samples/strangler)
-# make soak-node    50 users at random over the npm original and ours; MINUTES=60, STORE=file
+# make soak-node    50 users at random over the npm original and ours; MINUTES=60 for each
+#              store, or STORE="file file-encrypted postgresql mysql"
 # make test    run the tests
 # make check   the tests, the linter and the type checker
 # make fuzz    look for inputs that break it, MINUTES=5 for each of the targets in tests/fuzz, or TARGETS="path cookie"
@@ -55,7 +56,7 @@ soak: $(VENV)/installed tests/interop/node_modules/installed
 	$(BIN)/python tests/soak.py --minutes $(MINUTES)
 
 soak-node: $(VENV)/installed tests/interop/node_modules/installed
-	$(BIN)/python tests/interop/soak.py $(MINUTES) $(STORE)
+	PYTHONPATH=tests $(BIN)/python tests/interop/soak.py $(MINUTES) $(STORE)
 
 # Record again what the tests compare with where there is no Node.
 vectors: tests/interop/node_modules/installed

@@ -20,6 +20,9 @@ from pathlib import Path
 import pytest
 import redis
 
+from node_session import drivers
+from node_session.config import Config
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -288,6 +291,14 @@ NEEDS = {
     ),
     "mongodb": (Mongo, lambda: importlib.util.find_spec("nx_27017"), "pip install nx-27017"),
 }
+
+
+async def make_table(config: dict) -> None:
+    """Make the table that a config dict names, where its database needs one."""
+    driver = await drivers.create(Config.from_dict(config))
+    if hasattr(driver, "create_table"):
+        await driver.create_table()
+    await driver.close()
 
 
 def start(name: str) -> Server:

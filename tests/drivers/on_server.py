@@ -13,7 +13,7 @@ import sys
 
 import pytest
 from concurrency.hammer import hammer
-from servers import Server, free_port, start
+from servers import Server, free_port, make_table, start
 from tornado.httpclient import AsyncHTTPClient
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
@@ -134,10 +134,7 @@ class ServerContract(DriverContract):
 
     async def with_table(self, config: dict) -> dict:
         """The same config, when the table is there."""
-        driver = await drivers.create(Config.from_dict(config))
-        if hasattr(driver, "create_table"):
-            await driver.create_table()
-        await driver.close()
+        await make_table(config)
         return config
 
     async def make_driver(self, lifetime: float) -> Driver:

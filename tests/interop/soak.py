@@ -3,35 +3,30 @@
 python tests/interop/soak.py [minutes] [store]       or: make soak-node MINUTES=60 STORE=file
 
 The requests of one user come one after the other: the original loses concurrent ones by itself. Those of different
-users come at once. A store other than files is told by the environment, such as
-SOAK_STORES='{"postgresql": {"driver": "database", "connection": {"adapter": "sails-postgresql", "url": "…"}}}'.
+users come at once. The servers of databases are started for it, see `servers`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
-import os
 import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import servers
 from doors import SECRET, Door, open_side
 from model import Model
 from tornado.httpclient import AsyncHTTPClient
 
 from node_session import cookies
 
-STORES: dict[str, dict[str, Any]] = {
-    "file": {},
-    "file-encrypted": {"encrypt": True},
-    **json.loads(os.environ.get("SOAK_STORES", "{}")),
-}
+STORES = ["file", "file-encrypted", "postgresql", "mysql"]
 USERS = 50
 
 _MOST_TOLD = 10  # of the differences
@@ -43,10 +38,25 @@ _TRUTHY: list[Any] = [True, 1, -7, 2**53 - 1, 0.5, "text", "Jörg 😀", '"\\\n\
 _VALUES = [*_TRUTHY, None, False, 0, "", []]
 
 
-def open_doors(config: dict[str, Any], files: Path) -> list[Door]:
+@contextlib.contextmanager
+def open_doors(store: str) -> Iterator[list[Door]]:
     """Both programs on one store."""
-    config = {"files": str(files), "lifetime": 3_600_000, "lottery": [2, 100], **config}
-    return [open_side(side, config) for side in ("original", "ours")]
+    with contextlib.ExitStack() as closing:
+        folder = closing.enter_context(tempfile.TemporaryDirectory())
+        config = {"files": folder + "/sessions", "lifetime": 3_600_000, "lottery": [2, 100]}
+        if store == "file-encrypted":
+            config["encrypt"] = True
+        elif store != "file":
+            server = servers.start(store)
+            closing.callback(server.stop)
+            connection = {**server.connection, "adapter": f"sails-{store}", "charset": "utf8mb4"}
+            config |= {"driver": "database", "connection": connection}
+            asyncio.run(servers.make_table({"secret": SECRET, **config}))
+        doors = []
+        for side in ("original", "ours"):
+            doors.append(open_side(side, config))
+            closing.callback(doors[-1].close)
+        yield doors
 
 
 class Soak:
@@ -165,31 +175,27 @@ def _calls(chance: random.Random) -> list[list[Any]]:
 # ------------------------------------------------------------ make soak-node
 
 
-async def soak(name: str, minutes: float, seed: int) -> Soak:
+def soak(name: str, minutes: float, seed: int) -> Soak:
     """Soak one store, with a line that says how far it is."""
-    end = time.monotonic() + minutes * 60
-    mark = "\r" if sys.stdout.isatty() else "\n"
-    with tempfile.TemporaryDirectory() as folder:
-        doors = open_doors(STORES[name], Path(folder) / "sessions")
-        try:
-            run = Soak(doors, seed)
+    with open_doors(name) as doors:
+        run = Soak(doors, seed)
+        end = time.monotonic() + minutes * 60
+        mark = "\r" if sys.stdout.isatty() else "\n"
 
-            async def tell() -> None:
-                for seconds in itertools.count():
-                    left = max(0, end - time.monotonic())
-                    if mark == "\r" or seconds % 60 == 0:
-                        line = (
-                            f"{name}: {run.requests} requests, {len(run.differences)} differences, {left:.0f} s to go"
-                        )
-                        print(f"{line:78}", end=mark, flush=True)
-                    await asyncio.sleep(1)
+        async def tell() -> None:
+            for seconds in itertools.count():
+                left = max(0, end - time.monotonic())
+                if mark == "\r" or seconds % 60 == 0:
+                    line = f"{name}: {run.requests} requests, {len(run.differences)} differences, {left:.0f} s to go"
+                    print(f"{line:78}", end=mark, flush=True)
+                await asyncio.sleep(1)
 
+        async def main() -> None:
             telling = asyncio.create_task(tell())
             await run.run(lambda _: time.monotonic() < end)
             telling.cancel()
-        finally:
-            for each in doors:
-                each.close()
+
+        asyncio.run(main())
     print(
         f"{name}: {run.requests} requests of {USERS} users, {len(run.differences)} differences, seed {seed}".ljust(78)
     )
@@ -200,7 +206,7 @@ async def soak(name: str, minutes: float, seed: int) -> Soak:
 def main(minutes: str = "1", *names: str) -> int:
     """Soak each store for so long; the exit code is 1 where anything differed."""
     runs = [
-        asyncio.run(soak(name, float(minutes), random.randrange(1_000_000)))
+        soak(name, float(minutes), random.randrange(1_000_000))
         for name in (filter(None, names) if any(names) else STORES)
     ]
     return int(any(run.differences for run in runs))

@@ -11,15 +11,11 @@ REQUESTS = 2000
 
 
 @pytest.mark.parametrize("store", STORES)
-def test_nothing_is_lost_between_two_programs(store, open_door, tmp_path):
+def test_nothing_is_lost_between_two_programs(store, open_door):
     """Fifty users at random over both programs find in every session, at every request, what they have put there."""
-    doors = open_doors(STORES[store], tmp_path / "sessions")
-    try:
+    with open_doors(store) as doors:
         run = Soak(doors, seed=1)
         asyncio.run(run.run(lambda run: run.requests < REQUESTS))
-    finally:
-        for each in doors:
-            each.close()
     assert run.differences == []
     assert run.requests >= REQUESTS + USERS
 
