@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -31,6 +31,8 @@ from .database.per_loop import PerLoop
 
 if TYPE_CHECKING:
     from ..config import Config
+
+_POOL_SIZE = 50  # connections; to Redis they are cheap, and to wait for one costs more than to have it
 
 # In both: 1 if it was done, 0 if another text is there, or none.
 _SWAP = """
@@ -88,9 +90,8 @@ class RedisDriver(Driver):
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
-        async with self._let_in() as (client, _, _, _):
-            key = self._prefix + id
-            stored = await (client.getex(key, px=self._lifetime) if self._lifetime else client.get(key))
+        renew = ("PX", self._lifetime) if self._lifetime else ()
+        stored = await self._ask(lambda to: to.client.execute_command("GETEX", self._prefix + id, *renew))
         if stored is None:
             return None
         try:
@@ -101,12 +102,11 @@ class RedisDriver(Driver):
     async def write(self, id: str, payload: str, version: object) -> object:
         """See `Driver.write`."""
         stored = payload.encode()
-        async with self._let_in() as (client, swap, _, _):
-            key = self._prefix + id
-            if version is None:
-                done = await client.set(key, stored, nx=True, px=self._lifetime or None)
-            else:
-                done = await swap(keys=[key], args=[version, stored, self._lifetime])
+        key = self._prefix + id
+        if version is None:
+            done = await self._ask(lambda to: to.client.set(key, stored, nx=True, px=self._lifetime or None))
+        else:
+            done = await self._ask(lambda to: to.swap(keys=[key], args=[version, stored, self._lifetime]))
         if not done:
             raise ConflictError("the record is no longer the one that was read")
         return stored
@@ -114,17 +114,15 @@ class RedisDriver(Driver):
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
         if self._lifetime:
-            async with self._let_in() as (client, _, _, _):
-                await client.pexpire(self._prefix + id, self._lifetime)
+            await self._ask(lambda to: to.client.pexpire(self._prefix + id, self._lifetime))
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
-        async with self._let_in() as (client, _, delete, _):
-            key = self._prefix + id
-            if version is None:
-                await client.delete(key)
-            elif not await delete(keys=[key], args=[version]):
-                raise ConflictError("the record is no longer the one that was read")
+        key = self._prefix + id
+        if version is None:
+            await self._ask(lambda to: to.client.delete(key))
+        elif not await self._ask(lambda to: to.delete(keys=[key], args=[version])):
+            raise ConflictError("the record is no longer the one that was read")
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`: records expire by themselves."""
@@ -132,7 +130,8 @@ class RedisDriver(Driver):
 
     async def scan(self) -> AsyncIterator[Entry]:
         """See `Driver.scan`."""
-        async with self._let_in() as (client, _, _, _):
+        with self._translated():
+            client = (await self._opened.get()).client
             async for key in client.scan_iter(match=_literally(self._prefix) + "*", count=500):
                 stored, left = await client.get(key), await client.pttl(key)
                 if stored is not None:
@@ -146,7 +145,7 @@ class RedisDriver(Driver):
 
     async def _open(self) -> _Open:
         client = self._make_client()
-        gate = asyncio.Semaphore(self._connection.pool_size)
+        gate = asyncio.Semaphore(self._connection.pool_size or _POOL_SIZE)
         return _Open(client, client.register_script(_SWAP), client.register_script(_DELETE), gate)
 
     def _make_client(self) -> Any:
@@ -180,9 +179,8 @@ class RedisDriver(Driver):
             return Redis.from_url(to.url, **options)
         return Redis(host=to.host, port=to.port or 6379, db=int(to.database or 0), **options)
 
-    @contextlib.asynccontextmanager
-    async def _let_in(self) -> AsyncIterator[_Open]:
-        try:
+    async def _ask(self, command: Callable[[_Open], Awaitable[Any]]) -> Any:
+        with self._translated():
             opened = await self._opened.get()
             gate = opened.gate
             if gate.locked():
@@ -190,9 +188,14 @@ class RedisDriver(Driver):
             else:
                 await gate.acquire()
             try:
-                yield opened
+                return await command(opened)
             finally:
                 gate.release()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
         except (RedisError, OSError, asyncio.TimeoutError) as error:
             raise UnavailableError(f"{self._connection.where}: {type(error).__name__}: {error}") from error
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+POOL_SIZE = 10
+
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
@@ -41,8 +43,8 @@ class Connection:
     timeout: float = 5_000
     """Milliseconds a database may take to answer, connecting included."""
 
-    pool_size: int = 10
-    """Connections a process opens at most, for each of its event loops."""
+    pool_size: int | None = None
+    """Connections a process opens at most, for each of its event loops; None: 10, of Redis 50."""
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], adapter: str) -> tuple[Connection | None, list[str]]:

@@ -16,7 +16,7 @@ from pymongo import errors
 
 from ...errors import ConflictError, DamagedError, UnavailableError
 from ..base import Driver, Entry, Record
-from .connection import Connection
+from .connection import POOL_SIZE, Connection
 from .per_loop import PerLoop
 from .sql import decode, decode_leniently, encode, now
 
@@ -136,7 +136,7 @@ class MongoDriver(Driver):
         return AsyncIOMotorClient(
             to.url or to.host,
             port=to.port or 27017,
-            maxPoolSize=to.pool_size,
+            maxPoolSize=to.pool_size or POOL_SIZE,
             serverSelectionTimeoutMS=milliseconds,
             connectTimeoutMS=milliseconds,
             timeoutMS=milliseconds,

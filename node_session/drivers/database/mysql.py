@@ -12,7 +12,7 @@ from asyncmy import errors
 from asyncmy.constants.CLIENT import FOUND_ROWS
 
 from ...errors import ConflictError, UnavailableError
-from .connection import Connection
+from .connection import POOL_SIZE, Connection
 from .per_loop import PerLoop
 from .sql import Dialect, SqlDriver
 
@@ -102,7 +102,7 @@ class MysqlDriver(SqlDriver):
         to = self._connection
         return await asyncmy.create_pool(
             minsize=0,
-            maxsize=to.pool_size,
+            maxsize=to.pool_size or POOL_SIZE,
             host=to.host,
             port=to.port,
             user=to.user,

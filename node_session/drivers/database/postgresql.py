@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg  # type: ignore[import-untyped]
 
 from ...errors import ConflictError, UnavailableError
-from .connection import Connection
+from .connection import POOL_SIZE, Connection
 from .per_loop import PerLoop
 from .sql import Dialect, SqlDriver
 
@@ -96,7 +96,7 @@ class PostgresqlDriver(SqlDriver):
             **where,
             **who,
             min_size=0,
-            max_size=to.pool_size,
+            max_size=to.pool_size or POOL_SIZE,
             timeout=to.seconds,
             reset=_leave_as_it_is,
         )
