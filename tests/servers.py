@@ -16,7 +16,9 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import pymongo
 import pytest
 import redis
 
@@ -250,6 +252,28 @@ class Sentinel(Server):
         return [Redis.program(), "sentinel.conf", "--sentinel"]
 
 
+class RunningMongo(Server):
+    """A mongod that runs already, on the loopback and without passwords: MONGODB_URI=mongodb://127.0.0.1:27017."""
+
+    adapter = "mongodb"
+
+    def __init__(self) -> None:
+        self.port = urlsplit(os.environ["MONGODB_URI"]).port or 27017
+
+    @property
+    def connection(self) -> dict:
+        return {**super().connection, "database": "tests"}
+
+    def command(self) -> list[str]:
+        pytest.skip("this server is not ours to stop")
+
+    kill = command
+
+    def stop(self) -> None:
+        with pymongo.MongoClient("127.0.0.1", self.port) as client:
+            client.drop_database("tests")
+
+
 class Mongo(Server):
     """NX-27017 keeps MongoDB's documents in SQLite; it has no passwords."""
 
@@ -304,6 +328,8 @@ async def make_table(config: dict) -> None:
 def start(name: str) -> Server:
     """Start a server; skips the test where there is none, but never in CI."""
     make, is_there, cure = NEEDS[name]
+    if name == "mongodb" and "MONGODB_URI" in os.environ:
+        return RunningMongo()
     if not is_there() and "CI" not in os.environ:
         pytest.skip(f"there is no {name} server: {cure}")
     return make()

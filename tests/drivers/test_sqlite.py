@@ -125,6 +125,29 @@ def test_reading_does_not_wait_for_a_writer(path):
     asyncio.run(main())
 
 
+def test_reading_that_has_to_wait(path):
+    """A read that finds the database locked, as while it is recovered, waits in the thread and not in the loop."""
+
+    class Locked:
+        def execute(self, *args):
+            raise sqlite3.OperationalError("database is locked")
+
+        def close(self):
+            pass
+
+    async def main():
+        driver = SqliteDriver(path, "sessions", 0)
+        await driver.write(ID, "text", None)
+        opening = next(iter(driver._connections._opened.values()))
+        opening.result().reader.close()
+        driver._connections._opened[asyncio.get_running_loop()] = made = asyncio.get_running_loop().create_future()
+        made.set_result(opening.result()._replace(reader=Locked()))
+        assert (await driver.read(ID)).payload == "text"
+        await driver.close()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("content", [b"not a database" * 100, b"SQLite format 3\0" + b"x" * 2000])
 def test_not_a_database(path, content):
     """A file that is no database is an error that names it, and is left as it is."""

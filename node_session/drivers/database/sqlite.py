@@ -1,7 +1,7 @@
 """SQLite: one file, nothing to install or to start, shared by the processes of one machine.
 
-- *Reading* happens in the event loop, on a connection of its own that cannot write: it takes a few microseconds there,
-  and twenty times that by way of aiosqlite's thread. In WAL mode readers wait for nobody.
+- *Reading* happens in the event loop, on a connection of its own that neither writes nor waits: it takes a few
+  microseconds there, and twenty times that by way of aiosqlite's thread.
 - *Writing* goes through aiosqlite's thread, each write a transaction of its own. One that has been answered survives
   the process; `durable` waits for the disk as well, so that it survives a power cut.
 - Without a `connection`, the file is beside the folder that the file driver would use. It belongs to its owner alone.
@@ -83,10 +83,12 @@ class SqliteDriver(SqlDriver):
     async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
         with self._translated():
             writer, reader = await self._connections.get()
-            if reader is None:
-                return list(await writer.execute_fetchall(statement, values))
-            # All rows at once: a query that is left half read would keep its snapshot, and the log from being emptied.
-            return reader.execute(statement, values).fetchall()
+            if reader is not None:
+                # In WAL mode there is next to never anything to wait for. If there is, it is done in the thread.
+                with contextlib.suppress(sqlite3.OperationalError):
+                    # All rows at once: a query left half read would keep its snapshot, and the log from being emptied.
+                    return reader.execute(statement, values).fetchall()
+            return list(await writer.execute_fetchall(statement, values))
 
     async def _change(self, statement: str, *values: Any) -> int:
         with self._translated():
@@ -108,7 +110,7 @@ class SqliteDriver(SqlDriver):
             await writer.execute(f"CREATE INDEX IF NOT EXISTS {self._index} ON {self.table} ({self.last})")
             reader = None
             if self._database != _MEMORY:
-                reader = sqlite3.connect(self._database, timeout=self._seconds, isolation_level=None)
+                reader = sqlite3.connect(self._database, timeout=0, isolation_level=None)
                 reader.execute("PRAGMA query_only = ON")
         except BaseException:
             await writer.close()
