@@ -26,7 +26,7 @@ TEST = [
 ]
 
 POSTGRESQL = ["asyncpg>=0.30"]
-MYSQL = ["asyncmy>=0.2.10"]
+MYSQL = ["asyncmy>=0.2.10", "cryptography>=42"]  # MySQL's own kind of password needs cryptography
 REDIS = ["redis[hiredis]>=5.2"]
 CLIENTS = [*POSTGRESQL, *MYSQL, *REDIS]
 
@@ -53,6 +53,7 @@ setup(
         "aiosqlite>=0.20",
         "pycryptodome>=3.20",
         "orjson>=3.10",
+        "async-timeout>=4",
     ],
     extras_require={
         "postgresql": POSTGRESQL,

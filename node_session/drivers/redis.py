@@ -18,11 +18,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from async_timeout import timeout
 from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from ..errors import ConflictError, DamagedError, UnavailableError
 from .base import Driver, Entry, Record
@@ -31,6 +32,8 @@ from .database.per_loop import PerLoop
 
 if TYPE_CHECKING:
     from ..config import Config
+
+_ALSO_TO_SENTINELS = ("socket_timeout", "socket_connect_timeout", "retry", "ssl")
 
 _POOL_SIZE = 50  # connections; to Redis they are cheap, and to wait for one costs more than to have it
 
@@ -151,8 +154,9 @@ class RedisDriver(Driver):
     def _make_client(self) -> Any:
         to = self._connection
         options: dict[str, Any] = {
-            "socket_timeout": to.seconds,
+            "socket_timeout": None,  # the limit is on the whole of a command, see _ask
             "socket_connect_timeout": to.seconds,
+            "max_connections": to.pool_size or _POOL_SIZE,
             # What was sent may have been done: a swap that is tried again would take its own work for another's.
             "retry": Retry(NoBackoff(), 0),
         }
@@ -164,16 +168,17 @@ class RedisDriver(Driver):
         if password:
             options["password"] = password
         scheme = parts.scheme
+        if scheme in ("rediss+cluster", "rediss+sentinel") or (to.ssl and not to.url):
+            options["ssl"] = True  # with the checks of redis-py's own context
         if to.url and scheme in ("redis+cluster", "rediss+cluster"):
             nodes = [ClusterNode(host, port) for host, port in _addresses(to.url, 6379)]
-            return RedisCluster(startup_nodes=nodes, ssl=scheme.startswith("rediss"), **options)
+            return RedisCluster(startup_nodes=nodes, **options)
         if to.url and scheme in ("redis+sentinel", "rediss+sentinel"):
             master, _, database = parts.path.strip("/").partition("/")
-            limits = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
+            limits = {name: value for name, value in options.items() if name in _ALSO_TO_SENTINELS}
             sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
                 _addresses(to.url, 26379), sentinel_kwargs=limits
             )
-            options["ssl"] = scheme.startswith("rediss")
             return sentinel.master_for(master or "mymaster", db=int(database or 0), **options)
         if to.url:
             return Redis.from_url(to.url, **options)
@@ -181,22 +186,19 @@ class RedisDriver(Driver):
 
     async def _ask(self, command: Callable[[_Open], Awaitable[Any]]) -> Any:
         with self._translated():
-            opened = await self._opened.get()
-            gate = opened.gate
-            if gate.locked():
-                await asyncio.wait_for(gate.acquire(), self._connection.seconds)
-            else:
-                await gate.acquire()
-            try:
-                return await command(opened)
-            finally:
-                gate.release()
+            async with timeout(self._connection.seconds):
+                opened = await self._opened.get()
+                async with opened.gate:
+                    return await command(opened)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (RedisError, OSError, asyncio.TimeoutError) as error:
+        except asyncio.TimeoutError as error:
+            where, milliseconds = self._connection.where, self._connection.timeout
+            raise UnavailableError(f"{where}: no answer within {milliseconds:g} ms") from error
+        except (RedisError, RedisClusterException, OSError, ValueError) as error:
             raise UnavailableError(f"{self._connection.where}: {type(error).__name__}: {error}") from error
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import pymongo
 import pytest
 
 from drivers.on_server import ID, SECRET, application
@@ -32,7 +33,7 @@ class TestContract(DriverContract):
         return SqliteDriver(self.path, "sessions", lifetime)
 
     async def age(self, driver, id, milliseconds):
-        (writer, _) = await driver._connections.get()
+        writer = (await driver._connections.get()).writer
         await writer.execute("UPDATE sessions SET lastActivity = lastActivity - ? WHERE id = ?", (milliseconds, id))
 
 
@@ -199,7 +200,7 @@ def test_durable(path):
 
     async def synchronous(durable):
         driver = SqliteDriver(path, "sessions", 0, durable=durable)
-        (writer, _) = await driver._connections.get()
+        writer = (await driver._connections.get()).writer
         ((level,),) = await writer.execute_fetchall("PRAGMA synchronous")
         await driver.close()
         return level
@@ -336,5 +337,62 @@ def test_create_conflict_in_two_processes(path):
             await second.write(ID, "second", None)
         await first.close()
         await second.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("connection", "told"),
+    [
+        ({"adapter": "redis", "database": "sessions"}, "database: must be a number for Redis, not 'sessions'"),
+        ({"adapter": "redis", "url": "redis://h/abc"}, "the database of Redis is a number"),
+        ({"adapter": "redis", "url": "http://h/0"}, "url: begins with 'redis'"),
+        ({"adapter": "redis", "url": "redis://h/0", "ssl": True}, "begins with 'rediss' for TLS"),
+        ({"adapter": "redis", "client": object()}, "client: only MongoDB"),
+        ({"adapter": "mysql", "url": "postgres://h/d"}, "url: begins with 'mysql'"),
+        ({"adapter": "mysql", "url": "mysql://h/d?ssl-mode=REQUIRED"}, "for TLS set ssl to true"),
+        ({"adapter": "sqlite", "url": "sqlite:///x.db"}, "url: SQLite takes none"),
+        ({"adapter": "mongodb", "client": pymongo.MongoClient(connect=False)}, "client: must be asynchronous"),
+        ({"adapter": "mongodb", "url": "mongodb://a,b:99999/d"}, "url: must be a URL"),
+        ({"adapter": "redis", "url": "redis://user:1234/se@cret@h/0"}, "percent-encoded"),
+        ({"adapter": "postgresql", "ssl": "yes"}, "ssl: must be true, false"),
+    ],
+    ids=str,
+)
+def test_misfits(connection, told):
+    """What is no connection for its adapter is told at construction, and never a part of a password."""
+    with pytest.raises(ConfigError) as error:
+        NodeSession({"secret": SECRET, "driver": "database", "connection": connection})
+    assert told in str(error.value) and "cret@" not in str(error.value)
+
+
+def test_writes_do_not_wait_one_after_the_other(path):
+    """While another process writes for long, all who want to write are told so within about one time limit."""
+
+    async def main():
+        driver = SqliteDriver(path, "sessions", 0, timeout=300)
+        await driver.write(ID, "text", None)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        writes = [driver.write(f"{number:040d}", "text", None) for number in range(20)]
+        outcomes = await asyncio.wait_for(asyncio.gather(*writes, return_exceptions=True), 3)
+        assert {type(each) for each in outcomes} == {UnavailableError}
+        other.close()
+        await driver.close()
+
+    asyncio.run(main())
+
+
+def test_table_with_another_column(path):
+    """A record that a table of somebody else's refuses is an error, and no session that vanishes."""
+    database = sqlite3.connect(path)
+    database.execute("CREATE TABLE sessions (id TEXT PRIMARY KEY, payload TEXT, lastActivity, createdAt NOT NULL)")
+    database.close()
+
+    async def main():
+        driver = SqliteDriver(path, "sessions", 0)
+        with pytest.raises(UnavailableError, match="createdAt"):
+            await driver.write(ID, "text", None)
+        await driver.close()
 
     asyncio.run(main())

@@ -9,8 +9,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pymongo
 
 from ...errors import ConfigError
 from ..base import Driver
@@ -28,18 +31,21 @@ class Adapter(NamedTuple):
             where a table must be made by hand ``ddl(config) -> str``.
         client: The module it imports.
         extra: What to install for that: ``pip install "node-session[extra]"``; None where it comes along.
+        schemes: Of its URLs.
     """
 
     module: str
     client: str
     extra: str | None
+    schemes: tuple[str, ...]
 
 
-_SQLITE = Adapter(".sqlite", "aiosqlite", None)
-_MONGO = Adapter(".mongo", "motor", None)
-_POSTGRESQL = Adapter(".postgresql", "asyncpg", "postgresql")
-_MYSQL = Adapter(".mysql", "asyncmy", "mysql")
-_REDIS = Adapter("..redis", "redis", "redis")
+_SQLITE = Adapter(".sqlite", "aiosqlite", None, ())
+_MONGO = Adapter(".mongo", "motor", None, ("mongodb", "mongodb+srv"))
+_POSTGRESQL = Adapter(".postgresql", "asyncpg", "postgresql", ("postgresql", "postgres"))
+_MYSQL = Adapter(".mysql", "asyncmy", "mysql", ("mysql", "mariadb"))
+_REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
+_REDIS = Adapter("..redis", "redis", "redis", _REDIS_SCHEMES)
 
 ADAPTERS: dict[str, Adapter] = {
     "sqlite": _SQLITE,
@@ -66,11 +72,38 @@ def problems(connection: Mapping[str, Any] | bool, table: str, *, default: str =
     found = []
     if importlib.util.find_spec(adapter.client) is None:
         found.append(f'adapter {name!r} needs {adapter.client}: pip install "node-session[{adapter.extra}]"')
-    found += Connection.from_options(options, name)[1]
+    wanted, wrong = Connection.from_options(options, name)
+    found += wrong if wanted is None else _misfits(wanted, adapter)
     found = ["connection: " + problem for problem in found]
     if re.fullmatch(r"[A-Za-z_][\w$-]*(\.[A-Za-z_][\w$-]*)?", table, re.ASCII) is None:
         found.append(f"table: must be a name of letters, digits, '_', '$' and '-', not {table!r}")
     return found
+
+
+def _misfits(connection: Connection, adapter: Adapter) -> Iterator[str]:
+    """What is right in itself, and nothing for this adapter."""
+    if connection.client is not None and adapter is not _MONGO:
+        yield "client: only MongoDB takes a client of the program's own"
+    if connection.url is not None:
+        url = urlsplit(connection.url)
+        if not adapter.schemes:
+            yield "url: SQLite takes none; set database to the path of its file"
+        elif url.scheme not in adapter.schemes:
+            known = " or ".join(map(repr, adapter.schemes))
+            yield f"url: begins with {known} for {connection.adapter}, not with {url.scheme!r}"
+        elif adapter is _MYSQL and url.query:
+            yield "url: takes no options after '?' for MySQL; for TLS set ssl to true"
+        elif adapter is _REDIS and url.scheme != "unix":
+            path = url.path.strip("/")
+            database = path.partition("/")[2] if "sentinel" in url.scheme else path
+            if database and not database.isdecimal():
+                yield f"url: the database of Redis is a number, such as redis://host:6379/0, not {database!r}"
+            if connection.ssl and not url.scheme.startswith("rediss"):
+                yield "url: of Redis begins with 'rediss' for TLS"
+    if adapter is _REDIS and connection.database is not None and not connection.database.isdecimal():
+        yield f"database: must be a number for Redis, not {connection.database!r}"
+    if adapter is _MONGO and isinstance(connection.client, pymongo.MongoClient):
+        yield "client: must be asynchronous, motor's AsyncIOMotorClient or PyMongo's AsyncMongoClient"
 
 
 def create(config: Config, *, default: str = "sqlite") -> Driver:

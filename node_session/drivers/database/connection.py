@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ssl import SSLContext, create_default_context
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -40,8 +41,14 @@ class Connection:
     client: Any = field(default=None, repr=False)
     """A client that the program has made, used instead of one of our own (MongoDB)."""
 
+    ssl: bool | SSLContext = False
+    """Speak TLS; true: with the checks of Python's default context."""
+
+    prepared_statements: bool = True
+    """False for a PgBouncer in transaction mode, on which PostgreSQL's prepared statements collide."""
+
     timeout: float = 5_000
-    """Milliseconds a database may take to answer, connecting included."""
+    """Milliseconds a database may take to answer, connecting and waiting for a connection included."""
 
     pool_size: int | None = None
     """Connections a process opens at most, for each of its event loops; None: 10, of Redis 50."""
@@ -70,6 +77,11 @@ class Connection:
             if isinstance(values.get(name), (int, str)):
                 values[name] = int(values[name]) if name == "port" else str(values[name])
         return cls(**{name: value for name, value in values.items() if value is not None and value != ""}), []
+
+    @property
+    def tls(self) -> SSLContext | None:
+        """How to speak TLS; None: not at all."""
+        return create_default_context() if self.ssl is True else self.ssl or None
 
     @property
     def seconds(self) -> float:
@@ -118,8 +130,14 @@ def _is_port(value: object) -> bool:
 def _is_url(value: object) -> bool:
     try:
         parts = urlsplit(value) if isinstance(value, str) else None
-        # MongoDB's may name several hosts, of which urlsplit cannot tell the ports; of one host it raises on a bad one.
-        return parts is not None and bool(parts.scheme) and ("," in parts.netloc or parts.port != 0)
+        if parts is None or not parts.scheme:
+            return False
+        # A password with a sign that ends the host would be shown as what comes after it.
+        if "@" in parts.path + parts.query + parts.fragment:
+            return False
+        # Some name several hosts, of which urlsplit cannot tell the ports; of one host it raises on a bad one.
+        hosts = parts.netloc.rpartition("@")[2].split(",")
+        return all(urlsplit("//" + host).port != 0 for host in hosts)
     except ValueError:
         return False
 
@@ -132,7 +150,7 @@ def _is_time(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 3_600_000
 
 
-_FIELDS = {"poolSize": "pool_size"}
+_FIELDS = {"poolSize": "pool_size", "preparedStatements": "prepared_statements"}
 
 _CHECKS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "host": ("the name or address of a server", _is_text),
@@ -143,8 +161,13 @@ _CHECKS: dict[str, tuple[str, Callable[[object], bool]]] = {
         "a name, a path or a number",
         lambda value: isinstance(value, (str, int)) and not isinstance(value, bool),
     ),
-    "url": ("a URL such as 'postgresql://user:password@host/database'", _is_url),
+    "url": (
+        "a URL such as 'postgresql://user:password@host/database', signs like '/', '?', '#', '@' in it percent-encoded",
+        _is_url,
+    ),
     "client": ("a client object", lambda value: not isinstance(value, (str, int, float, list, dict))),
+    "ssl": ("true, false or an ssl.SSLContext", lambda value: isinstance(value, (bool, SSLContext))),
+    "preparedStatements": ("true or false", lambda value: isinstance(value, bool)),
     "timeout": ("a number of milliseconds, 3600000 at most", _is_time),
     "poolSize": ("a whole number from 1 on", _is_count),
 }

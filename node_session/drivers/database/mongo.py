@@ -6,13 +6,17 @@ since 1970). As in SQL, the payload is the version: one `update_one` that finds 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Iterator
+import logging
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+import pymongo
+from async_timeout import timeout
 from bson.errors import BSONError
-from pymongo import errors
+from pymongo import ReadPreference, WriteConcern, errors
 
 from ...errors import ConflictError, DamagedError, UnavailableError
 from ..base import Driver, Entry, Record
@@ -22,6 +26,8 @@ from .sql import decode, decode_leniently, encode, now
 
 if TYPE_CHECKING:
     from ...config import Config
+
+logger = logging.getLogger("node_session")
 
 
 def create(config: Config, connection: Connection) -> MongoDriver:
@@ -43,11 +49,12 @@ class MongoDriver(Driver):
         self._collection = collection
         self._lifetime = lifetime
         self._opened = PerLoop(self._open, self._close_client)
+        self._indexing: asyncio.Future[None] | None = None
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
-        with self._translated():
-            document = await (await self._opened.get()).find_one({"_id": id, **self._alive()})
+        async with self._records() as records:
+            document = await records.find_one({"_id": id, **self._alive()})
         if document is None:
             return None
         stored = document.get("payload")
@@ -60,8 +67,7 @@ class MongoDriver(Driver):
         stored = encode(payload)
         # As a double, which is what JavaScript's driver makes of a number of this size.
         change = {"$set": {"payload": stored, "lastActivity": float(now())}}
-        with self._translated():
-            records = await self._opened.get()
+        async with self._records() as records:
             if version is None:
                 # Finds an expired record, or none; then it inserts, unless the id is taken.
                 expired = {"lastActivity": {"$lt": self._oldest()}}
@@ -74,34 +80,38 @@ class MongoDriver(Driver):
 
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
-        with self._translated():
+        async with self._records() as records:
             change = {"$set": {"lastActivity": float(now())}}
-            await (await self._opened.get()).update_one({"_id": id, **self._alive()}, change)
+            await records.update_one({"_id": id, **self._alive()}, change)
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
         wanted = {"_id": id} if version is None else {"_id": id, "payload": version}
-        with self._translated():
-            result = await (await self._opened.get()).delete_one(wanted)
+        async with self._records() as records:
+            result = await records.delete_one(wanted)
         if version is not None and not result.deleted_count and await self.read(id) is not None:
             raise ConflictError("the record is no longer the one that was read")
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""
-        with self._translated():
-            expired = {"lastActivity": {"$lt": now() - lifetime}}
-            result = await (await self._opened.get()).delete_many(expired)
+        async with self._records() as records:
+            result = await records.delete_many({"lastActivity": {"$lt": now() - lifetime}})
         return int(result.deleted_count)
 
     async def scan(self) -> AsyncIterator[Entry]:
         """See `Driver.scan`."""
-        with self._translated():
-            async for document in (await self._opened.get()).find(self._alive()):
-                payload = decode_leniently(document.get("payload"))
-                yield Entry(str(document["_id"]), payload, float(document["lastActivity"]))
+        async with self._records() as records:
+            found = records.find(self._alive())
+        async for document in found:  # for as long as it takes
+            payload = decode_leniently(document.get("payload"))
+            yield Entry(str(document["_id"]), payload, float(document["lastActivity"]))
 
     async def close(self) -> None:
         """See `Driver.close`."""
+        if self._indexing is not None:
+            self._indexing.cancel()
+            await asyncio.gather(self._indexing, return_exceptions=True)
+            self._indexing = None
         await self._opened.close()
 
     def _alive(self) -> dict[str, Any]:
@@ -116,31 +126,40 @@ class MongoDriver(Driver):
         to = self._connection
         client = to.client or self._make_client()
         database = client[to.database] if to.database else client.get_default_database("test")
-        collection = database[self._collection]
-        try:
-            with self._translated():
-                await collection.create_index("lastActivity")
-        except BaseException:
-            await self._close_client(collection)
-            raise
+        # Whatever the URL or the program's client prefers: a replica that lags knows nothing of who has just logged in,
+        # and a write that one server has may be rolled back.
+        collection = database.get_collection(
+            self._collection, read_preference=ReadPreference.PRIMARY, write_concern=WriteConcern("majority")
+        )
+        self._indexing = asyncio.ensure_future(self._make_index(collection))
         return collection
+
+    async def _make_index(self, collection: Any) -> None:
+        """In the background and without a time limit: of a large collection it takes long, and no session needs it."""
+        try:
+            with pymongo.timeout(None):
+                await collection.create_index("lastActivity")
+        except Exception as error:
+            logger.warning("%s: no index on lastActivity: %s", self._connection.where, _first_line(error))
 
     def _make_client(self) -> Any:
         from motor.motor_asyncio import AsyncIOMotorClient
 
         to = self._connection
-        milliseconds = int(to.timeout)
+        milliseconds = max(1, int(to.timeout))
+        tls: dict[str, Any] = {"tls": True} if to.ssl else {}
         who: dict[str, Any] = {}
         if to.user:
-            who = {"username": to.user, "password": to.password, "authSource": to.database}
+            who = {"username": to.user, "password": to.password, "authSource": to.database or "admin"}
         return AsyncIOMotorClient(
-            to.url or to.host,
+            to.url or (f"[{to.host}]" if ":" in to.host else to.host),
             port=to.port or 27017,
             maxPoolSize=to.pool_size or POOL_SIZE,
             serverSelectionTimeoutMS=milliseconds,
             connectTimeoutMS=milliseconds,
             timeoutMS=milliseconds,
             **who,
+            **tls,
         )
 
     async def _close_client(self, collection: Any) -> None:
@@ -149,14 +168,18 @@ class MongoDriver(Driver):
             if inspect.isawaitable(closing):
                 await closing
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def _records(self) -> AsyncIterator[Any]:
+        """The collection, for one operation. The client's own limits do not count what waits in motor's threads."""
+        where = self._connection.where
         try:
-            yield
+            async with timeout(self._connection.seconds):
+                yield await self._opened.get()
         except errors.DuplicateKeyError:
             raise ConflictError("the record is there already") from None
-        except (errors.PyMongoError, BSONError, OSError) as error:
-            where = self._connection.where
+        except asyncio.TimeoutError as error:
+            raise UnavailableError(f"{where}: no answer within {self._connection.timeout:g} ms") from error
+        except (errors.PyMongoError, BSONError, OSError, ValueError, TypeError) as error:
             raise UnavailableError(f"{where}: {type(error).__name__}: {_first_line(error)}") from error
 
 

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncmy
+from async_timeout import timeout
 from asyncmy import errors
 from asyncmy.constants.CLIENT import FOUND_ROWS
 
 from ...errors import ConflictError, UnavailableError
 from .connection import POOL_SIZE, Connection
 from .per_loop import PerLoop
-from .sql import Dialect, SqlDriver
+from .sql import TRIES, Dialect, SqlDriver
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -26,7 +27,8 @@ _DIALECT = Dialect(
     same=lambda left, right: f"CAST(CONVERT({left} USING utf8mb4) AS BINARY) = CAST({right} AS BINARY)",
 )
 
-_DUPLICATE_KEY, _NO_TABLE, _LOCK_WAIT_TIMEOUT, _DEADLOCK = 1062, 1146, 1205, 1213
+_DUPLICATE_KEY, _NO_TABLE, _DEADLOCK = 1062, 1146, 1213
+_READ_ONLY = (1290, 1836)
 
 
 def create(config: Config, connection: Connection) -> MysqlDriver:
@@ -82,7 +84,14 @@ class MysqlDriver(SqlDriver):
     async def _run(self, statement: str, *values: Any) -> tuple[int, Sequence[Sequence[Any]]]:
         """How many rows were changed, and the rows of a query."""
         with self._translated():
-            return await asyncio.wait_for(self._run_on_pool(statement, values), self._connection.seconds)
+            async with timeout(self._connection.seconds):
+                for tries in range(1, TRIES + 1):
+                    try:
+                        return await self._run_on_pool(statement, values)
+                    except errors.MySQLError as error:
+                        if _code(error) != _DEADLOCK or tries == TRIES:
+                            raise
+        raise AssertionError("the last try returns or raises")
 
     async def _run_on_pool(self, statement: str, values: Sequence[Any]) -> tuple[int, Sequence[Sequence[Any]]]:
         pool = await self._pools.get()
@@ -92,7 +101,9 @@ class MysqlDriver(SqlDriver):
                     await cursor.execute(statement, values or None)
                     rows: Sequence[Sequence[Any]] = await cursor.fetchall() if cursor.description else ()
                     return int(cursor.rowcount), rows
-            except errors.MySQLError:
+            except errors.MySQLError as error:
+                if _code(error) in _READ_ONLY:
+                    connection.close()  # or the pool would keep what has become a replica
                 raise
             except BaseException:
                 connection.close()  # an answer may still be on its way, and would be taken for the next one's
@@ -109,6 +120,7 @@ class MysqlDriver(SqlDriver):
             password=to.password or "",
             database=to.database,
             connect_timeout=to.seconds,
+            ssl=to.tls,
             charset="utf8mb4",
             autocommit=True,
             client_flag=FOUND_ROWS,  # a record that is replaced by itself counts as well
@@ -121,12 +133,9 @@ class MysqlDriver(SqlDriver):
         try:
             yield
         except errors.MySQLError as error:
-            code = error.args[0] if error.args else None
-            if code == _DUPLICATE_KEY:
+            if _code(error) == _DUPLICATE_KEY:
                 raise ConflictError("the record is there already") from None
-            if code in (_DEADLOCK, _LOCK_WAIT_TIMEOUT):
-                raise ConflictError("another transaction was first") from None
-            if code == _NO_TABLE:
+            if _code(error) == _NO_TABLE:
                 raise UnavailableError(
                     f"{where}: there is no table {self._name!r}: "
                     "python -m node_session table CONFIG.json --create makes it"
@@ -134,8 +143,12 @@ class MysqlDriver(SqlDriver):
             raise UnavailableError(f"{where}: {type(error).__name__}: {error}") from error
         except asyncio.TimeoutError as error:
             raise UnavailableError(f"{where}: no answer within {self._connection.timeout:g} ms") from error
-        except OSError as error:
+        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: what its kind of password needs is missing
             raise UnavailableError(f"{where}: {type(error).__name__}: {error}") from error
+
+
+def _code(error: errors.MySQLError) -> object:
+    return error.args[0] if error.args else None
 
 
 async def _close(pool: Any) -> None:

@@ -8,14 +8,17 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncpg  # type: ignore[import-untyped]
+from async_timeout import timeout
 
 from ...errors import ConflictError, UnavailableError
 from .connection import POOL_SIZE, Connection
 from .per_loop import PerLoop
-from .sql import Dialect, SqlDriver
+from .sql import TRIES, Dialect, SqlDriver
 
 if TYPE_CHECKING:
     from ...config import Config
+
+_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _DIALECT = Dialect(quote='"', placeholder="${}".format)
 
@@ -73,7 +76,14 @@ class PostgresqlDriver(SqlDriver):
 
     async def _run(self, method: str, statement: str, *values: Any) -> Any:
         with self._translated():
-            return await asyncio.wait_for(self._run_on_pool(method, statement, values), self._connection.seconds)
+            async with timeout(self._connection.seconds):
+                for tries in range(1, TRIES + 1):
+                    try:
+                        return await self._run_on_pool(method, statement, values)
+                    except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
+                        if tries == TRIES:
+                            raise
+        raise AssertionError("the last try returns or raises")
 
     async def _run_on_pool(self, method: str, statement: str, values: Sequence[Any]) -> Any:
         pool = await self._pools.get()
@@ -98,6 +108,8 @@ class PostgresqlDriver(SqlDriver):
             min_size=0,
             max_size=to.pool_size or POOL_SIZE,
             timeout=to.seconds,
+            **({"ssl": to.tls} if to.tls else {}),
+            statement_cache_size=100 if to.prepared_statements else 0,
             reset=_leave_as_it_is,
         )
 
@@ -108,15 +120,13 @@ class PostgresqlDriver(SqlDriver):
             yield
         except asyncpg.UniqueViolationError:
             raise ConflictError("the record is there already") from None
-        except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
-            raise ConflictError("another transaction was first") from None
         except asyncpg.UndefinedTableError as error:
             raise UnavailableError(
                 f"{where}: there is no table {self._name!r}: python -m node_session table CONFIG.json --create makes it"
             ) from error
         except asyncio.TimeoutError as error:
             raise UnavailableError(f"{where}: no answer within {self._connection.timeout:g} ms") from error
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        except (*_ERRORS, OSError, ValueError) as error:
             what = str(error).partition("\n")[0]  # a statement's details may quote what a session holds
             raise UnavailableError(f"{where}: {type(error).__name__}: {what}") from error
 

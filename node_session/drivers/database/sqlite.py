@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiosqlite
+from async_timeout import timeout
 
 from ...errors import ConflictError, UnavailableError
 from .connection import Connection
@@ -49,10 +50,13 @@ class _Open(NamedTuple):
     Attributes:
         writer: Works in a thread.
         reader: Works in the loop; None for a database in memory, which has but one connection.
+        gate: Lets two writes to the thread, one that runs and one that is next. The others wait here, where their time
+            limit can end it, and not in the thread, one after the other, for as long as another process writes.
     """
 
     writer: aiosqlite.Connection
     reader: sqlite3.Connection | None
+    gate: asyncio.Semaphore
 
 
 class SqliteDriver(SqlDriver):
@@ -82,7 +86,7 @@ class SqliteDriver(SqlDriver):
 
     async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
         with self._translated():
-            writer, reader = await self._connections.get()
+            writer, reader, _ = await self._connections.get()
             if reader is not None:
                 # In WAL mode there is next to never anything to wait for. If there is, it is done in the thread.
                 with contextlib.suppress(sqlite3.OperationalError):
@@ -92,10 +96,15 @@ class SqliteDriver(SqlDriver):
 
     async def _change(self, statement: str, *values: Any) -> int:
         with self._translated():
-            writer, _ = await self._connections.get()
-            # A write that has begun is waited for: who gave up would not know whether it happened.
-            changed: int = await asyncio.shield(_run(writer, statement, values))
-            return changed
+            writer, _, gate = await self._connections.get()
+            async with timeout(self._seconds):
+                await gate.acquire()
+            try:
+                # A write that has begun is waited for: who gave up would not know whether it happened.
+                changed: int = await asyncio.shield(_run(writer, statement, values))
+                return changed
+            finally:
+                gate.release()
 
     async def _open(self) -> _Open:
         await asyncio.to_thread(self._prepare_file)
@@ -115,7 +124,7 @@ class SqliteDriver(SqlDriver):
         except BaseException:
             await writer.close()
             raise
-        return _Open(writer, reader)
+        return _Open(writer, reader, asyncio.Semaphore(2))
 
     def _prepare_file(self) -> None:
         if self._database == _MEMORY:
@@ -127,9 +136,11 @@ class SqliteDriver(SqlDriver):
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.IntegrityError:
-            raise ConflictError("the record is there already") from None
+        except asyncio.TimeoutError:
+            raise UnavailableError(f"sqlite at {self._database}: is locked") from None
         except (sqlite3.Error, OSError) as error:
+            if isinstance(error, sqlite3.IntegrityError) and str(error).startswith("UNIQUE"):
+                raise ConflictError("the record is there already") from None
             raise UnavailableError(f"sqlite at {self._database}: {error}") from error
 
 
