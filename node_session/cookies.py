@@ -31,6 +31,9 @@ _is_attribute_value = re.compile(r"[ -:<-~]+").fullmatch
 # An id, a dot and 43 characters of signature. Only a value of this length is worth computing a signature for.
 _SIGNED_LENGTH = 40 + 1 + 43
 
+# Of a value as it is sent, in which each character of the signature may be escaped. Only such a one is remembered.
+_LONGEST_VALUE = len("s%3A") + 40 + 1 + 3 * 43
+
 # How many of several sessions are looked for: a browser sends one, or two of different paths or domains. Somebody with
 # many cookies must not make one request many reads of the store.
 _MOST_IDS = 4
@@ -77,7 +80,7 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
             key, equals, value = pair.partition("=")
             if equals and key.strip() == name:
                 value = value.strip()
-                if first is None and _is_exact(value, secrets[0]):
+                if first is None and len(value) <= _LONGEST_VALUE and _is_exact(value, secrets[0]):
                     first = Found(value[4:44], value, forged)
                     if header.count(name) == 1:  # as nearly always
                         return first

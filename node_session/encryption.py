@@ -32,7 +32,7 @@ from Crypto.Cipher import AES
 from Crypto.Hash import SHA256
 from Crypto.Protocol.KDF import HKDF
 
-from .errors import ConfigError, DamagedError
+from .errors import ConfigError, DamagedError, UnavailableError
 
 # What is around the key's name (8 characters), the encrypted text and the MAC (43). It is looked for by position, as a
 # regular expression takes longer than the decryption of a long text; what is in between is the MAC's business.
@@ -206,9 +206,11 @@ class CustomEncrypter:
         return self._text("encrypt", self._encrypter.encrypt(text))
 
     def decrypt(self, text: str, session_id: str) -> str:
-        """See `AnyEncrypter.decrypt`; any exception of the encrypter means that the text is damaged."""
+        """See `AnyEncrypter.decrypt`; any exception but `UnavailableError` means that the text is damaged."""
         try:
             return self._text("decrypt", self._encrypter.decrypt(text))
+        except UnavailableError:  # of a service that keeps its keys, say: the text may be whole
+            raise
         except Exception as error:
             raise DamagedError(f"its encrypter refused it: {type(error).__name__}") from error
 

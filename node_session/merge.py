@@ -25,6 +25,7 @@ still part of the session. Of an object that is in the session twice, one place 
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -86,7 +87,7 @@ class _Merger:
     def value(self, path: tuple[str, ...], base: Any, mine: Any, theirs: Any) -> Any:
         """The merged value; any of the three, and so the result, may be `MISSING`."""
         if _is_copy(theirs, base):  # which leaves most of a large session at once
-            return mine
+            return self._unchanged(mine)
         if isinstance(mine, dict) and isinstance(theirs, dict):
             return self._object(path, base if isinstance(base, dict) else {}, mine, theirs)
         if isinstance(mine, (list, tuple)) and isinstance(theirs, list):
@@ -104,6 +105,16 @@ class _Merger:
                 _, content = self._contents.get(id(merged), (None, merged))
                 return merged if content else MISSING
         return changed
+
+    def _unchanged(self, mine: Any) -> Any:
+        if not isinstance(mine, (dict, list)):
+            return mine
+        if id(mine) in self._contents:
+            return copy.deepcopy(mine)
+        items = mine.items() if isinstance(mine, dict) else enumerate(mine)
+        content = {key: self._unchanged(each) for key, each in items}
+        self._contents[id(mine)] = (mine, content if isinstance(mine, dict) else [*content.values()])
+        return mine
 
     def fill(self) -> None:
         """Give my containers their merged content."""
@@ -259,7 +270,10 @@ def _changed(key: str, base: dict[str, Any], mine: dict[str, Any]) -> bool:
 def _is_copy(one: Any, other: Any) -> bool:
     """Whether two parsed values are the same JSON. orjson says so in a fiftieth of the time that `_same` takes."""
     if isinstance(one, (dict, list)):
-        return type(one) is type(other) and len(one) == len(other) and _text(one) == _text(other) is not None
+        if type(one) is not type(other) or len(one) != len(other):
+            return False
+        text = _text(one)  # None: with a lone surrogate in it, say
+        return bool(_canonical(one) == _canonical(other)) if text is None else text == _text(other)
     return type(one) is type(other) and bool(one == other)
 
 

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tornado.httputil import HTTPServerRequest
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
 from .errors import UnavailableError
@@ -77,17 +78,18 @@ class HeldResponse:
         if chunk is not None and type(handler).finish is RequestHandler.finish:
             handler.write(chunk)  # raises to the caller, as ever; a finish of the handler's own gets its chunk later
             chunk = None
-        if self._is_in_vain():
-            return self._finish_now(chunk)
         try:
+            if self._is_in_vain():
+                return self._finish_now(chunk)
             text = self._session.stage()
+            at_once = text is not None and self._session.commit_at_once(text)
         except BaseException:
             self._state = _CLOSED  # the error page that follows is sent without a session
             raise
         if text is None and (handler._headers_written or not self._session.needs_confirmation):
             return self._finish_now(chunk)
         self._untouched = text is None
-        if text is not None and self._session.commit_at_once(text):
+        if at_once:
             return self._finish_now(chunk)
         self._state = _SAVING
         handler._finished = True  # to Tornado: whatever is written from now on comes too late
@@ -98,7 +100,9 @@ class HeldResponse:
     def flush(self, include_footers: bool = False) -> asyncio.Future[None]:
         """In place of the handler's `flush`."""
         if self._state in (_OPEN, _SAVING) and not self._handler._headers_written:
+            state, self._state = self._state, _CLOSED  # if this raises, the error page goes without a cookie
             line = self._set_cookie(self._session)
+            self._state = state
             if line is not None:
                 self._handler.add_header("Set-Cookie", line)
                 self._sent_cookie = True
@@ -147,7 +151,9 @@ class HeldResponse:
                 self._handler._finished = False
                 await self._finish_now(chunk)
         except Exception as error:
-            # Of a client that went away, say. Whoever awaits finish() learns of it, as from Tornado's own.
+            # Whoever awaits finish() learns of it, as from Tornado's own; but mostly nobody does.
+            if not isinstance(error, StreamClosedError):  # a client that went away
+                self._handler._handle_request_exception(error)
             if not done.done():
                 done.set_exception(error)
                 done.exception()
@@ -163,8 +169,12 @@ class HeldResponse:
         return future
 
     def _fail(self, error: Exception) -> None:
-        self._state = _CLOSED
         handler = self._handler
+        if self._session.has_moved:  # its new record is whole, and the old id perhaps worth nothing any more
+            self._state = _SAVING
+        else:
+            self._state = _CLOSED
+            self._session.trace.cookie = "not sent: the session was not saved"
         if isinstance(error, UnavailableError):
             error = unavailable(error)
         status = error.status_code if isinstance(error, HTTPError) else 500
@@ -175,11 +185,14 @@ class HeldResponse:
             handler.log_exception(*exc_info)
             if not handler._headers_written:
                 handler.send_error(status, exc_info=exc_info)
+                self._state = _CLOSED
+                self.close()
                 return
         handler._finished = True
         handler.request.connection.close()  # type: ignore[union-attr]
         handler._log()
         handler.on_finish()
+        self.close()
 
 
 def unavailable(error: UnavailableError) -> HTTPError:

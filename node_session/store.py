@@ -211,6 +211,11 @@ class Store(Attributes):
         return self._version is None and self._left is None
 
     @property
+    def has_moved(self) -> bool:
+        """Whether a new id's record is stored, while what is to become of the old one is not settled."""
+        return self._left is not None and self._version is not None
+
+    @property
     def is_untouched(self) -> bool:
         """Whether the session is new and nothing was put into it, so that it need not be stored."""
         return not self._save_untouched and self.is_new and not self._attributes
@@ -308,7 +313,8 @@ class Store(Attributes):
             return None
         self.set_id(id)
         self.is_gone = True
-        return loaded._replace(attributes=farewell["attributes"])
+        attributes = farewell["attributes"]
+        return loaded._replace(attributes=attributes, text=serializer.dumps(attributes))
 
     async def reload(self) -> bool:
         """Take over what is stored now, dropping what was changed here and not saved. For WebSockets.
@@ -320,7 +326,8 @@ class Store(Attributes):
             return True
         loaded = await self._load_alive(self._id)
         self._settle()
-        self.ages_flash = False  # what is stored has been aged by the request that saved it
+        if loaded is None or loaded.text != self._loaded:
+            self.ages_flash = False  # what is stored has been aged by the request that saved it
         if loaded is None:
             self._attributes = {}
             self.is_gone = True
@@ -432,8 +439,11 @@ class Store(Attributes):
         if self._absolute_lifetime and not _is_time(self._attributes.get("_created")):
             self._attributes["_created"] = int(time.time() * 1000)
         text = serializer.dumps(self._attributes, self._loaded)
-        is_stored = self._version is not None and text == self._loaded and not self._outdated
-        return None if is_stored else text
+        return None if self._is_stored(text) else text
+
+    def _is_stored(self, text: str) -> bool:
+        is_current = self._version is not None and not self._outdated and self._left is None
+        return is_current and text == self._loaded
 
     async def commit(self, text: str) -> None:
         """Write what `stage` returned; on a conflict merge, and write again."""
@@ -445,9 +455,15 @@ class Store(Attributes):
         async with lock:
             if not is_alone:  # another save of this object was first; what is left to do?
                 text = serializer.dumps(self._attributes)
-            if self.is_gone or (self._version is not None and text == self._loaded and not self._outdated):
+            if self.is_gone or self._is_stored(text):
                 pass
-            elif self._left is not None and self._version is None:
+            elif self._left is not None and self._version is not None:  # a save before this one got only half way
+                if text != self._loaded:
+                    await self._write(text)
+                if self._left.destroy:
+                    await self._driver.destroy(self._left.id)
+                self._left = None
+            elif self._left is not None:
                 await self._move(self._left, text)
             else:
                 await self._write(text)
@@ -536,7 +552,7 @@ class Store(Attributes):
             raise
         # In a handler the flash data is still to be shown: the response's own save ages it.
         changed = serializer.dumps(self._attributes) if self.ages_flash else self.stage()
-        if changed is not None and (changed != self._loaded or self._version is None):
+        if changed is not None and not self.is_untouched and (changed != self._loaded or self._version is None):
             await self.commit(changed)
         if self.is_gone:
             raise GoneError("the session was destroyed by another request, so nothing was saved")
@@ -703,11 +719,14 @@ class Store(Attributes):
                 self._note_merge()
                 version = self._version
                 self._loaded = base
+                self._recall(old.text)
                 self._rebase(old)
                 self._version = version
                 text = serializer.dumps(self._attributes)
             sent = _Sent(text, dict(self._increments), self._flushed, self._aged)
             await self._write(text)
+            if self.is_gone:  # the new record; the old one stays
+                break
             is_moved = True
             if not left.destroy:
                 break
@@ -759,8 +778,11 @@ class Store(Attributes):
 
     def _end(self) -> None:
         """Another request destroyed the session: neither a record nor a cookie may bring it back."""
+        if self.is_gone:
+            return
         logger.info("session %s was destroyed by another request; nothing is saved", ids.shorten(self._id))
         self.watch.note("not_resurrected", self)
+        self.trace.saved = "gone"
         self.is_gone = True
 
     def _settle_flash(self) -> None:

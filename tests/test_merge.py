@@ -408,3 +408,26 @@ def test_writers_in_any_order_lose_nothing(plan: list[tuple[int, str, str]]) -> 
     for kind, name, value in saved:
         if kind == "own":
             assert stored[name] >= value
+
+
+def test_one_object_in_two_places():
+    """What another request stores for one of two keys that hold the same object stays out of the other."""
+    address = {"street": "B"}
+    merged = merge(
+        {"shipping": {"street": "B"}, "billing": {"street": "A"}},
+        {"shipping": address, "billing": address},
+        {"shipping": {"street": "B"}, "billing": {"street": "A", "vat": "DE1"}},
+    )
+    assert merged == {"shipping": {"street": "B"}, "billing": {"street": "B", "vat": "DE1"}}
+    assert merged["shipping"] is address
+
+
+def test_lone_surrogate_is_no_difference():
+    """A record with half an emoji in it, as JavaScript may store, is still seen to be the one that was loaded."""
+    stored = {"half": "\ud83d", "flash": {"old": [], "new": ["a"]}, "a": 1}
+    mine = {"half": "\ud83d", "flash": {"old": ["a"], "new": []}, "a": 1}
+    assert merge(stored, mine, copy.deepcopy(stored)) == {
+        "half": "\ud83d",
+        "flash": {"old": ["a"], "new": []},
+        "a": 1,
+    }

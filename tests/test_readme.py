@@ -128,6 +128,7 @@ def test_api():
         "commit",
         "confirm",
         "commit_at_once",
+        "has_moved",
         "headers_sent",
         "is_gone",
         "is_new",

@@ -1225,3 +1225,82 @@ async def test_remember_this_device(app, config, browser):
     assert "; Max-Age=300; " in (await browser.get("/Remember")).headers["Set-Cookie"]
     line = (await browser.get("/Read")).headers["Set-Cookie"]
     assert "; Max-Age=300; " in line and "; Expires=" in line
+
+
+# -------------------------------------------------------------------- what goes wrong at the end
+
+
+@pytest.mark.parametrize("options", [{"driver": "file"}, {"driver": "memory"}, {"driver": "slow"}], ids=str)
+async def test_error_of_tornado_itself(app, browser, caplog):
+    """What Tornado's own finish() refuses, after the save, is logged and ends the request."""
+
+    class Body(SessionMixin, RequestHandler):
+        def get(self):
+            self.session["x"] = 1
+            self.set_status(204)
+            self.write("a body that a 204 cannot have")
+
+    route(app, body=Body)
+    answer = await browser.get("/body", request_timeout=5)
+    assert answer.code == 500 and "204" in caplog.text
+
+
+class Choosy(NodeSession):
+    def ends_with_browser(self, session):
+        raise LookupError("cannot choose")
+
+
+@pytest.mark.parametrize("options", [{"driver": "file"}, {"driver": "memory"}], ids=str)
+async def test_hook_that_raises(app, config, browser):
+    """A hook that raises while the cookie is made costs a 500, and no client that waits for ever."""
+
+    class Page(SessionMixin, RequestHandler):
+        def get(self):
+            self.session["x"] = 1
+
+    app.settings["node_session"] = Choosy(config)
+    route(app, page=Page)
+    answer = await browser.get("/page", request_timeout=5)
+    assert answer.code == 500 and "Set-Cookie" not in answer.headers
+
+
+async def test_logout_that_got_half_way(app, browser, sessions):
+    """A logout whose second half failed is done again by the next save: the old record does not live on."""
+
+    class Out(SessionMixin, RequestHandler):
+        async def get(self):
+            self.session.invalidate()
+            driver = sessions._driver
+            destroy = driver.destroy
+
+            async def down(*args):
+                raise UnavailableError("down for a moment")
+
+            driver.destroy = down
+            try:
+                await self.session.save()
+            except UnavailableError:
+                driver.destroy = destroy
+
+    route(app, page=Return, out=Out)
+    await browser.get("/page")
+    old = browser.id
+    assert (await browser.get("/out")).code == 200
+    assert browser.id != old and await browser.stored(old) is None
+
+
+async def test_reload_does_not_show_flash_data_twice(app, browser):
+    """A handler that reloads a session which nobody has saved meanwhile shows its flash data once."""
+
+    class Flash(SessionMixin, RequestHandler):
+        def get(self):
+            self.session.flash("status", "Saved")
+
+    class Page(SessionMixin, RequestHandler):
+        async def get(self):
+            await self.session.reload()
+            self.write(self.session.get("status", "-"))
+
+    route(app, flash=Flash, page=Page)
+    await browser.get("/flash")
+    assert [(await browser.get("/page")).body for _ in range(2)] == [b"Saved", b"-"]

@@ -121,6 +121,39 @@ class TestContract(ServerContract):
 
         asyncio.run(main())
 
+    def test_deadlock(self, monkeypatch):
+        """A statement that a deadlock broke off is run again; for ever, it is an error, and never a conflict."""
+
+        async def scenario(driver):
+            run, tries = driver._run_on_pool, []
+
+            async def break_off(*args):
+                tries.append(1)
+                if len(tries) < times:
+                    raise asyncmy.errors.OperationalError(1213, "Deadlock found")
+                return await run(*args)
+
+            monkeypatch.setattr(driver, "_run_on_pool", break_off)
+            times = 3
+            await driver.write(ID, "text", None)
+            assert len(tries) == 3 and (await driver.read(ID)).payload == "text"
+            times = 1000
+            with pytest.raises(UnavailableError, match="Deadlock"):
+                await driver.write("b" * 40, "text", None)
+
+        self._run(scenario)
+
+    def test_tls_is_not_left_out(self):
+        """With ssl, a server that cannot prove who it is is refused, rather than spoken to in plain text."""
+
+        async def main():
+            driver = await drivers.create(Config.from_dict(self.config({"ssl": True})))
+            with pytest.raises(UnavailableError, match=r"(?i)ssl|certificate"):
+                await driver.read(ID)
+            await driver.close()
+
+        asyncio.run(main())
+
     def test_url(self):
         """A URL does as well as its parts."""
 

@@ -114,6 +114,28 @@ class TestContract(ServerContract):
 
         asyncio.run(main())
 
+    def test_broken_off_in_favour_of_another(self, monkeypatch):
+        """A statement that a deadlock broke off is run again; for ever, it is an error, and never a conflict."""
+
+        async def scenario(driver):
+            run, tries = driver._run_on_pool, []
+
+            async def break_off(*args):
+                tries.append(1)
+                if len(tries) < times:
+                    raise asyncpg.DeadlockDetectedError("deadlock detected")
+                return await run(*args)
+
+            monkeypatch.setattr(driver, "_run_on_pool", break_off)
+            times = 3
+            await driver.write(ID, "text", None)
+            assert len(tries) == 3 and (await driver.read(ID)).payload == "text"
+            times = 1000
+            with pytest.raises(UnavailableError, match="deadlock"):
+                await driver.write("b" * 40, "text", None)
+
+        self._run(scenario)
+
     def test_gc_uses_an_index(self):
         """Gc finds what has expired by the index."""
 

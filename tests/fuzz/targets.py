@@ -14,7 +14,6 @@ import asyncio
 import copy
 import datetime
 import enum
-import hmac
 import json
 import logging
 import os
@@ -391,7 +390,7 @@ def config(data: bytes) -> None:
         except ConfigError as error:
             assert not any(secret in str(error) for secret in SECRETS)
             return
-    assert isinstance(sessions.config, Config) and hmac.compare_digest(*[repr(sessions.config)] * 2)
+    assert isinstance(sessions.config, Config)
     line = sessions._set_cookies[True, False].line(b64encode(os.urandom(9)).decode())
     assert line.isprintable() and line.isascii()
 
