@@ -351,3 +351,45 @@ class ServerContract(DriverContract):
             await driver.close()
 
         asyncio.run(main())
+
+
+class TableContract(ServerContract):
+    """A database whose table somebody has to make, and which breaks statements off in favour of others."""
+
+    deadlock: Exception
+
+    def test_missing_table(self):
+        """A missing table is an error that names the command which makes it."""
+
+        async def main():
+            driver = await drivers.create(Config.from_dict(self.config()))
+            with pytest.raises(UnavailableError, match="python -m node_session table"):
+                await driver.read(ID)
+            await driver.create_table()
+            assert await driver.read(ID) is None
+            await driver.create_table()
+            await driver.close()
+
+        asyncio.run(main())
+
+    def test_broken_off_in_favour_of_another(self, monkeypatch):
+        """A statement that a deadlock broke off is run again; for ever, it is an error, and never a conflict."""
+
+        async def scenario(driver):
+            run, tries = driver._run_on_pool, []
+
+            async def break_off(*args):
+                tries.append(1)
+                if len(tries) < times:
+                    raise self.deadlock
+                return await run(*args)
+
+            monkeypatch.setattr(driver, "_run_on_pool", break_off)
+            times = 3
+            await driver.write(ID, "text", None)
+            assert len(tries) == 3 and (await driver.read(ID)).payload == "text"
+            times = 1000
+            with pytest.raises(UnavailableError, match="deadlock"):
+                await driver.write("b" * 40, "text", None)
+
+        self._run(scenario)

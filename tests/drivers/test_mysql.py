@@ -7,16 +7,17 @@ import asyncio
 import asyncmy
 import pytest
 
-from drivers.on_server import ID, SECRET, ServerContract
+from drivers.on_server import ID, SECRET, TableContract
 from node_session import drivers
 from node_session.config import Config
 from node_session.errors import ConflictError, DamagedError, UnavailableError
 
 
-class TestContract(ServerContract):
+class TestContract(TableContract):
     """The MySQL driver keeps the contract, and survives its server."""
 
     name = "mysql"
+    deadlock = asyncmy.errors.OperationalError(1213, "deadlock found")
 
     async def run(self, statement: str, *values):
         """Run a statement on a connection of our own."""
@@ -104,42 +105,6 @@ class TestContract(ServerContract):
             with pytest.raises(DamagedError):
                 await driver.read(ID)
             assert [(entry.id, entry.payload) async for entry in driver.scan()] == [(ID, "")]
-
-        self._run(scenario)
-
-    def test_missing_table(self):
-        """A missing table is an error that names the command which makes it."""
-
-        async def main():
-            driver = await drivers.create(Config.from_dict(self.config()))
-            with pytest.raises(UnavailableError, match="python -m node_session table"):
-                await driver.read(ID)
-            await driver.create_table()
-            await driver.create_table()
-            assert await driver.read(ID) is None
-            await driver.close()
-
-        asyncio.run(main())
-
-    def test_deadlock(self, monkeypatch):
-        """A statement that a deadlock broke off is run again; for ever, it is an error, and never a conflict."""
-
-        async def scenario(driver):
-            run, tries = driver._run_on_pool, []
-
-            async def break_off(*args):
-                tries.append(1)
-                if len(tries) < times:
-                    raise asyncmy.errors.OperationalError(1213, "Deadlock found")
-                return await run(*args)
-
-            monkeypatch.setattr(driver, "_run_on_pool", break_off)
-            times = 3
-            await driver.write(ID, "text", None)
-            assert len(tries) == 3 and (await driver.read(ID)).payload == "text"
-            times = 1000
-            with pytest.raises(UnavailableError, match="Deadlock"):
-                await driver.write("b" * 40, "text", None)
 
         self._run(scenario)
 
