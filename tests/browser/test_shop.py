@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -39,8 +39,7 @@ class Shop:
 
     def wait(self, condition, message: str = "") -> None:
         """Wait until it is so; elements may come, go and be replaced meanwhile."""
-        gone = (NoSuchElementException, StaleElementReferenceException)
-        WebDriverWait(self.browser, 30, ignored_exceptions=gone).until(lambda _: condition(), message)
+        WebDriverWait(self.browser, 30, ignored_exceptions=[WebDriverException]).until(lambda _: condition(), message)
 
     def wait_for(self, selector: str, text: str) -> None:
         self.wait(lambda: text in self.text(selector), f"{selector} does not come to say {text!r}")

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import WebDriverWait
@@ -42,7 +43,8 @@ class Visitor:
         """Press a button, and wait for the page that comes of it: two requests at once are too much for Node."""
         page = self.browser.find_element(By.TAG_NAME, "html")
         self.browser.find_element(By.CSS_SELECTOR, selector).click()
-        wait = WebDriverWait(self.browser, 20)
+        # While one page takes the place of the other, Chromium sometimes says so by errors of other kinds.
+        wait = WebDriverWait(self.browser, 20, ignored_exceptions=[WebDriverException])
         wait.until(staleness_of(page))
         wait.until(lambda browser: browser.execute_script("return document.readyState") == "complete")
 

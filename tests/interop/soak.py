@@ -56,6 +56,7 @@ def open_doors(store: str) -> Iterator[list[Door]]:
         for side in ("original", "ours"):
             doors.append(open_side(side, config))
             closing.callback(doors[-1].close)
+            doors[-1].ask([], None)  # alone: the original makes its model anew for each of several first requests
         yield doors
 
 
