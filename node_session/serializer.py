@@ -68,7 +68,12 @@ def dumps(attributes: dict[str, Any], known: str | None = None) -> str:
         writer.write(attributes)
         return "".join(writer.parts)
     written = text.decode()
-    if written == known or not _has_other_numbers(text):
+    if written == known:
+        return written
+    # orjson does not count tuples, so what it has written may be too deep to be read.
+    if _has_many_containers(written) and _is_too_deep(orjson.loads(text)):
+        raise SerializationError(f"cannot store the session: it is nested more than {MAX_DEPTH} deep")
+    if not _has_other_numbers(text):
         return written
     return _strings_and_floats.sub(_as_javascript, text).decode()
 
@@ -88,7 +93,7 @@ def loads(text: str) -> dict[str, Any]:
             raise DamagedError("its text is not JSON" if text else "its text is empty") from None
     if not isinstance(attributes, dict):
         raise DamagedError("its text is JSON, but not an object")
-    if len(text) > 2 * MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(attributes):
+    if _has_many_containers(text) and _is_too_deep(attributes):
         raise DamagedError(f"it is nested more than {MAX_DEPTH} deep")
     return attributes
 
@@ -101,6 +106,10 @@ def _has_other_numbers(text: bytes) -> bool:
     return (b"." in text and b".0" in text) or (b"+" in text and b"e+" in text) or b"e-6" in text
 
 
+def _has_many_containers(text: str) -> bool:
+    return len(text) > 2 * MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH
+
+
 def _is_too_deep(attributes: dict[str, Any]) -> bool:
     try:  # orjson looks at all of it in less time than Python at the containers
         orjson.dumps(attributes, None, _OPTIONS)
@@ -110,7 +119,7 @@ def _is_too_deep(attributes: dict[str, Any]) -> bool:
     level: list[Any] = [attributes]
     for _ in range(MAX_DEPTH + 1):
         values = (value for each in level for value in (each.values() if isinstance(each, dict) else each))
-        level = [value for value in values if isinstance(value, (dict, list))]
+        level = [value for value in values if isinstance(value, (dict, list)) and value]  # orjson counts no empty ones
         if not level:
             return False
     return True
@@ -174,13 +183,13 @@ class _Writer:
             self.parts.append(self._scalar(value))
 
     def _container(self, opening: str, items: Iterable[tuple[str | None, Any]], closing: str) -> None:
-        if len(self._path) > MAX_DEPTH:
-            raise SerializationError(
-                f"cannot store the session: {_spell(self._path[:3])}… is nested more than {MAX_DEPTH} deep, "
-                "or contains itself"
-            )
         self.parts.append(opening)
         for number, (key, each) in enumerate(items):
+            if len(self._path) > MAX_DEPTH:
+                raise SerializationError(
+                    f"cannot store the session: {_spell(self._path[:3])}… is nested more than {MAX_DEPTH} deep, "
+                    "or contains itself"
+                )
             self.parts.append(("," if number else "") + ("" if key is None else _string(key) + ":"))
             self._path.append(f"[{number}]" if key is None else key)
             self.write(each)

@@ -286,3 +286,21 @@ def test_any_text(text):
 def test_what_json_parse_takes(text, value):
     """What orjson refuses and JSON.parse takes is read."""
     assert loads(text) == value
+
+
+def test_empty_one_at_the_bottom():
+    """What orjson writes at its deepest, with a number that JavaScript spells as a large integer, is read again."""
+    value: list = []
+    for _ in range(253):
+        value = [value]
+    text = dumps({"deep": value, "large": 1e16})
+    assert dumps(loads(text)) == text
+
+
+def test_deep_tuples():
+    """Tuples count as lists: what could not be read again is refused."""
+    value: object = "bottom"
+    for _ in range(400):
+        value = (value,)
+    with pytest.raises(SerializationError, match="nested more than"):
+        dumps({"deep": value})
