@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-import pymongo
-
 from ...errors import ConfigError
 from ..base import Driver
 from .connection import Connection
@@ -102,8 +100,11 @@ def _misfits(connection: Connection, adapter: Adapter) -> Iterator[str]:
                 yield "url: of Redis begins with 'rediss' for TLS"
     if adapter is _REDIS and connection.database is not None and not connection.database.isdecimal():
         yield f"database: must be a number for Redis, not {connection.database!r}"
-    if adapter is _MONGO and isinstance(connection.client, pymongo.MongoClient):
-        yield "client: must be asynchronous, motor's AsyncIOMotorClient or PyMongo's AsyncMongoClient"
+    if adapter is _MONGO and connection.client is not None:
+        import pymongo  # here, as it takes longer to import than all of this package
+
+        if isinstance(connection.client, pymongo.MongoClient):
+            yield "client: must be asynchronous, motor's AsyncIOMotorClient or PyMongo's AsyncMongoClient"
 
 
 def create(config: Config, *, default: str = "sqlite") -> Driver:
@@ -122,7 +123,7 @@ def ddl(config: Config) -> str | None:
 def _chosen(config: Config, default: str) -> tuple[Any, Connection]:
     options = config.connection or {}
     name = options.get("adapter", default)
-    connection, _ = Connection.from_options(options, name)
+    connection, wrong = Connection.from_options(options, name)
     if connection is None:
-        raise ConfigError("connection: " + "; ".join(Connection.from_options(options, name)[1]))
+        raise ConfigError("connection: " + "; ".join(wrong))
     return importlib.import_module(ADAPTERS[name].module, __name__), connection
