@@ -80,10 +80,11 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
             key, equals, value = pair.partition("=")
             if equals and key.strip() == name:
                 value = value.strip()
-                if first is None and len(value) <= _LONGEST_VALUE and _is_exact(value, secrets[0]):
-                    first = Found(value[4:44], value, forged)
+                exact = _exact(value, secrets[0]) if first is None and len(value) <= _LONGEST_VALUE else None
+                if exact is not None:
                     if header.count(name) == 1:  # as nearly always
-                        return first
+                        return exact
+                    first = exact._replace(forged=forged)
                     continue
                 signed = _unquote(value)
                 if signed[:2] != "s:" or len(signed) != _SIGNED_LENGTH + 2:
@@ -108,14 +109,16 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
 
 
 @functools.lru_cache(4096)
-def _is_exact(value: str, secret: str) -> bool:
-    """Whether a value is to the letter what `sign` gives for the id in it: the usual case, and the cheapest to tell.
+def _exact(value: str, secret: str) -> Found | None:
+    """What to find if a value is to the letter what `sign` gives for the id in it: the usual case, and the cheapest.
 
     A browser sends the same value again and again, so what was found is remembered. An attacker learns nothing from
     that: it is found again by the whole value only, which is what the attacker does not have.
     """
     id = value[4:44]
-    return ids.is_valid(id) and value.isascii() and hmac.compare_digest(sign(id, secret), value)
+    if ids.is_valid(id) and value.isascii() and hmac.compare_digest(sign(id, secret), value):
+        return Found(id, value, forged=False)
+    return None
 
 
 def _encode(signed: str) -> str:

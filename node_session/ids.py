@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from secrets import token_urlsafe
 
-_matches = re.compile(r"[A-Za-z0-9_-]{40}").fullmatch
+_LENGTH = 40
 
 
 def generate() -> str:
@@ -15,7 +14,13 @@ def generate() -> str:
 
 def is_valid(id: object) -> bool:
     """Whether `id` has the form of an id. Whatever has not never reaches a path, a query or a log."""
-    return isinstance(id, str) and _matches(id) is not None
+    # A regular expression says the same, in three times the time; this is asked several times a request.
+    return (
+        isinstance(id, str)
+        and len(id) == _LENGTH
+        and id.isascii()
+        and (id.isalnum() or id.replace("-", "a").replace("_", "a").isalnum())
+    )
 
 
 def shorten(id: str) -> str:

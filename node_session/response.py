@@ -104,7 +104,8 @@ class HeldResponse:
             line = self._set_cookie(self._session)
             self._state = state
             if line is not None:
-                self._handler.add_header("Set-Cookie", line)
+                # Past add_header(), which would look through the line for forbidden characters as this does.
+                self._handler._headers.add("Set-Cookie", line)
                 self._sent_cookie = True
             self._session.headers_sent = True
         return self._flush(include_footers)
@@ -134,9 +135,10 @@ class HeldResponse:
         # The handler is given back, so that it goes without waiting for Python's collector of cycles.
         attributes = self._handler.__dict__
         if attributes.pop("_held_response", None) is self:
-            for name in ("finish", "flush"):
-                if getattr(attributes.get(name), "__self__", None) is self:
-                    del attributes[name]
+            if attributes.get("finish") == self.finish:
+                del attributes["finish"]
+            if attributes.get("flush") == self.flush:
+                del attributes["flush"]
         if self._state != _LOADING:
             after(self._handler.request, self._session, self._untouched)
 

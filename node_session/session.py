@@ -35,7 +35,7 @@ from .immediate import is_immediate, run
 from .proxy import Trust, compile_trust, is_https
 from .report import OnEvent, Stats, Watch
 from .response import HeldResponse, unavailable
-from .store import EncryptedStore, Store
+from .store import EncryptedStore, Store, Terms
 
 logger = logging.getLogger("node_session")
 
@@ -83,15 +83,14 @@ class NodeSession:
         # By whether it is for https only, and whether it ends with the browser.
         self._set_cookies = {(secure, ends): self._make_set_cookie(secure, ends) for secure in _BOTH for ends in _BOTH}
         self._has_warned_of_http = False
-        self._store_options: dict[str, Any] = {
-            "strict": self.config.strict,
-            "save_timeout": self.config.save_timeout,
-            "save_untouched": self.config.save_uninitialized,
-            "absolute_lifetime": self.config.absolute_lifetime,
-            "grace": self.config.regenerate_grace,
-            "watch": self._watch,
-            "renew_after": self.config.lifetime * _RENEWED_PART,
-        }
+        self._terms = Terms(
+            strict=self.config.strict,
+            save_timeout=self.config.save_timeout,
+            save_untouched=self.config.save_uninitialized,
+            absolute_lifetime=self.config.absolute_lifetime,
+            grace=self.config.regenerate_grace,
+            renew_after=self.config.lifetime * _RENEWED_PART,
+        )
         self._trust: Trust | None = None
         if self.config.trust_proxy:
             self._trust = self.config.trust_proxy_fn or compile_trust(self.config.trust_proxy)
@@ -166,7 +165,7 @@ class NodeSession:
             return started
         found = self._find_cookie(request)
         try:
-            driver = self._driver or await self._get_driver()
+            driver = self._driver if self._driver is not None else await self._get_driver()
             session = self._store(driver, found.id, found.others)
             response = HeldResponse(
                 handler, session, lambda session: self._cookie_line(request, found, session), self._after
@@ -217,10 +216,10 @@ class NodeSession:
         return self._driver
 
     def _store(self, driver: Driver, id: str | None, others: tuple[str, ...] = ()) -> Store:
-        config, options = self.config, self._store_options
+        config, terms, watch = self.config, self._terms, self._watch
         if config.encrypt and self._encrypter is not None:
-            return EncryptedStore(config.cookie, driver, self._encrypter, id, others=others, **options)
-        return Store(config.cookie, driver, id, others=others, **options)
+            return EncryptedStore(config.cookie, driver, self._encrypter, id, others=others, terms=terms, watch=watch)
+        return Store(config.cookie, driver, id, others=others, terms=terms, watch=watch)
 
     def _make_set_cookie(self, secure: bool, ends_with_browser: bool) -> cookies.SetCookie:
         config = self.config

@@ -13,10 +13,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
 import weakref
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from . import ids, paths, serializer
@@ -54,7 +56,8 @@ _queues: weakref.WeakValueDictionary[tuple[int, int, str], asyncio.Lock] = weakr
 _FAREWELL = "_left"
 
 
-class _Loaded(NamedTuple):
+@dataclass(slots=True)
+class _Loaded:
     attributes: dict[str, Any]
     text: str
     version: object
@@ -83,6 +86,32 @@ class _Left(NamedTuple):
     grace: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """On what terms all sessions of a program are kept. Times are milliseconds."""
+
+    strict: bool = False
+    """Replace an id that has no record by a fresh one when the session starts."""
+
+    save_timeout: float = 5_000
+    """How long saving may go on merging, before `UnavailableError`."""
+
+    save_untouched: bool = True
+    """Store a new session even if nothing was put into it; the CSRF token is made at once then."""
+
+    absolute_lifetime: float = 0
+    """After which time a session ends, however active; 0: never."""
+
+    grace: float = 0
+    """For how long a destroyed old record of a regenerated session can be read; 0: not at all."""
+
+    renew_after: float = 0
+    """How long a session must have been idle to want a touch."""
+
+
+_USUAL_TERMS = Terms()
+
+
 class Store(Attributes):
     """A session.
 
@@ -91,13 +120,8 @@ class Store(Attributes):
         driver: Keeps the record.
         id: The id to load; a fresh one is made where it is missing or invalid.
         others: Ids to load where the first has no record, each if those before have none either.
-        strict: Replace an id that has no record by a fresh one when the session starts.
-        save_timeout: Milliseconds that saving may go on merging, before `UnavailableError`.
-        save_untouched: Store a new session even if nothing was put into it; the CSRF token is made at once then.
-        absolute_lifetime: Milliseconds after which the session ends, however active; 0: never.
-        grace: Milliseconds for which a destroyed old record of a regenerated session can be read; 0: not at all.
+        terms: Shared by all sessions of a program.
         watch: Counts what happens to this session and the others of a program.
-        renew_after: Milliseconds that a session must have been idle to want a touch.
 
     Attributes:
         ages_flash: Whether the next save ends the life of the previous request's flash data. It does so once a
@@ -110,11 +134,9 @@ class Store(Attributes):
     """
 
     __slots__ = (
-        "_absolute_lifetime",
         "_active_at",
         "_aged",
         "_driver",
-        "_grace",
         "_id",
         "_is_fresh",
         "_left",
@@ -124,11 +146,8 @@ class Store(Attributes):
         "_name",
         "_others",
         "_outdated",
-        "_renew_after",
-        "_save_timeout",
-        "_save_untouched",
         "_started",
-        "_strict",
+        "_terms",
         "_turn",
         "_turn_of",
         "_unsure",
@@ -147,26 +166,16 @@ class Store(Attributes):
         id: str | None = None,
         *,
         others: Sequence[str] = (),
-        strict: bool = False,
-        save_timeout: float = 5_000,
-        save_untouched: bool = True,
-        absolute_lifetime: float = 0,
-        grace: float = 0,
+        terms: Terms = _USUAL_TERMS,
         watch: Watch | None = None,
-        renew_after: float = 0,
     ) -> None:
         super().__init__()
         self._name = name
         self._driver = driver
         self._others = others
-        self._strict = strict
-        self._save_timeout = save_timeout
-        self._save_untouched = save_untouched
-        self._absolute_lifetime = absolute_lifetime
-        self._grace = grace
+        self._terms = terms
         self.watch = Watch(type(driver).__name__) if watch is None else watch
-        self._renew_after = renew_after
-        self._active_at = float("-inf")  # when the session was used last, before this request
+        self._active_at = -math.inf  # when the session was used last, before this request
         self._started = False
         self._loaded: str | None = None  # the text of the record our attributes are based on
         self._version: object = None  # the driver's version of it; None: no record of this id yet
@@ -218,7 +227,7 @@ class Store(Attributes):
     @property
     def is_untouched(self) -> bool:
         """Whether the session is new and nothing was put into it, so that it need not be stored."""
-        return not self._save_untouched and self.is_new and not self._attributes
+        return not self._terms.save_untouched and self.is_new and not self._attributes
 
     def get_name(self) -> str:
         """The cookie's name. npm: `getName`."""
@@ -288,16 +297,22 @@ class Store(Attributes):
         Raises:
             UnavailableError: The store cannot tell whether there is a record.
         """
-        loaded = None if self._is_fresh else await self._look_for_it()
+        loaded = None
+        if not self._is_fresh:
+            started = time.monotonic()
+            loaded = await self._load(self._id)
+            if loaded is None or _is_farewell(loaded.attributes):
+                loaded = await self._look_further(loaded)
+            self._loaded_at = time.monotonic()
+            self._note_loading(loaded, self._loaded_at - started)
         if loaded is not None:
             self._attributes = _fill(self._attributes, loaded.attributes) if self._attributes else loaded.attributes
             self._loaded, self._version = loaded.text, loaded.version
             self.trace.base = loaded.text
-            self._active_at = time.monotonic() - loaded.idle / 1000
-        elif self._strict and not self._is_fresh:
+            self._active_at = self._loaded_at - loaded.idle / 1000
+        elif self._terms.strict and not self._is_fresh:
             self.set_id()
-        self._loaded_at = time.monotonic()
-        self._token_on_demand = loaded is None and not self._save_untouched
+        self._token_on_demand = loaded is None and not self._terms.save_untouched
         if not self._token_on_demand and not self._attributes.get("_token"):
             self.regenerate_token()
         self._settle()
@@ -307,14 +322,14 @@ class Store(Attributes):
     async def _say_farewell(self, id: str, loaded: _Loaded) -> _Loaded | None:
         """What a session held that has gone on under another id; None, and a fresh id, if that was too long ago."""
         farewell = loaded.attributes[_FAREWELL]
-        if not 0 <= time.time() * 1000 - farewell["at"] < self._grace:
+        if not 0 <= time.time() * 1000 - farewell["at"] < self._terms.grace:
             await self._driver.destroy(id)
             self.set_id()
             return None
         self.set_id(id)
         self.is_gone = True
         attributes = farewell["attributes"]
-        return loaded._replace(attributes=attributes, text=serializer.dumps(attributes))
+        return replace(loaded, attributes=attributes, text=serializer.dumps(attributes))
 
     async def reload(self) -> bool:
         """Take over what is stored now, dropping what was changed here and not saved. For WebSockets.
@@ -332,43 +347,28 @@ class Store(Attributes):
             self._attributes = {}
             self.is_gone = True
             return False
-        self._attributes, self._loaded, self._version, _ = loaded
+        self._attributes, self._loaded, self._version = loaded.attributes, loaded.text, loaded.version
         self.trace.base = loaded.text
         return True
 
-    async def _look_for_it(self) -> _Loaded | None:
-        """The record, if there is one to go on with; and a note of what became of it."""
-        trace = self.trace
-        started = time.perf_counter()
-        loaded = await self._load_first()
-        trace.loading = time.perf_counter() - started
-        if loaded is not None:
-            trace.found = "found"
-            self.watch.note("loaded", self)
-        elif trace.found != "damaged":
-            trace.found = "expired"
-            self.watch.note("expired", self)
-        return loaded
-
-    async def _load_first(self) -> _Loaded | None:
-        """The record of the first id that has one; that id becomes the session's."""
-        farewell: tuple[str, _Loaded] | None = None
-        for id in (self._id, *self._others):
+    async def _look_further(self, farewell: _Loaded | None) -> _Loaded | None:
+        """The record of the first of the other ids that has one; that id becomes the session's."""
+        left = None if farewell is None else (self._id, farewell)
+        for id in self._others:
             loaded = await self._load(id)
             if loaded is None:
                 continue
             if _is_farewell(loaded.attributes):
-                farewell = farewell or (id, loaded)
+                left = left or (id, loaded)
                 continue
-            if id != self._id:
-                self.set_id(id)
+            self.set_id(id)
             return loaded
-        return None if farewell is None else await self._say_farewell(*farewell)
+        return None if left is None else await self._say_farewell(*left)
 
     def _is_over(self, attributes: dict[str, Any]) -> bool:
-        if not self._absolute_lifetime or not _is_time(attributes.get("_created")):
+        if not _is_time(attributes.get("_created")):
             return False
-        return bool(time.time() * 1000 - attributes["_created"] > self._absolute_lifetime)
+        return bool(time.time() * 1000 - attributes["_created"] > self._terms.absolute_lifetime)
 
     async def _load_alive(self, id: str) -> _Loaded | None:
         """What is stored under an id, unless the session has gone on under another."""
@@ -392,7 +392,7 @@ class Store(Attributes):
                     return None
                 await asyncio.sleep(delay)
             else:
-                if not self._is_over(loaded.attributes):
+                if not self._terms.absolute_lifetime or not self._is_over(loaded.attributes):
                     return loaded
                 await self._driver.destroy(id)
                 if id == self._id:
@@ -436,14 +436,18 @@ class Store(Attributes):
         if self.is_gone or self.is_untouched:
             return None
         self._settle_flash()
-        if self._absolute_lifetime and not _is_time(self._attributes.get("_created")):
-            self._attributes["_created"] = int(time.time() * 1000)
+        if self._terms.absolute_lifetime and not _is_time(self._attributes.get("_created")):
+            self.set("_created", int(time.time() * 1000))
+        is_current = self._is_current
+        if is_current and self._is_pristine:
+            return None
         text = serializer.dumps(self._attributes, self._loaded)
-        return None if self._is_stored(text) else text
+        return None if is_current and text == self._loaded else text
 
-    def _is_stored(self, text: str) -> bool:
-        is_current = self._version is not None and not self._outdated and self._left is None
-        return is_current and text == self._loaded
+    @property
+    def _is_current(self) -> bool:
+        """Whether what was loaded needs to be written anew only if it has changed."""
+        return self._version is not None and not self._outdated and self._left is None
 
     async def commit(self, text: str) -> None:
         """Write what `stage` returned; on a conflict merge, and write again."""
@@ -455,7 +459,7 @@ class Store(Attributes):
         async with lock:
             if not is_alone:  # another save of this object was first; what is left to do?
                 text = serializer.dumps(self._attributes)
-            if self.is_gone or self._is_stored(text):
+            if self.is_gone or (self._is_current and text == self._loaded):
                 pass
             elif self._left is not None and self._version is not None:  # a save before this one got only half way
                 if text != self._loaded:
@@ -604,7 +608,7 @@ class Store(Attributes):
     def wants_touch(self) -> bool:
         """Whether there is a record, and its last activity is long enough ago to be renewed."""
         is_stored = self._version is not None and not self.is_gone
-        return is_stored and time.monotonic() - self._active_at > self._renew_after / 1000
+        return is_stored and time.monotonic() - self._active_at > self._terms.renew_after / 1000
 
     async def touch(self) -> None:
         """Renew the record's last activity. A response does this by itself, where the session was not changed."""
@@ -645,7 +649,7 @@ class Store(Attributes):
 
     async def _wait(self, started: float, tries: int) -> None:
         """Before another try, as another process was first. With jitter, or the two go on colliding in step."""
-        if time.monotonic() - started > self._save_timeout / 1000:
+        if time.monotonic() - started > self._terms.save_timeout / 1000:
             raise UnavailableError(
                 f"session {ids.shorten(self._id)} was changed by others during each of {tries} tries to save it"
             )
@@ -742,7 +746,7 @@ class Store(Attributes):
 
     async def _leave(self, left: _Left, old: _Loaded | None) -> None:
         """Destroy the old record; or leave what it held for a moment, in a form that no session can go on with."""
-        if old is None or not left.grace or not self._grace:
+        if old is None or not left.grace or not self._terms.grace:
             await self._driver.destroy(left.id, None if old is None else old.version)
             return
         farewell = {_FAREWELL: {"at": int(time.time() * 1000), "attributes": old.attributes}}
@@ -758,9 +762,19 @@ class Store(Attributes):
             flushed=self._flushed,
             aged=self._aged,
         )
-        self._aged = False
+        self._aged = self._is_pristine = False
         self._loaded, self._version = theirs.text, theirs.version
         self.trace.base = theirs.text
+
+    def _note_loading(self, loaded: _Loaded | None, seconds: float) -> None:
+        trace = self.trace
+        trace.loading = seconds
+        if loaded is not None:
+            trace.found = "found"
+            self.watch.note("loaded", self)
+        elif trace.found != "damaged":
+            trace.found = "expired"
+            self.watch.note("expired", self)
 
     def _note_conflict(self) -> None:
         self.trace.conflicts += 1
@@ -826,8 +840,10 @@ class EncryptedStore(Store):
 
 
 def _is_farewell(attributes: dict[str, Any]) -> bool:
+    if len(attributes) != 1:
+        return False
     farewell = attributes.get(_FAREWELL)
-    if len(attributes) != 1 or not isinstance(farewell, dict) or farewell.keys() != {"at", "attributes"}:
+    if not isinstance(farewell, dict) or farewell.keys() != {"at", "attributes"}:
         return False
     return _is_time(farewell["at"]) and isinstance(farewell["attributes"], dict)
 

@@ -9,20 +9,21 @@ import pytest
 
 from node_session import GoneError, Store
 from node_session.drivers import MemoryDriver
+from node_session.store import Terms
 
 run = asyncio.run
 
 
-def regenerate_and_store(driver, **options):
+def regenerate_and_store(driver, **terms):
     """A session with data is regenerated with destroy=True; gives the old id and the new session."""
 
     async def main():
-        first = Store("s", driver, **options)
+        first = Store("s", driver, terms=Terms(**terms))
         await first.start()
         first.put("cart", ["book"])
         await first.save()
         old = first.get_id()
-        second = Store("s", driver, old, **options)
+        second = Store("s", driver, old, terms=Terms(**terms))
         await second.start()
         second.put("user", "ann")
         second.regenerate(True)
@@ -39,7 +40,7 @@ def test_grace_reads_what_was():
     before = dict(driver._records)
 
     async def main():
-        late = Store("s", driver, old, grace=10_000, strict=True)
+        late = Store("s", driver, old, terms=Terms(grace=10_000, strict=True))
         await late.start()
         assert (late.get("cart"), late.get("user"), late.get_id(), late.is_gone) == (["book"], None, old, True)
         late.put("x", 1)
@@ -65,7 +66,7 @@ def test_grace_ends(monkeypatch, strict):
     monkeypatch.setattr(time, "time", lambda: later)
 
     async def main():
-        late = Store("s", driver, old, grace=10_000, strict=strict)
+        late = Store("s", driver, old, terms=Terms(grace=10_000, strict=strict))
         await late.start()
         assert late.get("cart") is None and late.get_id() != old and not late.is_gone
         assert await driver.read(old) is None
@@ -78,10 +79,10 @@ def test_no_grace_after_a_logout():
     driver = MemoryDriver(0)
 
     async def main():
-        first = Store("s", driver, grace=10_000)
+        first = Store("s", driver, terms=Terms(grace=10_000))
         await first.start()
         await first.save()
-        second = Store("s", driver, first.get_id(), grace=10_000)
+        second = Store("s", driver, first.get_id(), terms=Terms(grace=10_000))
         await second.start()
         second.invalidate()
         await second.save()
@@ -102,10 +103,10 @@ def test_request_under_way_stays_gone():
     driver = MemoryDriver(0)
 
     async def main():
-        first = Store("s", driver, grace=10_000)
+        first = Store("s", driver, terms=Terms(grace=10_000))
         await first.start()
         await first.save()
-        under_way, rotating = (Store("s", driver, first.get_id(), grace=10_000) for _ in range(2))
+        under_way, rotating = (Store("s", driver, first.get_id(), terms=Terms(grace=10_000)) for _ in range(2))
         await under_way.start()
         await rotating.start()
         rotating.regenerate(True)

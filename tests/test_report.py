@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 from tornado.web import RequestHandler
@@ -64,7 +65,7 @@ async def last_report(events, count=1) -> dict:
 @pytest.mark.parametrize(("renew_after", "told"), [(0, "touched"), (3000, "left alone")])
 async def test_new_then_read_then_saved(browser, events, sessions, renew_after, told):
     """A first request's session is new; a reader's is touched if that is due; a writer's is saved, with its keys."""
-    sessions._store_options["renew_after"] = renew_after
+    sessions._terms = replace(sessions._terms, renew_after=renew_after)
     await browser.get("/?put=cart.mug")
     report = await last_report(events, 1)
     assert report["node_session.found"] == "new" and report["node_session.saved"] == "saved"

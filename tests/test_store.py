@@ -10,8 +10,11 @@ import time
 import pytest
 
 from node_session import ConflictError, GoneError, PathError, SerializationError, SessionError, Store, UnavailableError
+from node_session.attributes import Attributes
 from node_session.drivers import MemoryDriver
 from node_session.ids import is_valid
+from node_session.serializer import dumps
+from node_session.store import Terms
 
 pytestmark = pytest.mark.gen_test
 
@@ -25,11 +28,11 @@ class World:
         self.driver = MemoryDriver(300_000)
         self.id: str | None = None
 
-    def session(self, **options) -> Store:
-        return Store("node_session", self.driver, self.id, **options)
+    def session(self, others=(), **terms) -> Store:
+        return Store("node_session", self.driver, self.id, others=others, terms=Terms(**terms))
 
-    async def start(self, **options) -> Store:
-        session = self.session(**options)
+    async def start(self, others=(), **terms) -> Store:
+        session = self.session(others, **terms)
         await session.start()
         self.id = session.get_id()
         return session
@@ -450,6 +453,78 @@ async def test_unchanged_session_is_not_written(world):
     assert (await world.stored())["cart"] == {"items": [1, 2]}
 
 
+# A change by every method there is, or in what it returns.
+CHANGES = {
+    "age_flash_data": lambda session: session.age_flash_data(),
+    "all": lambda session: session.all().update(n=2),
+    "clear": lambda session: session.clear(),
+    "decrement": lambda session: session.decrement("n"),
+    "flash": lambda session: session.flash("status", "Saved."),
+    "flash_input": lambda session: session.flash_input({"name": "Ann"}),
+    "flush": lambda session: session.flush(),
+    "forget": lambda session: session.forget("n"),
+    "get": lambda session: session.get("user").update(name="Bea"),
+    "get_old_input": lambda session: session.get_old_input("tags").append("new"),
+    "get_token": lambda session: session.get_token().append("odd"),
+    "increment": lambda session: session.increment("n"),
+    "items": lambda session: dict(session.items())["list"].append(2),
+    "keep": lambda session: session.keep("shown"),
+    "now": lambda session: session.now("status", "Saved."),
+    "only": lambda session: session.only("list")["list"].append(2),
+    "pop": lambda session: session.pop("n"),
+    "popitem": lambda session: session.popitem(),
+    "pull": lambda session: session.pull("n"),
+    "push": lambda session: session.push("list", 2),
+    "put": lambda session: session.put("user.name", "Bea"),
+    "reflash": lambda session: session.reflash(),
+    "regenerate_token": lambda session: session.regenerate_token(),
+    "remember": lambda session: session.remember("user", dict).update(name="Bea"),
+    "set": lambda session: session.set("n", 2),
+    "setdefault": lambda session: session.setdefault("list", []).append(2),
+    "update": lambda session: session.update(n=2),
+    "values": lambda session: [value.append(2) for value in session.values() if value == [1]],
+    "session[key]": lambda session: session["user"].update(name="Bea"),
+    "session[key] = value": lambda session: session.__setitem__("n", 2),
+    "del session[key]": lambda session: session.__delitem__("n"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+async def test_every_change_is_seen(world, monkeypatch, change):
+    """Whichever way something is changed, it is saved, although nothing is compared where nothing can have changed."""
+    monkeypatch.setattr("node_session.ids.generate", lambda: "B" * 40)
+    stored = {"_token": ["odd"], "n": 1, "list": [1], "user": {"name": "Ann"}, "_old_input": [{"tags": []}]}
+    world.id = ID
+    await world.driver.write(ID, dumps({**stored, "flash": {"old": ["shown"], "new": []}, "shown": True}), None)
+    session, compared = await world.start(), await world.start()
+    for each in (session, compared):
+        each.ages_flash = False  # or that would be a change as well
+    assert session.stage() is None
+    change(session)
+    change(compared)
+    compared._is_pristine = False
+    assert session.stage() == compared.stage()
+
+
+def test_changes_are_all_there_are():
+    """The list above names every method that could change something."""
+    public = {name for name in dir(Attributes) if not name.startswith("_")}
+    reading = {"exists", "has", "keys", "missing", "verify_token"}
+    assert public - reading == {name for name in CHANGES if name.isidentifier()}
+
+
+async def test_reading_compares_nothing(world, monkeypatch):
+    """Plain values that were read cannot have changed, so the session is not written out to see."""
+    await world.request(lambda session: session.put("user", {"name": "Ann", "age": 30}))
+    session = await world.start()
+    monkeypatch.setattr("node_session.serializer.dumps", lambda *args: pytest.fail("compared"))
+    assert (session.get("user.name"), session["user.age"], session.has("user.name")) == ("Ann", 30, True)
+    assert (next(iter(session)), len(session), "user.name" in session) == ("_token", 3, True)
+    assert session.only("user.age", "none") == {"user.age": 30}
+    assert session.verify_token(session.get_token())
+    assert session.stage() is None
+
+
 async def test_value_json_cannot_hold(world):
     """A value JSON cannot hold is a TypeError that names the key; the record stays as it was."""
     await world.request(lambda session: session.put("a", 1))
@@ -766,7 +841,7 @@ async def test_giving_up(world):
 async def test_giving_up_a_new_id(world):
     """So does one that cannot get rid of the old id, as others save under it again and again."""
     session = await world.request(lambda session: session.put("a", 1))
-    session._save_timeout = 30
+    session._terms = Terms(save_timeout=30)
 
     async def lose(id, version=None):
         await world.request(lambda session: session.increment("n"))

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import time
+from dataclasses import replace
 
 import pytest
 from tornado.httpclient import HTTPRequest
@@ -1028,7 +1029,7 @@ async def test_what_a_request_costs(app, browser, sessions, monkeypatch):
     await asyncio.gather(*sessions._background)
     assert calls == ["read", "loads", "dumps"]
     calls.clear()
-    sessions._store_options["renew_after"] = 0
+    sessions._terms = replace(sessions._terms, renew_after=0)
     await browser.get("/look")
     await asyncio.gather(*sessions._background)
     assert calls == ["read", "loads", "dumps", "touch"]

@@ -31,8 +31,12 @@ class MemoryDriver(Driver):
     @never_waits
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
-        payload = self._alive(id)
-        return None if payload is None else Record(payload, payload, (self._clock() - self._records[id][1]) * 1000)
+        record = self._records.get(id)
+        if record is None:
+            return None
+        payload, last_activity = record
+        idle = self._clock() - last_activity
+        return None if self._seconds and idle > self._seconds else Record(payload, payload, idle * 1000)
 
     @never_waits
     async def write(self, id: str, payload: str, version: object) -> object:

@@ -17,9 +17,10 @@ from node_session.drivers import MemoryDriver
 from node_session.encryption import Encrypter, LegacyEncrypter
 from node_session.immediate import run
 from node_session.merge import merge
-from node_session.store import Store
+from node_session.store import Store, Terms
 
 ID = "A" * 40
+TERMS = Terms(strict=True)
 SIZES = (300, 4_000, 64_000)
 
 
@@ -38,7 +39,7 @@ def steps(size: int) -> dict[str, Callable[[], Any]]:
     run(driver.write(ID, text, None))
 
     def start() -> Store:
-        session = Store("node_session", driver, ID, strict=True)
+        session = Store("node_session", driver, ID, terms=TERMS)
         run(session.start())
         return session
 

@@ -24,6 +24,7 @@ from node_session import Store
 from node_session import store as store_module
 from node_session.drivers import MemoryDriver
 from node_session.drivers.base import Driver
+from node_session.store import Terms
 
 WRITERS = 4
 MISSING = object()
@@ -203,7 +204,7 @@ class Sessions(RuleBasedStateMachine):
     @initialize()
     def create(self) -> None:
         """A session that has a record."""
-        store = Store("name", self.processes[0], save_timeout=10**9)
+        store = Store("name", self.processes[0], terms=Terms(save_timeout=10**9))
         self.loop.run_until_complete(store.start())
         self.loop.run_until_complete(store.save())
         self.ids.append(store.get_id())
@@ -222,7 +223,7 @@ class Sessions(RuleBasedStateMachine):
             id = self.ids[-1]
             if id not in self.states:
                 return None
-            store = Store("name", self.processes[writer % 2], id, strict=True, save_timeout=10**9)
+            store = Store("name", self.processes[writer % 2], id, terms=Terms(strict=True, save_timeout=10**9))
             self.loop.run_until_complete(store.start())
             assert store.get_id() == id
             self.requests[writer] = request = Request(writer, store, copy.deepcopy(self.states[id]), self.text(id))

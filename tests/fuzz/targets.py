@@ -355,11 +355,11 @@ async def _file(content: bytes, encrypter: Any) -> None:
     driver = FileDriver(folder, 0)
 
     async def start(id: str) -> store_module.Store:
-        options: dict[str, Any] = {"strict": True, "absolute_lifetime": 1e12}
+        terms = store_module.Terms(strict=True, absolute_lifetime=1e12)
         session = (
-            store_module.Store("n", driver, id, **options)
+            store_module.Store("n", driver, id, terms=terms)
             if encrypter is None
-            else store_module.EncryptedStore("n", driver, encrypter, id, **options)
+            else store_module.EncryptedStore("n", driver, encrypter, id, terms=terms)
         )
         await session.start()
         assert session.is_started and session.get_token()
