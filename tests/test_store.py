@@ -506,6 +506,14 @@ async def test_every_change_is_seen(world, monkeypatch, change):
     assert session.stage() == compared.stage()
 
 
+async def test_aging_alone_is_a_change(world):
+    """Flash data that was stored as new is the previous request's after one that only looks."""
+    world.id = ID
+    await world.driver.write(ID, '{"_token":"t","flash":{"old":[],"new":["status"]},"status":"Saved."}', None)
+    await world.request(lambda session: session.get("status"))
+    assert (await world.stored())["flash"] == {"old": ["status"], "new": []}
+
+
 def test_changes_are_all_there_are():
     """The list above names every method that could change something."""
     public = {name for name in dir(Attributes) if not name.startswith("_")}
