@@ -104,8 +104,7 @@ class HeldResponse:
             line = self._set_cookie(self._session)
             self._state = state
             if line is not None:
-                # Past add_header(), which would look through the line for forbidden characters as this does.
-                self._handler._headers.add("Set-Cookie", line)
+                self._add_header("Set-Cookie", line)
                 self._sent_cookie = True
             self._session.headers_sent = True
         return self._flush(include_footers)
@@ -163,6 +162,15 @@ class HeldResponse:
             if not done.done():
                 done.set_result(None)
             self._task = None
+
+    def _add_header(self, name: str, line: str) -> None:
+        # RequestHandler.add_header() looks through the line for forbidden characters twice, and Tornado once more when
+        # it is sent. What could be in it was checked with the config.
+        headers = self._handler._headers
+        if name in headers:
+            headers.add(name, line)
+        else:
+            headers[name] = line
 
     def _finish_now(self, chunk: Any) -> asyncio.Future[None]:
         future = self._finish(chunk)
