@@ -53,7 +53,7 @@ setup(
         "motor>=3.4",
         "aiosqlite>=0.20",
         "pycryptodome>=3.20",
-        "orjson>=3.10",
+        "orjson>=3.11.7",  # earlier ones write 1e16 without the sign by which such numbers are found
         "async-timeout>=4",
     ],
     extras_require={
