@@ -28,7 +28,8 @@ TEST = [
 POSTGRESQL = ["asyncpg>=0.30"]
 MYSQL = ["asyncmy>=0.2.10", "cryptography>=42"]  # MySQL's own kind of password needs cryptography
 REDIS = ["redis[hiredis]>=5.2"]
-CLIENTS = [*POSTGRESQL, *MYSQL, *REDIS]
+CRYPTOGRAPHY = ["cryptography>=43"]  # encrypts sessions in less than half the time
+CLIENTS = [*POSTGRESQL, *MYSQL, *REDIS, *CRYPTOGRAPHY]
 
 # Coverage-guided fuzzing. There are wheels for these only; elsewhere it wants a compiler, and hypothesis has to do.
 HAS_ATHERIS = (
@@ -52,13 +53,14 @@ setup(
         "motor>=3.4",
         "aiosqlite>=0.20",
         "pycryptodome>=3.20",
-        "orjson>=3.10",
+        "orjson>=3.11.7",  # earlier ones write 1e16 without the sign by which such numbers are found
         "async-timeout>=4",
     ],
     extras_require={
         "postgresql": POSTGRESQL,
         "mysql": MYSQL,
         "redis": REDIS,
+        "cryptography": CRYPTOGRAPHY,
         "test": [*CLIENTS, *TEST],
         "fuzz": FUZZ,
         "bench": [*CLIENTS, *TEST, "matplotlib>=3.8"],

@@ -11,12 +11,14 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections import OrderedDict, deque, namedtuple
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from uuid import UUID
 
+import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -44,6 +46,12 @@ OBJECTS = st.dictionaries(st.text(), JSON)
         ({"n": [1.0, -0.0, 0.1, -1.5, 100.0]}, '{"n":[1,0,0.1,-1.5,100]}'),
         ({"n": [1e15, 1e16, 1e21, 1.5e300]}, '{"n":[1000000000000000,10000000000000000,1e+21,1.5e+300]}'),
         ({"n": 1e20}, '{"n":100000000000000000000}'),
+        ({"n": 1.0}, '{"n":1}'),
+        ({"n": [0.05, 2.0]}, '{"n":[0.05,2]}'),
+        ({"n": [0.05, 2.0, 3.05]}, '{"n":[0.05,2,3.05]}'),
+        ({"n": -0.0}, '{"n":0}'),
+        ({"n": 1.5e-6}, '{"n":0.0000015}'),
+        ({"n": 1e16}, '{"n":10000000000000000}'),
         ({"n": [1e-5, 1e-6, 1.5e-6, 1e-7, 5e-324]}, '{"n":[0.00001,0.000001,0.0000015,1e-7,5e-324]}'),
         ({"n": 123456789012345680000.0, "s": "1.0 and 1e+16"}, '{"n":123456789012345680000,"s":"1.0 and 1e+16"}'),
         ({"s": '",1.0,"', 'k1.0"': 1.0}, '{"s":"\\",1.0,\\"","k1.0\\"":1}'),
@@ -304,3 +312,96 @@ def test_deep_tuples():
         value = (value,)
     with pytest.raises(SerializationError, match="nested more than"):
         dumps({"deep": value})
+
+
+def nested(depth, wrap, bottom):
+    value = bottom
+    for _ in range(depth):
+        value = wrap(value)
+    return value
+
+
+@pytest.mark.parametrize("known", [None, "x" * 100_000])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda value: [value],
+        lambda value: (value,),
+        lambda value: {"a": value},
+        lambda value: OrderedDict(a=value),
+        lambda value: enum.Enum("E", {"A": [value]}).A,
+        lambda value: [1.5, "text", [[]], value, UUID(int=1), {"b": [2]}],
+    ],
+    ids=["list", "tuple", "dict", "subclass", "enum", "siblings"],
+)
+@pytest.mark.parametrize("depth", [30, 51, 52, 60, 120])
+def test_orjson_gets_nothing_deep(depth, wrap, known, monkeypatch):
+    """Orjson writes past its buffer where much is nested, so it is given only what is not; the text is the same."""
+    written = []
+
+    def write(value, *rest):
+        written.append(deepest(value))
+        return original(value, *rest)
+
+    original = orjson.dumps
+    monkeypatch.setattr(orjson, "dumps", write)
+    value = {"a": nested(depth, wrap, 1)}
+    text = dumps(value, known)
+    assert text == dumps({**value, "d": date(1, 1, 1)})[: len(text) - 1] + "}"
+    assert max(written, default=0) <= 51
+
+
+def deepest(value):
+    if isinstance(value, enum.Enum):
+        value = value.value
+    if not isinstance(value, (dict, list, tuple)):
+        return 0
+    return 1 + max(map(deepest, value.values() if isinstance(value, dict) else value), default=0)
+
+
+def test_deep_lists_do_not_kill_the_process():
+    """Lists from somebody's JSON, so deep and so long that orjson alone would write past the end of its buffer."""
+    program = """
+        from node_session.serializer import dumps, loads
+
+        def nested(depth, value=1):
+            for _ in range(depth):
+                value = [value]
+            return value
+
+        for before in range(202):
+            start = [nested(100) for _ in range(17)] + [nested(before // 2, 10 ** (before % 2))]
+            text = dumps({"a": [start, nested(250)]})
+        assert dumps(loads(text)) == text
+    """
+    env = {**os.environ, "PYTHONMALLOC": "debug"}
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[:1000]
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+def test_what_contains_itself_twice(depth):
+    """Nor does it take ages, where each level has twice as many values as the one before."""
+    value = []
+    value += [value, value]
+    with pytest.raises(SerializationError, match="contains itself"):
+        dumps({"a": nested(depth, lambda each: (each,), value)}, "x" * 100_000)
+
+
+def test_values_with_a_class_are_not_followed():
+    """What a class refers to, which is half the interpreter, is no part of the session."""
+    attributes = {"a": [UUID(int=number) for number in range(1000)], "e": enum.IntEnum("I", {"A": 7}).A}
+    assert json.loads(dumps(attributes)) == {"a": [str(each) for each in attributes["a"]], "e": 7}
+    assert dumps(attributes, "x" * 10) == dumps(attributes)
+
+
+def test_brackets_in_strings_are_no_containers():
+    """Only what is nested counts, not what looks so in a string."""
+    attributes = {"a": "[{" * 1000, "b": ["]}" * 1000, '"[\\"[' * 1000]}
+    assert loads(dumps(attributes)) == attributes
+
+
+def test_usual_numbers_are_not_searched_for(monkeypatch):
+    """Prices with cents are written by orjson alone: to go through the text once more takes longer than all else."""
+    monkeypatch.setattr("node_session.serializer._strings_and_floats", None)
+    assert dumps({"prices": [12.05, 0.5, 100, 1e-7], "note": "3.0"}) == '{"prices":[12.05,0.5,100,1e-7],"note":"3.0"}'
