@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncmy
-from async_timeout import timeout
-from asyncmy import errors
 from asyncmy.constants.CLIENT import FOUND_ROWS
+from asyncmy.errors import MySQLError
 
-from ...errors import ConflictError, UnavailableError
 from .connection import POOL_SIZE, Connection
-from .per_loop import PerLoop
-from .sql import TRIES, Dialect, SqlDriver
+from .server import ServerDriver
+from .sql import Dialect
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -41,7 +39,7 @@ def ddl(config: Config) -> str:
     return MysqlDriver(Connection(adapter="mysql"), config.table, config.lifetime).ddl()
 
 
-class MysqlDriver(SqlDriver):
+class MysqlDriver(ServerDriver):
     """Keeps records in a table of a MySQL or MariaDB database.
 
     Args:
@@ -50,14 +48,13 @@ class MysqlDriver(SqlDriver):
         lifetime: Milliseconds a record may be idle; 0: for ever.
     """
 
+    failures = (MySQLError, RuntimeError)  # the latter, where what its kind of password needs is missing
+
     def __init__(self, connection: Connection, table: str, lifetime: float) -> None:
-        super().__init__(table, lifetime, _DIALECT)
-        self._name = table
-        self._connection = connection.parsed(3306)
-        self._pools = PerLoop(self._open, _close)
+        super().__init__(connection.parsed(3306), table, lifetime, _DIALECT)
 
     def ddl(self) -> str:
-        """See the module's `ddl`."""
+        """See `ServerDriver.ddl`."""
         return (
             f"CREATE TABLE IF NOT EXISTS {self.table} (\n"
             f"    id char(40) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY,\n"
@@ -67,41 +64,23 @@ class MysqlDriver(SqlDriver):
             f") ENGINE=InnoDB;\n"
         )
 
-    async def create_table(self) -> None:
-        """Run `ddl`."""
-        await self._run(self.ddl())
+    async def _fetch_on(self, pool: Any, statement: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        return (await self._run_on_pool(pool, statement, values))[1]
 
-    async def close(self) -> None:
-        """See `Driver.close`."""
-        await self._pools.close()
+    async def _execute_on(self, pool: Any, statement: str, values: Sequence[Any]) -> int:
+        return (await self._run_on_pool(pool, statement, values))[0]
 
-    async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
-        return (await self._run(statement, *values))[1]
-
-    async def _change(self, statement: str, *values: Any) -> int:
-        return (await self._run(statement, *values))[0]
-
-    async def _run(self, statement: str, *values: Any) -> tuple[int, Sequence[Sequence[Any]]]:
+    async def _run_on_pool(
+        self, pool: Any, statement: str, values: Sequence[Any]
+    ) -> tuple[int, Sequence[Sequence[Any]]]:
         """How many rows were changed, and the rows of a query."""
-        with self._translated():
-            async with timeout(self._connection.seconds):
-                for tries in range(1, TRIES + 1):
-                    try:
-                        return await self._run_on_pool(statement, values)
-                    except errors.MySQLError as error:
-                        if _code(error) != _DEADLOCK or tries == TRIES:
-                            raise
-        raise AssertionError("the last try returns or raises")
-
-    async def _run_on_pool(self, statement: str, values: Sequence[Any]) -> tuple[int, Sequence[Sequence[Any]]]:
-        pool = await self._pools.get()
         async with pool.acquire() as connection:
             try:
                 async with connection.cursor() as cursor:
                     await cursor.execute(statement, values or None)
                     rows: Sequence[Sequence[Any]] = await cursor.fetchall() if cursor.description else ()
                     return int(cursor.rowcount), rows
-            except errors.MySQLError as error:
+            except MySQLError as error:
                 if _code(error) in _READ_ONLY:
                     connection.close()  # or the pool would keep what has become a replica
                 raise
@@ -109,7 +88,7 @@ class MysqlDriver(SqlDriver):
                 connection.close()  # an answer may still be on its way, and would be taken for the next one's
                 raise
 
-    async def _open(self) -> Any:
+    async def _open_pool(self) -> Any:
         to = self._connection
         return await asyncmy.create_pool(
             minsize=0,
@@ -127,31 +106,20 @@ class MysqlDriver(SqlDriver):
             sql_mode="STRICT_ALL_TABLES",  # a text that does not fit is an error, and not cut off
         )
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        where = self._connection.where
-        try:
-            yield
-        except errors.MySQLError as error:
-            if _code(error) == _DUPLICATE_KEY:
-                raise ConflictError("the record is there already") from None
-            if _code(error) == _NO_TABLE:
-                raise UnavailableError(
-                    f"{where}: there is no table {self._name!r}: "
-                    "python -m node_session table CONFIG.json --create makes it"
-                ) from error
-            raise UnavailableError(f"{where}: {type(error).__name__}: {error}") from error
-        except asyncio.TimeoutError as error:
-            raise UnavailableError(f"{where}: no answer within {self._connection.timeout:g} ms") from error
-        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: what its kind of password needs is missing
-            raise UnavailableError(f"{where}: {type(error).__name__}: {error}") from error
+    async def _close_pool(self, pool: Any) -> None:
+        pool.terminate()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(pool.wait_closed(), 1)
+
+    def _is_duplicate(self, error: Exception) -> bool:
+        return _code(error) == _DUPLICATE_KEY
+
+    def _is_no_table(self, error: Exception) -> bool:
+        return _code(error) == _NO_TABLE
+
+    def _is_broken_off(self, error: Exception) -> bool:
+        return _code(error) == _DEADLOCK
 
 
-def _code(error: errors.MySQLError) -> object:
-    return error.args[0] if error.args else None
-
-
-async def _close(pool: Any) -> None:
-    pool.terminate()
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(pool.wait_closed(), 1)
+def _code(error: Exception) -> object:
+    return error.args[0] if isinstance(error, MySQLError) and error.args else None

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncpg  # type: ignore[import-untyped]
-from async_timeout import timeout
 
-from ...errors import ConflictError, UnavailableError
 from .connection import POOL_SIZE, Connection
-from .per_loop import PerLoop
-from .sql import TRIES, Dialect, SqlDriver
+from .server import ServerDriver
+from .sql import Dialect
 
 if TYPE_CHECKING:
     from ...config import Config
-
-_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _DIALECT = Dialect(quote='"', placeholder="${}".format)
 
@@ -34,7 +29,7 @@ def ddl(config: Config) -> str:
     return driver.ddl()
 
 
-class PostgresqlDriver(SqlDriver):
+class PostgresqlDriver(ServerDriver):
     """Keeps records in a table of a PostgreSQL database.
 
     Args:
@@ -43,14 +38,13 @@ class PostgresqlDriver(SqlDriver):
         lifetime: Milliseconds a record may be idle; 0: for ever.
     """
 
+    failures = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
     def __init__(self, connection: Connection, table: str, lifetime: float) -> None:
-        super().__init__(table, lifetime, _DIALECT)
-        self._name = table
-        self._connection = connection
-        self._pools = PerLoop(self._open, _close)
+        super().__init__(connection, table, lifetime, _DIALECT)
 
     def ddl(self) -> str:
-        """See the module's `ddl`."""
+        """See `ServerDriver.ddl`."""
         index = self._name.rpartition(".")[2] + "_lastActivity"
         return (
             f"CREATE TABLE IF NOT EXISTS {self.table} (\n"
@@ -58,35 +52,16 @@ class PostgresqlDriver(SqlDriver):
             f'CREATE INDEX IF NOT EXISTS "{index}" ON {self.table} ({self.last});\n'
         )
 
-    async def create_table(self) -> None:
-        """Run `ddl`."""
-        await self._run("execute", self.ddl())
-
-    async def close(self) -> None:
-        """See `Driver.close`."""
-        await self._pools.close()
-
-    async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
-        rows: Sequence[Sequence[Any]] = await self._run("fetch", statement, *values)
+    async def _fetch_on(self, pool: Any, statement: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        rows: Sequence[Sequence[Any]] = await self._run_on_pool(pool, "fetch", statement, values)
         return rows
 
-    async def _change(self, statement: str, *values: Any) -> int:
-        status: str = await self._run("execute", statement, *values)
-        return int(status.rpartition(" ")[2])
+    async def _execute_on(self, pool: Any, statement: str, values: Sequence[Any]) -> int:
+        status: str = await self._run_on_pool(pool, "execute", statement, values)
+        number = status.rpartition(" ")[2]
+        return int(number) if number.isdigit() else 0  # CREATE TABLE counts nothing
 
-    async def _run(self, method: str, statement: str, *values: Any) -> Any:
-        with self._translated():
-            async with timeout(self._connection.seconds):
-                for tries in range(1, TRIES + 1):
-                    try:
-                        return await self._run_on_pool(method, statement, values)
-                    except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
-                        if tries == TRIES:
-                            raise
-        raise AssertionError("the last try returns or raises")
-
-    async def _run_on_pool(self, method: str, statement: str, values: Sequence[Any]) -> Any:
-        pool = await self._pools.get()
+    async def _run_on_pool(self, pool: Any, method: str, statement: str, values: Sequence[Any]) -> Any:
         connection = await pool.acquire()
         try:
             return await getattr(connection, method)(statement, *values)
@@ -98,7 +73,7 @@ class PostgresqlDriver(SqlDriver):
         finally:
             await pool.release(connection)
 
-    async def _open(self) -> Any:
+    async def _open_pool(self) -> Any:
         to = self._connection
         where = {"dsn": to.url} if to.url else {"host": to.host, "port": to.port}
         who = {"user": to.user, "password": to.password, "database": to.database}
@@ -113,30 +88,21 @@ class PostgresqlDriver(SqlDriver):
             reset=_leave_as_it_is,
         )
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        where = self._connection.where
+    async def _close_pool(self, pool: Any) -> None:
         try:
-            yield
-        except asyncpg.UniqueViolationError:
-            raise ConflictError("the record is there already") from None
-        except asyncpg.UndefinedTableError as error:
-            raise UnavailableError(
-                f"{where}: there is no table {self._name!r}: python -m node_session table CONFIG.json --create makes it"
-            ) from error
-        except asyncio.TimeoutError as error:
-            raise UnavailableError(f"{where}: no answer within {self._connection.timeout:g} ms") from error
-        except (*_ERRORS, OSError, ValueError) as error:
-            what = str(error).partition("\n")[0]  # a statement's details may quote what a session holds
-            raise UnavailableError(f"{where}: {type(error).__name__}: {what}") from error
+            await asyncio.wait_for(pool.close(), 1)
+        except asyncio.TimeoutError:
+            pool.terminate()
+
+    def _is_duplicate(self, error: Exception) -> bool:
+        return isinstance(error, asyncpg.UniqueViolationError)
+
+    def _is_no_table(self, error: Exception) -> bool:
+        return isinstance(error, asyncpg.UndefinedTableError)
+
+    def _is_broken_off(self, error: Exception) -> bool:
+        return isinstance(error, (asyncpg.SerializationError, asyncpg.DeadlockDetectedError))
 
 
 async def _leave_as_it_is(connection: Any) -> None:
     """In place of asyncpg's reset, a second round trip: our statements leave nothing behind that needs one."""
-
-
-async def _close(pool: Any) -> None:
-    try:
-        await asyncio.wait_for(pool.close(), 1)
-    except asyncio.TimeoutError:
-        pool.terminate()

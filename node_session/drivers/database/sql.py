@@ -21,9 +21,6 @@ import orjson
 from ...errors import ConflictError, DamagedError
 from ..base import Driver, Entry, Record
 
-# How often a statement is run that the database broke off in favour of another transaction: nothing was done then.
-TRIES = 5
-
 _PAGE = 500  # records that scan asks for at a time
 
 
