@@ -1,8 +1,12 @@
-"""A server on a real socket."""
+"""A server on a real socket; and the samples, each in a process of its own."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from browser import SECRET, Browser
@@ -10,6 +14,8 @@ from hypothesis import settings
 from tornado.web import Application
 
 from node_session import NodeSession
+
+SAMPLES = Path(__file__).parent.parent / "samples"
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("node_session", deadline=None)
@@ -55,3 +61,30 @@ def browser(http_client, base_url, sessions):
 def new_browser(http_client, base_url, sessions):
     """Makes further clients of the application."""
     return lambda: Browser(http_client, base_url, sessions)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a sample as its README says; gives its URL. ``start.stop()`` ends all that were started."""
+    processes = []
+
+    def start(name: str, *options: str) -> str:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, SAMPLES / f"{name}.py", str(port), *options]
+        processes.append(subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True))
+        url = processes[-1].stdout.readline().strip()
+        assert url.endswith(f":{port}/")
+        return url
+
+    def stop() -> None:
+        while processes:
+            process = processes.pop()
+            process.terminate()
+            process.wait()
+            process.stdout.close()
+
+    start.stop = stop
+    yield start
+    stop()

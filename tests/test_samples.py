@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import socket
 import ssl
 import subprocess
 import sys
@@ -46,32 +45,6 @@ class Visitor:
             self.cookies[name] = value
         connection.close()
         return response.status, body
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Starts a sample as its README says; gives its URL."""
-    processes = []
-
-    def start(name: str, *options: str) -> str:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        command = [sys.executable, SAMPLES / f"{name}.py", str(port), *options]
-        processes.append(subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True))
-        url = processes[-1].stdout.readline().strip()
-        assert url.endswith(f":{port}/")
-        return url
-
-    start.stop = lambda: [stop(processes.pop()) for _ in range(len(processes))]
-    yield start
-    start.stop()
-
-
-def stop(process):
-    process.terminate()
-    process.wait()
-    process.stdout.close()
 
 
 def test_page_views(start, tmp_path):

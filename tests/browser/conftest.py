@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
 
-SAMPLES = Path(__file__).parent.parent.parent / "samples"
 FLAGS = [
     "--headless",
     "--no-sandbox",  # as root there is none
@@ -71,25 +67,3 @@ def browser(chromium):
     chromium.get("about:blank")
     chromium.execute_cdp_cmd("Network.clearBrowserCookies", {})
     return chromium
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Starts a sample in a folder of its own; gives its URL."""
-    processes = []
-
-    def start(name: str, *options: str) -> str:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        command = [sys.executable, SAMPLES / name, str(port), *options]
-        processes.append(subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True))
-        url = processes[-1].stdout.readline().strip()
-        assert url.endswith(f":{port}/")
-        return url
-
-    yield start
-    for process in processes:
-        process.terminate()
-        process.wait()
-        process.stdout.close()

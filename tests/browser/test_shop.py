@@ -81,7 +81,7 @@ class Shop:
 @pytest.fixture
 def shop(browser, start, tmp_path):
     """A shop of its own for each test, with its page open."""
-    shop = Shop(browser, start("shop/shop.py"))
+    shop = Shop(browser, start("shop/shop"))
     shop.records = tmp_path / "sessions"
     shop.visit()
     return shop
@@ -135,7 +135,7 @@ def test_remember_this_device(shop):
 def test_closing_the_browser(start_chromium, start, tmp_path, remember):
     """Closed and opened again, a browser is still signed in exactly if its user said "remember this device"."""
     profile = tmp_path / "profile"
-    url = start("shop/shop.py")
+    url = start("shop/shop")
     shop = Shop(start_chromium(profile), url)
     shop.sign_in(remember=remember)
     shop.browser.get("about:blank")
@@ -148,7 +148,7 @@ def test_closing_the_browser(start_chromium, start, tmp_path, remember):
 
 def test_secure_cookie_over_https(browser, start):
     """A __Host- cookie for https only is taken and kept over https, with a certificate made by the sample itself."""
-    url = start("https.py")
+    url = start("https")
     browser.get(url)
     cookie = browser.get_cookie("__Host-session")
     assert cookie["secure"] and cookie["httpOnly"] and cookie["path"] == "/"

@@ -60,7 +60,7 @@ class Visitor:
 @pytest.fixture(params=MOVED, ids=["logout by Tornado", "logout by Node"])
 def visitor(browser, start, request):
     """A visitor whose Node and Tornado have just started."""
-    return Visitor(browser, start("strangler/demo.py", request.param))
+    return Visitor(browser, start("strangler/demo", request.param))
 
 
 def test_one_session_of_two_programs(visitor):
@@ -110,7 +110,7 @@ def test_one_session_of_two_programs(visitor):
 @pytest.mark.parametrize(("path", "button"), [("", "button[value=tea]"), ("cart", "#order")])
 def test_a_forged_form(browser, start, path, button):
     """Either side refuses a form of the other's whose token was changed."""
-    visitor = Visitor(browser, start("strangler/demo.py"))
+    visitor = Visitor(browser, start("strangler/demo"))
     visitor.browser.get(visitor.url + path)
     browser.execute_script("document.querySelectorAll('[name=_token]').forEach((field) => { field.value += 'x'; })")
     visitor.press(button)
