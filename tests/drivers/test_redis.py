@@ -79,6 +79,19 @@ class TestContract(ServerContract):
 
         asyncio.run(main())
 
+    def test_unix_socket(self):
+        """A server on a Unix socket is as good."""
+
+        async def scenario(driver):
+            await driver.write(ID, "text", None)
+            config = {"secret": SECRET, "driver": "redis", "table": driver._prefix[:-1]}
+            url = f"unix://:pass%20word@{self.server.folder}/socket"
+            other = await drivers.create(Config.from_dict({**config, "connection": {"url": url}}))
+            assert (await other.read(ID)).payload == "text"
+            await other.close()
+
+        self._run(scenario)
+
     def test_damaged(self):
         """A value that is not text is damaged, and does not stop a listing."""
 
