@@ -159,6 +159,9 @@ class RedisDriver(Driver):
             "max_connections": to.pool_size or _POOL_SIZE,
             # What was sent may have been done: a swap that is tried again would take its own work for another's.
             "retry": Retry(NoBackoff(), 0),
+            # With version 3, whose servers may speak unasked, redis-py takes a connection that was closed, or on which
+            # something was left unread, for a good one.
+            "protocol": 2,
         }
         parts = urlsplit(to.url or "")
         user = unquote(parts.username) if parts.username else to.user

@@ -9,7 +9,7 @@ import pytest
 import redis.asyncio
 from servers import Sentinel, start
 
-from drivers.on_server import ID, SECRET, TABLES, ServerContract, application
+from drivers.on_server import ID, SECRET, TABLES, Proxy, ServerContract, application
 from node_session import drivers
 from node_session.config import Config
 from node_session.errors import DamagedError
@@ -76,6 +76,20 @@ class TestContract(ServerContract):
                 commands = {name for name in await client.info("commandstats") if "config" not in name}
                 stats = await client.info("commandstats")
                 assert commands == {"cmdstat_getex"} and stats["cmdstat_getex"]["calls"] == 2
+
+        asyncio.run(main())
+
+    def test_idle_connection_was_closed(self):
+        """A connection that was closed while nobody needed it costs nothing: there is another one at once."""
+
+        async def main():
+            async with Proxy(self.server.port) as proxy:
+                driver = await drivers.create(Config.from_dict(self.config({"port": proxy.port})))
+                for _ in range(3):
+                    assert await driver.read(ID) is None
+                    proxy.cut()
+                    await asyncio.sleep(0.1)
+                await driver.close()
 
         asyncio.run(main())
 
