@@ -27,7 +27,7 @@ TEST = [
 
 POSTGRESQL = ["asyncpg>=0.30"]
 MYSQL = ["asyncmy>=0.2.10", "cryptography>=42"]  # MySQL's own kind of password needs cryptography
-REDIS = ["redis[hiredis]>=5.2"]
+REDIS = ["redis[hiredis]>=5.3"]
 CLIENTS = [*POSTGRESQL, *MYSQL, *REDIS]
 
 # Coverage-guided fuzzing. There are wheels for these only; elsewhere it wants a compiler, and hypothesis has to do.
