@@ -27,7 +27,7 @@ TEST = [
 
 POSTGRESQL = ["asyncpg>=0.30"]
 MYSQL = ["asyncmy>=0.2.10", "cryptography>=42"]  # MySQL's own kind of password needs cryptography
-REDIS = ["redis[hiredis]>=5.2"]
+REDIS = ["redis[hiredis]>=5.3"]
 CRYPTOGRAPHY = ["cryptography>=43"]  # encrypts sessions in less than half the time
 CLIENTS = [*POSTGRESQL, *MYSQL, *REDIS, *CRYPTOGRAPHY]
 

@@ -211,7 +211,7 @@ class Redis(Server):
     def command(self) -> list[str]:
         return [
             *(self.program(), "--port", str(self.port), "--bind", "127.0.0.1", "--requirepass", "pass word"),
-            *("--appendonly", "yes", "--appendfsync", "always", "--dir", str(self.folder)),
+            *("--appendonly", "yes", "--appendfsync", "always", "--dir", str(self.folder), "--unixsocket", "socket"),
         ]
 
     @property

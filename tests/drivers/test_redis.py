@@ -9,10 +9,10 @@ import pytest
 import redis.asyncio
 from servers import Sentinel, start
 
-from drivers.on_server import ID, SECRET, TABLES, ServerContract, application
+from drivers.on_server import ID, SECRET, TABLES, Proxy, ServerContract, application
 from node_session import drivers
 from node_session.config import Config
-from node_session.errors import DamagedError
+from node_session.errors import ConflictError, DamagedError
 from node_session.testing import DriverContract
 
 
@@ -78,6 +78,80 @@ class TestContract(ServerContract):
                 assert commands == {"cmdstat_getex"} and stats["cmdstat_getex"]["calls"] == 2
 
         asyncio.run(main())
+
+    def test_many_at_once(self):
+        """Each of many requests at once reads, replaces and destroys its own record, over one connection."""
+
+        async def scenario(driver):
+            async with self.connected() as client:
+                await driver.write(ID, "next", await driver.write(ID, "text", None))  # so that the server knows the
+                await driver.destroy(ID, b"next")  # scripts, and a connection is there
+                before = (await client.info("stats"))["total_connections_received"]
+                ids = [f"{number:040d}" for number in range(50)]
+                versions = await asyncio.gather(*(driver.write(id, "of " + id, None) for id in ids))
+                await asyncio.gather(
+                    *(driver.write(id, "again " + id, version) for id, version in zip(ids, versions, strict=True))
+                )
+                records = await asyncio.gather(*(driver.read(id) for id in ids))
+                assert [record.payload for record in records] == ["again " + id for id in ids]
+                outcomes = await asyncio.gather(
+                    *(driver.destroy(id, record.version) for id, record in zip(ids[:25], records, strict=False)),
+                    *(driver.destroy(id, b"another") for id in ids[25:]),
+                    return_exceptions=True,
+                )
+                assert outcomes[:25] == [None] * 25
+                assert {type(outcome) for outcome in outcomes[25:]} == {ConflictError}
+                assert [await driver.read(id) is None for id in ids] == [True] * 25 + [False] * 25
+                assert (await client.info("stats"))["total_connections_received"] == before
+
+        self._run(scenario)
+
+    def test_server_that_forgot_the_scripts(self):
+        """A server that does not know the scripts, or no longer, learns them by the way."""
+
+        async def scenario(driver):
+            async with self.connected() as client:
+                for _ in range(2):
+                    versions = [await driver.write(id * 40, "text", None) for id in "ab"]
+                    await client.script_flush()
+                    await asyncio.gather(
+                        *(driver.write(id * 40, "next", version) for id, version in zip("ab", versions, strict=True))
+                    )
+                    await client.script_flush()
+                    with pytest.raises(ConflictError):
+                        await driver.destroy(ID, b"text")
+                    await client.script_flush()
+                    await asyncio.gather(*(driver.destroy(id * 40, b"next") for id in "ab"))
+                    assert [await driver.read(id * 40) for id in "ab"] == [None, None]
+
+        self._run(scenario)
+
+    def test_idle_connection_was_closed(self):
+        """A connection that was closed while nobody needed it costs nothing: there is another one at once."""
+
+        async def main():
+            async with Proxy(self.server.port) as proxy:
+                driver = await drivers.create(Config.from_dict(self.config({"port": proxy.port})))
+                for _ in range(3):
+                    assert await driver.read(ID) is None
+                    proxy.cut()
+                    await asyncio.sleep(0.1)
+                await driver.close()
+
+        asyncio.run(main())
+
+    def test_unix_socket(self):
+        """A server on a Unix socket is as good."""
+
+        async def scenario(driver):
+            await driver.write(ID, "text", None)
+            config = {"secret": SECRET, "driver": "redis", "table": driver._prefix[:-1]}
+            url = f"unix://:pass%20word@{self.server.folder}/socket"
+            other = await drivers.create(Config.from_dict({**config, "connection": {"url": url}}))
+            assert (await other.read(ID)).payload == "text"
+            await other.close()
+
+        self._run(scenario)
 
     def test_damaged(self):
         """A value that is not text is damaged, and does not stop a listing."""

@@ -1,0 +1,275 @@
+"""Commands sent together: whoever asks gets the answer to what he asked, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import secrets
+import sys
+
+import pytest
+import redis.asyncio
+from redis.exceptions import RedisError, ResponseError
+from servers import Server, start
+
+from drivers.on_server import Proxy
+from node_session.drivers._pipeline import Pipeline
+
+
+@pytest.fixture(scope="module")
+def server():
+    running = start("redis")
+    yield running
+    running.stop()
+
+
+class Asked:
+    """A pipeline to a server by way of a proxy, and a client of its own."""
+
+    def __init__(self, proxy: Proxy, client: redis.asyncio.Redis, pipeline: Pipeline) -> None:
+        self.proxy, self.client, self.pipeline = proxy, client, pipeline
+        self.ask = pipeline.ask
+
+    async def outcomes(self, *commands: tuple) -> list:
+        """What comes of commands that are asked for at once."""
+        return await asyncio.gather(*(self.ask(*command) for command in commands), return_exceptions=True)
+
+    async def echoes(self, number: int = 20) -> bool:
+        """Whether so many at once are each answered by their own text."""
+        texts = [secrets.token_bytes(8) for _ in range(number)]
+        return await self.outcomes(*(("ECHO", text) for text in texts)) == texts
+
+    def connections(self) -> int:
+        """How many connections there were so far."""
+        return len(self.proxy.writers) // 2
+
+
+def run(server: Server, scenario, *, connections: int = 10, seconds: float = 10) -> None:
+    async def main() -> None:
+        async with Proxy(server.port) as proxy, redis.asyncio.Redis(port=server.port, password="pass word") as client:
+            pool = redis.asyncio.ConnectionPool(
+                host="127.0.0.1",
+                port=proxy.port,
+                password="pass word",
+                protocol=2,
+                socket_timeout=None,
+                max_connections=connections,
+            )
+            pipeline = Pipeline(pool, connections, seconds)
+            await client.flushall()
+            await scenario(Asked(proxy, client, pipeline))
+            await pipeline.close()
+            await pool.aclose()
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+async def until(condition) -> None:
+    while not await condition():
+        await asyncio.sleep(0.01)
+
+
+def test_one_connection_for_one_turn_of_the_loop(server):
+    """What is asked for in one turn goes over one connection; so does what is asked for when it is back."""
+
+    async def scenario(asked):
+        for _ in range(3):
+            assert await asked.echoes()
+        assert asked.connections() == 1
+
+    run(server, scenario)
+
+
+def test_turns_do_not_wait_for_each_other(server):
+    """While one turn waits for its answers, the next one is answered on another connection."""
+
+    async def scenario(asked):
+        waiting = asked.ask("BLPOP", "list", 0)
+        await asyncio.sleep(0.1)
+        assert await asked.echoes()
+        await asked.client.rpush("list", "pushed")
+        assert await waiting == [b"list", b"pushed"] and asked.connections() == 2
+        assert await asked.echoes()
+
+    run(server, scenario)
+
+
+def test_errors_are_their_askers_own(server):
+    """A command the server refuses, or that is none, fails alone."""
+
+    async def scenario(asked):
+        with pytest.raises(TypeError):
+            asked.ask("ECHO", object())
+        refused, answer, unknown, last = await asked.outcomes(
+            ("INCR",), ("ECHO", "a"), ("NO-SUCH-COMMAND",), ("ECHO", "b")
+        )
+        assert isinstance(refused, ResponseError) and isinstance(unknown, ResponseError)
+        assert (answer, last) == (b"a", b"b")
+        assert await asked.echoes() and asked.connections() == 1
+
+    run(server, scenario)
+
+
+def test_cancelled_while_on_its_way(server):
+    """The answers of those who gave up are read and dropped; nobody else's answer, now or later, is theirs."""
+
+    async def scenario(asked):
+        assert await asked.echoes()
+        asked.proxy.mute = True
+        texts = [b"%d" % number for number in range(20)]
+        answers = [asked.ask("ECHO", text) for text in texts]
+        await asyncio.sleep(0.1)
+        for answer in answers[::3]:
+            answer.cancel()
+        asked.proxy.mute = False
+        kept = [number for number in range(20) if number % 3]
+        assert [await answers[number] for number in kept] == [texts[number] for number in kept]
+        assert await asked.echoes() and asked.connections() == 1
+
+    run(server, scenario)
+
+
+def test_cancelled_before_it_was_sent(server):
+    """What nobody waits for any more is not sent."""
+
+    async def scenario(asked):
+        given_up, kept = asked.ask("SET", "a", "1"), asked.ask("SET", "b", "1")
+        given_up.cancel()
+        await kept
+        assert await asked.client.keys() == [b"b"]
+        asked.ask("SET", "a", "1").cancel()
+        assert await asked.echoes() and await asked.client.keys() == [b"b"]
+
+    run(server, scenario)
+
+
+def test_no_answer_in_time(server):
+    """Who was answered in time has his answer; the others fail in time, and what comes late is nobody's answer."""
+
+    async def scenario(asked):
+        first, blocked, last = await asked.outcomes(("ECHO", "a"), ("BLPOP", "list", 0), ("ECHO", "b"))
+        assert first == b"a" and isinstance(blocked, asyncio.TimeoutError) and isinstance(last, asyncio.TimeoutError)
+        await asked.client.rpush("list", "late")
+        for _ in range(3):
+            assert await asked.echoes()
+        assert asked.connections() == 2
+
+    run(server, scenario, seconds=0.5)
+
+
+def test_no_connection_in_time(server):
+    """What has waited too long for a connection fails, and is not sent afterwards."""
+
+    async def scenario(asked):
+        async with asked.pipeline._gate:
+            with pytest.raises(asyncio.TimeoutError):
+                await asked.ask("SET", "late", "1")
+        assert await asked.echoes() and await asked.client.keys() == []
+
+    run(server, scenario, connections=1, seconds=0.3)
+
+
+def test_cut_off(server):
+    """Where the connection breaks, those not answered yet learn of it at once, and nothing is sent twice."""
+
+    async def scenario(asked):
+        answers = asyncio.gather(
+            *(asked.ask(*command) for command in (("INCR", "n"), ("BLPOP", "list", 0), ("INCR", "n"))),
+            return_exceptions=True,
+        )
+        await until(lambda: asked.client.get("n"))
+        asked.proxy.cut()
+        first, blocked, last = await answers
+        assert first == 1 and isinstance(blocked, RedisError) and isinstance(last, RedisError)
+        assert await asked.echoes() and await asked.client.get("n") == b"1"
+
+    run(server, scenario)
+
+
+def test_connection_that_broke_off_is_not_used_again(server, monkeypatch):
+    """Whatever breaks off the reading of answers, the unread ones are nobody else's."""
+
+    async def scenario(asked):
+        read, broken = redis.asyncio.Connection.read_response, []
+
+        async def break_off(connection, *args, **options):
+            answer = await read(connection, *args, **options)
+            if answer == b"break" and not broken:
+                broken.append(connection)
+                raise RuntimeError("broken off")
+            return answer
+
+        monkeypatch.setattr(redis.asyncio.Connection, "read_response", break_off)
+        first, *failed = await asked.outcomes(("ECHO", "a"), ("ECHO", "break"), ("BLPOP", "list", 0), ("ECHO", "b"))
+        assert first == b"a" and [str(error) for error in failed] == ["broken off"] * 3
+        assert await asked.echoes() and asked.connections() == 2
+
+    run(server, scenario, seconds=2)
+
+
+def test_closed_meanwhile(server):
+    """Whoever waits when it is closed learns of it, sent or not, and may ask again."""
+
+    async def scenario(asked):
+        sent = asked.ask("BLPOP", "list", 0)
+        await asyncio.sleep(0.1)
+        waiting = asked.ask("ECHO", "a")
+        await asked.pipeline.close()
+        for answer in (sent, waiting):
+            with pytest.raises(ConnectionError):
+                await answer
+        assert await asked.echoes()
+
+    run(server, scenario)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks yet")
+def test_eager_tasks(server):
+    """A loop that starts tasks at once changes nothing but the speed."""
+
+    async def scenario(asked):
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        assert await asked.echoes(5)
+
+    run(server, scenario)
+
+
+def test_nobody_gets_the_answer_of_another(server):
+    """Requests that give up, answers that are late and connections that break, at random: no answer goes astray."""
+    dice = random.Random(1)
+    outcomes = {"answered": 0, "cut off": 0, "given up": 0}
+
+    async def scenario(asked):
+        async def visit(number: int) -> None:
+            for turn in range(100):
+                await asyncio.sleep(dice.random() * 0.02)
+                text = b"%d/%d" % (number, turn)
+                asking = asyncio.ensure_future(asyncio.wait_for(asked.ask("ECHO", text), dice.choice([10, 0.02])))
+                if dice.random() < 0.1:
+                    asyncio.get_running_loop().call_later(dice.random() * 0.02, asking.cancel)
+                try:
+                    assert await asking == text
+                    outcomes["answered"] += 1
+                except (asyncio.CancelledError, asyncio.TimeoutError):
+                    outcomes["given up"] += 1
+                except (RedisError, OSError):
+                    outcomes["cut off"] += 1
+
+        async def disturb() -> None:
+            while True:
+                await asyncio.sleep(dice.random() * 0.04)
+                asked.proxy.mute = not asked.proxy.mute
+                if dice.random() < 0.5:
+                    asked.proxy.cut()
+
+        disturbing = asyncio.ensure_future(disturb())
+        await asyncio.gather(*(visit(number) for number in range(20)))
+        disturbing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await disturbing
+        asked.proxy.mute = False
+        assert await asked.echoes()
+
+    run(server, scenario, connections=3, seconds=0.1)
+    assert min(outcomes.values()) > 20, outcomes
