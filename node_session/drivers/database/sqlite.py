@@ -2,8 +2,8 @@
 
 - *Reading* happens in the event loop, on a connection of its own that neither writes nor waits: it takes a few
   microseconds there, and twenty times that by way of aiosqlite's thread.
-- *Writing* goes through aiosqlite's thread, each write a transaction of its own. One that has been answered survives
-  the process; `durable` waits for the disk as well, so that it survives a power cut.
+- *Writing* goes through aiosqlite's thread, the writes of many requests in one transaction (see `group_commit`). One
+  that has been answered survives the process; `durable` waits for the disk as well, so that it survives a power cut.
 - Without a `connection`, the file is beside the folder that the file driver would use. It belongs to its owner alone.
 """
 
@@ -16,11 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import aiosqlite
-from async_timeout import timeout
-
 from ...errors import ConflictError, UnavailableError
 from .connection import Connection
+from .group_commit import GroupCommit
 from .per_loop import PerLoop
 from .sql import Dialect, SqlDriver
 
@@ -49,13 +47,10 @@ class _Open(NamedTuple):
     Attributes:
         writer: Works in a thread.
         reader: Works in the loop; None for a database in memory, which has but one connection.
-        gate: Lets two writes to the thread, one that runs and one that is next. The others wait here, where their time
-            limit can end it, and not in the thread, one after the other, for as long as another process writes.
     """
 
-    writer: aiosqlite.Connection
+    writer: GroupCommit
     reader: sqlite3.Connection | None
-    gate: asyncio.Semaphore
 
 
 class SqliteDriver(SqlDriver):
@@ -84,7 +79,7 @@ class SqliteDriver(SqlDriver):
         await self._connections.close()
 
     async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
-        writer, reader, _ = self._connections.opened() or await self._connect()
+        writer, reader = self._connections.opened() or await self._connect()
         try:
             if reader is not None:
                 # In WAL mode there is next to never anything to wait for. If there is, it is done in the thread.
@@ -93,23 +88,16 @@ class SqliteDriver(SqlDriver):
                     return reader.execute(statement, values).fetchall()
                 except sqlite3.OperationalError:
                     pass
-            return list(await writer.execute_fetchall(statement, values))
+            return list(await writer.connection.execute_fetchall(statement, values))
         except sqlite3.Error as error:
             raise self._translated(error) from error
 
     async def _change(self, statement: str, *values: Any) -> int:
-        writer, _, gate = self._connections.opened() or await self._connect()
-        try:
-            async with timeout(self._seconds):
-                await gate.acquire()
-            try:
-                # A write that has begun is waited for: who gave up would not know whether it happened.
-                changed: int = await asyncio.shield(_run(writer, statement, values))
-                return changed
-            finally:
-                gate.release()
-        except (asyncio.TimeoutError, sqlite3.Error, OSError) as error:
-            raise self._translated(error) from error
+        writer, _ = self._connections.opened() or await self._connect()
+        outcome = await writer.change(statement, values)
+        if isinstance(outcome, int):
+            return outcome
+        raise self._translated(outcome) from outcome
 
     async def _connect(self) -> _Open:
         try:
@@ -119,15 +107,17 @@ class SqliteDriver(SqlDriver):
 
     async def _open(self) -> _Open:
         await asyncio.to_thread(self._prepare_file)
-        writer = await aiosqlite.connect(self._database, timeout=self._seconds, isolation_level=None)
+        writer = GroupCommit(self._seconds)
+        await writer.open(self._database)
         try:
-            await writer.execute("PRAGMA journal_mode = WAL")
-            await writer.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
-            await writer.execute(
+            execute = writer.connection.execute
+            await execute("PRAGMA journal_mode = WAL")
+            await execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+            await execute(
                 f"CREATE TABLE IF NOT EXISTS {self.table} "
                 f"(id TEXT PRIMARY KEY, payload TEXT NOT NULL, {self.last} INTEGER NOT NULL)"
             )
-            await writer.execute(f"CREATE INDEX IF NOT EXISTS {self._index} ON {self.table} ({self.last})")
+            await execute(f"CREATE INDEX IF NOT EXISTS {self._index} ON {self.table} ({self.last})")
             reader = None
             if self._database != _MEMORY:
                 reader = sqlite3.connect(self._database, timeout=0, isolation_level=None)
@@ -135,7 +125,7 @@ class SqliteDriver(SqlDriver):
         except BaseException:
             await writer.close()
             raise
-        return _Open(writer, reader, asyncio.Semaphore(2))
+        return _Open(writer, reader)
 
     def _prepare_file(self) -> None:
         if self._database == _MEMORY:
@@ -151,11 +141,6 @@ class SqliteDriver(SqlDriver):
         if isinstance(error, (sqlite3.Error, OSError)):
             return UnavailableError(f"sqlite at {self._database}: {error}")
         return error
-
-
-async def _run(writer: aiosqlite.Connection, statement: str, values: Sequence[Any]) -> int:
-    cursor = await writer.execute(statement, values)
-    return cursor.rowcount
 
 
 async def _close(connections: _Open) -> None:
