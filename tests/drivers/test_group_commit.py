@@ -327,6 +327,26 @@ def test_several_loops(path):
     assert stored(path) == {IDS[0]: "300"}
 
 
+def test_gc_goes_in_steps(path):
+    """Removing many records lets others write in between, and removes all that have expired and no other."""
+
+    async def main():
+        async with opened(path, 1000) as driver:
+            await asyncio.gather(*(driver.write(id, "text", None) for id in IDS))
+            await (await connection(driver)).execute("UPDATE sessions SET lastActivity = lastActivity - 2000")
+            await driver.write("fresh", "text", None)
+            statements = await traced(driver)
+            removing = asyncio.ensure_future(driver.gc(1000))
+            await asyncio.sleep(0)
+            await driver.write("meanwhile", "text", None)
+            assert not removing.done() and await removing == len(IDS)
+            assert statements.count("DELETE") == 3
+            assert await driver.gc(1000) == 0
+
+    asyncio.run(main())
+    assert set(stored(path)) == {"fresh", "meanwhile"}
+
+
 PROGRAM = """
 import asyncio, sys
 from node_session.drivers.database.sqlite import SqliteDriver, _close

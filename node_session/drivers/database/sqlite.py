@@ -20,13 +20,15 @@ from ...errors import ConflictError, UnavailableError
 from .connection import Connection
 from .group_commit import GroupCommit
 from .per_loop import PerLoop
-from .sql import Dialect, SqlDriver
+from .sql import Dialect, SqlDriver, now
 
 if TYPE_CHECKING:
     from ...config import Config
 
 _DIALECT = Dialect(quote='"', placeholder=lambda number: "?")
 _MEMORY = ":memory:"
+
+_STEP = 500  # records that gc removes at a time
 
 
 def create(config: Config, connection: Connection) -> SqliteDriver:
@@ -72,11 +74,24 @@ class SqliteDriver(SqlDriver):
         self._durable = durable
         self._seconds = timeout / 1000
         self._index = '"' + table.rpartition(".")[2] + '_lastActivity"'
+        self._delete_some = (
+            f"DELETE FROM {self.table} WHERE id IN "  # noqa: S608
+            f"(SELECT id FROM {self.table} WHERE {self.last} < ? LIMIT {_STEP})"
+        )
         self._connections = PerLoop(self._open, _close)
 
     async def close(self) -> None:
         """See `Driver.close`."""
         await self._connections.close()
+
+    async def gc(self, lifetime: float) -> int:
+        """See `Driver.gc`. It goes in steps, as nobody else writes during one of them."""
+        oldest = now() - int(lifetime)
+        removed = step = await self._change(self._delete_some, oldest)
+        while step >= _STEP:
+            step = await self._change(self._delete_some, oldest)
+            removed += step
+        return removed
 
     async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
         writer, reader = self._connections.opened() or await self._connect()
