@@ -33,7 +33,7 @@ class TestContract(DriverContract):
         return SqliteDriver(self.path, "sessions", lifetime)
 
     async def age(self, driver, id, milliseconds):
-        writer = (await driver._connections.get()).writer
+        writer = (await driver._connections.get()).writer.connection
         await writer.execute("UPDATE sessions SET lastActivity = lastActivity - ? WHERE id = ?", (milliseconds, id))
 
 
@@ -200,7 +200,7 @@ def test_durable(path):
 
     async def synchronous(durable):
         driver = SqliteDriver(path, "sessions", 0, durable=durable)
-        writer = (await driver._connections.get()).writer
+        writer = (await driver._connections.get()).writer.connection
         ((level,),) = await writer.execute_fetchall("PRAGMA synchronous")
         await driver.close()
         return level

@@ -29,6 +29,13 @@ class PerLoop(Generic[T]):
         # What the parent process has opened is the parent's: neither used nor closed here, so not collected either.
         self._inherited: list[object] = []
 
+    def opened(self) -> T | None:
+        """The running loop's; None unless it is open. For what is done in a few microseconds, as `get` takes one."""
+        opening = self._opened.get(asyncio.get_running_loop())
+        if opening is None or not opening.done() or self._process != os.getpid():
+            return None
+        return None if opening.cancelled() or opening.exception() is not None else opening.result()
+
     async def get(self) -> T:
         """The running loop's."""
         if self._process != os.getpid():

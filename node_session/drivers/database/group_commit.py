@@ -1,0 +1,185 @@
+"""Group commit: what many requests change in an SQLite database, in one transaction.
+
+What is asked for in one turn of the event loop, and while the transaction before is at work, goes to aiosqlite's thread
+in one hop and into the file in one commit; the two cost ten times what a change itself does. Each change has an outcome
+of its own, and none is told before all of them are committed.
+
+- A transaction takes the changes that wait *when it has the lock*. While another process writes, they are only asked
+  for: one whose time is over leaves, was certainly not done, and delays nobody.
+- What a transaction has taken is waited for: who gave up would not know whether it happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import aiosqlite
+
+_NEVER = float("inf")
+
+
+class GroupCommit:
+    """Changes a database for the requests of one event loop.
+
+    Args:
+        seconds: How long a change waits for its transaction to begin.
+
+    Attributes:
+        connection: To the database, once `open` is done. It commits by itself, for whoever else uses it.
+    """
+
+    connection: aiosqlite.Connection
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._queue = _Queue(seconds)
+        self._task: asyncio.Task[None] | None = None
+        self._has_timer = False  # only the loop refers to the timer, which refers to this
+
+    async def open(self, database: str) -> None:
+        """Connect to a database."""
+        factory = functools.partial(_Connection, self._queue)
+        self.connection = await aiosqlite.connect(
+            database, timeout=self._seconds, isolation_level=None, factory=factory
+        )
+
+    async def close(self) -> None:
+        """Do what waits, and close the connection."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        await self.connection.close()
+
+    def change(self, statement: str, values: Sequence[Any]) -> asyncio.Future[int | Exception]:
+        """Run a statement; gives a future of how many rows it changed, or else of the error.
+
+        The error is a result, as one that several wait for should not be raised by all of them. With
+        `asyncio.TimeoutError` there was no turn in time, and nothing was done.
+        """
+        change = _Change(statement, values, time.monotonic() + self._seconds)
+        self._queue.add(change)
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._commit())
+        if not self._has_timer:
+            self._has_timer = True
+            asyncio.get_running_loop().call_later(self._seconds, self._give_up)
+        return change.future
+
+    async def _commit(self) -> None:
+        try:
+            while self._queue.waiting:
+                try:
+                    await self.connection.commit()
+                except Exception as error:  # it is closed, say
+                    _tell(self._queue.take(), error)
+        finally:
+            self._task = None
+            for change in self._queue.take():  # there are some only if the loop is shut down meanwhile
+                change.future.cancel()
+
+    def _give_up(self) -> None:
+        """End the waiting of those whose time is over. One timer serves all, so that none is made for each change."""
+        _tell(self._queue.take(time.monotonic()), asyncio.TimeoutError())
+        first = self._queue.waiting[:1]  # or none, as the thread may take it at any moment
+        self._has_timer = bool(first)
+        for change in first:
+            asyncio.get_running_loop().call_later(change.deadline - time.monotonic(), self._give_up)
+
+
+class _Change:
+    """A statement, who waits for it, until when, and what became of it: rows changed, or an error."""
+
+    __slots__ = ("deadline", "future", "outcome", "statement", "values")
+
+    def __init__(self, statement: str, values: Sequence[Any], deadline: float) -> None:
+        self.statement = statement
+        self.values = values
+        self.deadline = deadline
+        self.future: asyncio.Future[int | Exception] = asyncio.get_running_loop().create_future()
+        self.outcome: int | Exception = 0
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        """Run it, unless nobody waits for it any more. Raises only an error that has undone the whole transaction."""
+        if self.future.cancelled():
+            return
+        try:
+            self.outcome = connection.execute(self.statement, self.values).rowcount
+        except Exception as error:
+            if not connection.in_transaction:  # the disk is full, say
+                raise
+            self.outcome = error
+
+
+class _Queue:
+    """The changes that wait, the longest waiting first. The loop adds to them, the thread takes them.
+
+    It knows nothing of aiosqlite's connection, which knows it: that is to go, and end its thread, with the last
+    reference to it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self.waiting: list[_Change] = []
+
+    def add(self, change: _Change) -> None:
+        with self._lock:
+            self.waiting.append(change)
+
+    def take(self, deadline: float = _NEVER) -> list[_Change]:
+        """Those that wait until then at the latest: nobody else takes them now."""
+        with self._lock:
+            taken = [change for change in self.waiting if change.deadline <= deadline]
+            del self.waiting[: len(taken)]
+        return taken
+
+    def transact(self, connection: sqlite3.Connection) -> None:
+        """Do what waits, in the connection's thread."""
+        began = time.monotonic()
+        try:
+            connection.execute("BEGIN IMMEDIATE")  # waits while another process writes
+        except Exception as error:
+            _report(self.take(began + self._seconds), error)  # who came meanwhile has time left
+            return
+        changes = self.take()
+        try:
+            for change in changes:
+                change.run(connection)
+            connection.execute("COMMIT")
+        except Exception as error:
+            with contextlib.suppress(sqlite3.Error):  # SQLite may have done it by itself
+                connection.execute("ROLLBACK")
+            _report(changes, error)
+        else:
+            _report(changes)
+
+
+class _Connection(sqlite3.Connection):
+    """Does what waits when it is told to commit: aiosqlite has no other public way to do several things in one hop."""
+
+    def __init__(self, queue: _Queue, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._queue = queue
+
+    def commit(self) -> None:
+        self._queue.transact(self)
+
+
+def _report(changes: list[_Change], error: Exception | None = None) -> None:
+    """Have the loop tell; in the thread, and not when the hop is over, as the loop may have given up that one."""
+    if changes:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+            changes[0].future.get_loop().call_soon_threadsafe(_tell, changes, error)
+
+
+def _tell(changes: list[_Change], error: Exception | None = None) -> None:
+    """Give everybody the outcome, or all of them this error."""
+    for change in changes:
+        if not change.future.done():  # it was cancelled
+            change.future.set_result(error or change.outcome)
