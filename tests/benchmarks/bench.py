@@ -1,11 +1,12 @@
 """What a session costs, side by side in one run: make bench, or make bench-quick for a minute.
 
-    python tests/benchmarks/bench.py [--quick] [--only drivers,peers] [--rounds 5] [--folder DIR] [--out DIR]
+    python tests/benchmarks/bench.py [--quick] [--only drivers,peers] [--starts 3] [--rounds 2] [--folder DIR] [--out DIR]
 
 Each contestant is a server process, asked by wrk from another one. In each round every one of them has its turn of a
-second, so that what else the machine does meets all alike. *CPU* is the server process's user and system time for a
-request; *cost* is that minus the same round's bare handler of the same framework. Medians of the rounds are shown;
-a ratio is the median of each round's ratio. Writes results.md and results.png.
+second, so that what else the machine does meets all alike. They are started anew several times, as one process of a
+program may need a fifth more than the next: it depends on where its memory happens to lie. *CPU* is the server process's
+user and system time for a request; *cost* is that minus the same round's bare handler of the same framework. Medians of
+the rounds are shown; a ratio is the median of each round's ratio. Writes results.md and results.png.
 """
 
 from __future__ import annotations
@@ -53,8 +54,17 @@ def database(driver: str) -> Iterator[dict | None]:
         server.stop()
 
 
-def measure(group: Group, rounds: int, seconds: float, folder: Path) -> Results:
-    """Let all cells of a group take turns."""
+def measure(group: Group, starts: int, rounds: int, seconds: float, folder: Path) -> Results:
+    """Let all cells of a group take turns: so many rounds, with so many processes each."""
+    samples: dict[Cell, list[Sample]] = {}
+    for _ in range(starts):
+        for cell, taken in _measure_once(group, rounds, seconds, folder).items():
+            samples.setdefault(cell, []).extend(taken)
+    complete = {cell: taken for cell, taken in samples.items() if len(taken) == starts * rounds}
+    return Results(group, complete)
+
+
+def _measure_once(group: Group, rounds: int, seconds: float, folder: Path) -> dict[Cell, list[Sample]]:
     samples: dict[Cell, list[Sample]] = {}
     running: dict[tuple[str, Setup], tuple[Server, list[str]]] = {}
     with contextlib.ExitStack() as stack:
@@ -90,8 +100,7 @@ def measure(group: Group, rounds: int, seconds: float, folder: Path) -> Results:
                         continue
                     if turn:  # the first is to warm up
                         samples.setdefault(cell, []).append(sample)
-    complete = {cell: taken for cell, taken in samples.items() if len(taken) == rounds}
-    return Results(group, complete)
+    return samples
 
 
 def _turn(server: Server, cell: Cell, cookies: list[str], seconds: float) -> Sample:
@@ -120,12 +129,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="the main comparison only, in a minute")
     parser.add_argument("--only", help=f"some of {', '.join(group.name for group in GROUPS)}, memory, steps")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--starts", type=int, default=3, help="processes of each contestant, one after the other")
+    parser.add_argument("--rounds", type=int, default=2, help="turns of each process")
     parser.add_argument("--seconds", type=float, default=1, help="of one turn; wrk takes whole ones")
     parser.add_argument("--folder", type=Path, help="where sessions are stored; a temporary one by default")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the results go")
     options = parser.parse_args()
-    rounds = 1 if options.quick else options.rounds
+    starts, rounds = (1, 1) if options.quick else (options.starts, options.rounds)
     groups = [QUICK] if options.quick else GROUPS
     wanted = options.only.split(",") if options.only else [*(group.name for group in groups), "memory", "steps"]
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
@@ -133,12 +143,12 @@ def main() -> None:
         for group in [*groups, SMOKE] if options.only else groups:
             if group.name in wanted:
                 print(f"{group.title} …", file=sys.stderr)
-                measured.append(measure(group, rounds, options.seconds, Path(folder)))
+                measured.append(measure(group, starts, rounds, options.seconds, Path(folder)))
         flat = {}
         if "memory" in wanted and not options.quick:
             flat = {driver: flatness(driver, 200_000, Path(folder)) for driver in ("memory", "file")}
         filesystem = report.filesystem(Path(folder))
-    text = report.markdown(measured, flat, rounds, filesystem)
+    text = report.markdown(measured, flat, starts, rounds, filesystem)
     if "steps" in wanted:
         text += "\n" + steps.table()
     options.out.mkdir(parents=True, exist_ok=True)

@@ -17,18 +17,24 @@ _HEAD = """\
 # What a session costs
 
 Written by `make bench`; see bench.py for how it measures, and notes.md for what the numbers mean and what was not
-reached. Measured on {machine}; {rounds} rounds, files on {filesystem}, load by {load}.
+reached. Measured on {machine}; {starts} processes of each with {rounds} rounds, files on {filesystem}, load by {load}.
 
 *CPU* is the server process's user and system time for a request, in microseconds. *Cost* is what of it is the session
 layer's: CPU minus that of a bare handler on the same framework, in the same round.
 """
 
 
-def markdown(measured: list[Results], flat: dict[str, tuple[float, float]], rounds: int, filesystem: str) -> str:
+def markdown(
+    measured: list[Results], flat: dict[str, tuple[float, float]], starts: int, rounds: int, filesystem: str
+) -> str:
     """The page."""
     parts = [
         _HEAD.format(
-            machine=machine(), rounds=rounds, filesystem=filesystem, load="wrk" if load.has_wrk() else "load.py"
+            machine=machine(),
+            starts=starts,
+            rounds=rounds,
+            filesystem=filesystem,
+            load="wrk" if load.has_wrk() else "load.py",
         ),
         "## What was to be reached\n\n| | wanted | measured | |\n|---|---:|---:|---|",
     ]

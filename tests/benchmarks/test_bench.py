@@ -28,7 +28,7 @@ def run(program: str, *args: str, **env: str) -> str:
 
 def test_table(tmp_path):
     """A run on the memory driver writes a table with a number in each cell of our rows."""
-    run("bench.py", "--only", "smoke", "--rounds", "1", "--seconds", "0.2", "--out", str(tmp_path))
+    run("bench.py", "--only", "smoke", "--starts", "1", "--rounds", "1", "--seconds", "0.2", "--out", str(tmp_path))
     lines = (tmp_path / "results.md").read_text().splitlines()
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| node_session")
