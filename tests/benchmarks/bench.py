@@ -1,12 +1,12 @@
 """What a session costs, side by side in one run: make bench, or make bench-quick for a minute.
 
-    python tests/benchmarks/bench.py [--quick] [--only drivers,peers] [--starts 3] [--rounds 2] [--folder DIR] [--out DIR]
+    python tests/benchmarks/bench.py [--quick] [--only drivers,peers] [--starts 3] [--rounds 2] [--out DIR]
 
 Each contestant is a server process, asked by wrk from another one. In each round every one of them has its turn of a
 second, so that what else the machine does meets all alike. They are started anew several times, as one process of a
-program may need a fifth more than the next: it depends on where its memory happens to lie. *CPU* is the server process's
-user and system time for a request; *cost* is that minus the same round's bare handler of the same framework. Medians of
-the rounds are shown; a ratio is the median of each round's ratio. Writes results.md and results.png.
+program may need a fifth more than the next: it depends on where its memory happens to lie. *CPU* is the server
+process's user and system time for a request; *cost* is that minus the same round's bare handler of the same framework.
+Medians of the rounds are shown; a ratio is the median of each round's ratio. Writes results.md and results.png.
 """
 
 from __future__ import annotations
