@@ -298,8 +298,8 @@ class Store(Attributes):
             UnavailableError: The store cannot tell whether there is a record.
         """
         loaded = None
+        started = self._loaded_at = time.monotonic()
         if not self._is_fresh:
-            started = time.monotonic()
             loaded = await self._load(self._id)
             if loaded is None or _is_farewell(loaded.attributes):
                 loaded = await self._look_further(loaded)

@@ -506,6 +506,13 @@ async def test_every_change_is_seen(world, monkeypatch, change):
     assert session.stage() == compared.stage()
 
 
+async def test_a_session_just_made_needs_no_confirmation(world):
+    """A handler that has saved its new session itself is not taken for one that began long ago."""
+    session = await world.start()
+    await session.save()
+    assert not session.needs_confirmation
+
+
 async def test_aging_alone_is_a_change(world):
     """Flash data that was stored as new is the previous request's after one that only looks."""
     world.id = ID
