@@ -10,6 +10,7 @@
 # make soak    race, kill and mix for MINUTES=5, CONFIG='{…}' for another driver's store
 # make bench   what a session costs beside the original and others, in a quarter of an hour; bench-quick: in a minute
 # make profile where the time of one request goes, by function; ARGS='--driver file --path /write'
+# make instructions    how many instructions a request takes, by valgrind; ARGS='--driver file --size 64000'
 # PYTHON=…     the Python to use; the virtual environment is made by itself
 
 PYTHON ?= python3
@@ -21,7 +22,7 @@ CONNECTION ?= {}
 export CONFIG
 
 .PHONY: demo demo-migration test screenshots lint check fuzz audit soak soak-node vectors bench bench-quick profile
-.PHONY: clean
+.PHONY: clean instructions
 
 demo: $(VENV)/installed
 	$(BIN)/python samples/shop/shop.py --driver $(DRIVER) --connection '$(CONNECTION)'
@@ -70,6 +71,9 @@ bench-quick: $(VENV)/bench tests/interop/node_modules/installed
 
 profile: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/profile_request.py $(ARGS)
+
+instructions: $(VENV)/installed
+	$(BIN)/python tests/benchmarks/instructions.py $(ARGS)
 
 $(VENV)/bench: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'

@@ -93,9 +93,17 @@ class Server:
 
     Args:
         connection: Of the database, for the drivers that need one.
+        around: A command to run the program under, such as a profiler's.
     """
 
-    def __init__(self, name: str, setup: Setup, folder: Path, connection: dict | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        setup: Setup,
+        folder: Path,
+        connection: dict | None = None,
+        around: list[str] | None = None,
+    ) -> None:
         contestant = CONTESTANTS[name]
         files = folder / secrets.token_hex(8)
         is_database = setup.driver not in ("", "memory", "file", "redis")
@@ -117,6 +125,7 @@ class Server:
         program = HERE / "servers" / contestant.program
         python = PEERS if contestant.module else sys.executable
         command = ["node", "--no-warnings", program] if program.suffix == ".js" else [python, program]
+        command = [*(around or []), *command]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder, text=True)
         self._process.stdin.write(json.dumps(told) + "\n")
         self._process.stdin.close()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import instructions
 import pytest
+from contestants import Setup
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
@@ -45,6 +48,16 @@ def test_profile():
     output = run("profile_request.py", "--seconds", "0.3", "--lines", "500")
     (line,) = [line for line in output.splitlines() if "`start_session`" in line]
     assert [cell.strip() for cell in line.split("|")][3] == "1"
+
+
+def test_instructions(tmp_path, monkeypatch):
+    """Valgrind counts the instructions of requests, and not those of the start."""
+    if shutil.which("valgrind") is None:
+        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        give_up("valgrind is not installed; on Debian: apt-get install valgrind")
+    monkeypatch.setattr(instructions, "FEW", 1)
+    monkeypatch.setattr(instructions, "MANY", 5)
+    assert 100_000 < instructions.count("Tornado, bare", Setup(), "/read", tmp_path) < 50_000_000
 
 
 @pytest.mark.gen_test(timeout=60)
