@@ -164,13 +164,13 @@ class HeldResponse:
             self._task = None
 
     def _add_header(self, name: str, line: str) -> None:
-        # RequestHandler.add_header() looks through the line for forbidden characters twice, and Tornado once more when
-        # it is sent. What could be in it was checked with the config.
-        headers = self._handler._headers
-        if name in headers:
-            headers.add(name, line)
+        handler = self._handler
+        if name in handler._headers or type(handler).add_header is not RequestHandler.add_header:
+            handler.add_header(name, line)
         else:
-            headers[name] = line
+            # add_header() would look through the line for forbidden characters twice, and Tornado does once more when
+            # it is sent. What could be in it was checked with the config.
+            handler._headers[name] = line
 
     def _finish_now(self, chunk: Any) -> asyncio.Future[None]:
         future = self._finish(chunk)

@@ -15,6 +15,7 @@ import gc
 import json
 import logging
 import re
+import sys
 from collections.abc import Iterable
 from datetime import date, datetime, time, timezone
 from typing import Any, NoReturn
@@ -115,15 +116,30 @@ def _has_other_numbers(text: bytes) -> bool:
     return (b"+" in text and b"e+" in text) or text.rfind(b"e-6") >= 0
 
 
+def _values(*containers: Any) -> list[Any]:
+    """What is in containers, and in whatever else refers to something."""
+    found: list[Any] = []
+    for each in containers:
+        if type(each) is dict:
+            found += each.values()
+        elif type(each) not in _ENDS:
+            found += gc.get_referents(each)
+    return found
+
+
+# From 3.13 on the collector does not see what is in the dict that is an object's __dict__: the object itself has it.
+_referents = gc.get_referents if sys.version_info < (3, 13) else _values
+
+
 def _ends_within(depth: int, attributes: dict[str, Any], most: int) -> bool:
-    """Whether containers are nested no deeper than that; no line of Python is run for each value.
+    """Whether containers are nested no deeper than that; before Python 3.13 no line of it is run for each value.
 
     Of what `loads` has made, this is exact. Other values refer to more, such as their class, and that is followed, too;
     it gives up, saying no, where there are more than `most` objects side by side.
     """
     level: list[Any] = [attributes]
     for _ in range(depth):
-        level = gc.get_referents(*level)
+        level = _referents(*level)
         if not level:
             return True
         if len(level) > most:
@@ -137,12 +153,16 @@ def _is_shallow(attributes: dict[str, Any], known: str | None) -> bool:
         return True
     level: list[Any] = [attributes]
     for _ in range(_TRUSTED_DEPTH):
-        level = [value for value in gc.get_referents(*level) if type(value) not in _ENDS]
+        level = [value for value in _referents(*level) if type(value) not in _ENDS and not _is_plain_enum(value)]
         if not level:
             return True
         if len(level) > _MOST_CONTAINERS or not _CONTAINERS.issuperset(map(type, level)):
             return False
     return False
+
+
+def _is_plain_enum(value: Any) -> bool:
+    return isinstance(value, enum.Enum) and type(value.value) in _ENDS
 
 
 def _refuse(constant: str) -> NoReturn:

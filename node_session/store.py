@@ -113,7 +113,7 @@ _USUAL_TERMS = Terms()
 
 
 class Store(Attributes):
-    """A session.
+    """A session. `NodeSession` makes it.
 
     Args:
         name: The cookie's name.

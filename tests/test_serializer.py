@@ -351,6 +351,18 @@ def test_orjson_gets_nothing_deep(depth, wrap, known, monkeypatch):
     assert max(written, default=0) <= 51
 
 
+def test_the_dict_of_an_object_is_looked_into():
+    """Also where Python keeps an object's attributes in the object, and not in what `vars` gives."""
+
+    class Form:
+        def __init__(self, field):
+            self.field = field
+
+    form = Form(nested(300, lambda each: (each,), 1))
+    with pytest.raises(SerializationError, match="nested more than"):
+        dumps({"form": vars(form)})
+
+
 def deepest(value):
     if isinstance(value, enum.Enum):
         value = value.value

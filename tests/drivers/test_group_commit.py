@@ -255,7 +255,7 @@ def test_connection_that_is_closed(path):
         await driver.read(IDS[0])
         await (await connection(driver)).close()
         outcomes = await asyncio.wait_for(all_at_once(*(driver.write(id, "text", None) for id in IDS[:3])), 5)
-        assert types(outcomes) == [ValueError] * 3
+        assert types(outcomes) == [UnavailableError] * 3
         await driver.close()
 
     asyncio.run(main())
@@ -282,6 +282,37 @@ def test_loop_that_is_shut_down(path):
 
     asyncio.run(main())
     assert stored(path) == {IDS[1]: "text"}
+
+
+def test_after_all_tasks_were_cancelled(path):
+    """A shutdown that cancels every task before it has begun does not keep later writes from being done."""
+
+    async def main():
+        async with opened(path, timeout=1000) as driver:
+            write = asyncio.ensure_future(driver.write(IDS[0], "text", None))
+            await asyncio.sleep(0)
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await write
+            await asyncio.wait_for(driver.write(IDS[1], "text", None), 0.5)
+
+    asyncio.run(main())
+    assert stored(path)[IDS[1]] == "text"
+
+
+def test_a_loop_that_stalls(path):
+    """That a handler keeps the loop from working for longer than the time limit is no reason to refuse writes."""
+
+    async def main():
+        async with opened(path, timeout=100) as driver:
+            write = asyncio.ensure_future(driver.write(IDS[0], "text", None))
+            await asyncio.sleep(0)
+            time.sleep(0.15)
+            await write
+
+    asyncio.run(main())
+    assert stored(path) == {IDS[0]: "text"}
 
 
 def test_in_another_process(path, monkeypatch):

@@ -24,6 +24,9 @@ import aiosqlite
 
 _NEVER = float("inf")
 
+# Seconds by which a timer is late where the loop had no time for it; nor was the thread asked for its turn then.
+_LATE = 0.02
+
 
 class GroupCommit:
     """Changes a database for the requests of one event loop.
@@ -54,6 +57,8 @@ class GroupCommit:
         """Do what waits, and close the connection."""
         if self._task is not None:
             await asyncio.wait([self._task])
+        for change in self._queue.take():
+            change.future.cancel()
         await self.connection.close()
 
     def change(self, statement: str, values: Sequence[Any]) -> asyncio.Future[int | Exception]:
@@ -64,7 +69,7 @@ class GroupCommit:
         """
         change = _Change(statement, values, time.monotonic() + self._seconds)
         self._queue.add(change)
-        if self._task is None:
+        if self._task is None or self._task.done():  # the latter, if it was cancelled before it began
             self._task = asyncio.ensure_future(self._commit())
         if not self._has_timer:
             self._has_timer = True
@@ -83,10 +88,14 @@ class GroupCommit:
             for change in self._queue.take():  # there are some only if the loop is shut down meanwhile
                 change.future.cancel()
 
-    def _give_up(self) -> None:
+    def _give_up(self, is_last_call: bool = False) -> None:
         """End the waiting of those whose time is over. One timer serves all, so that none is made for each change."""
-        _tell(self._queue.take(time.monotonic()), asyncio.TimeoutError())
         first = self._queue.waiting[:1]  # or none, as the thread may take it at any moment
+        if not is_last_call and any(time.monotonic() - change.deadline > _LATE for change in first):
+            asyncio.get_running_loop().call_later(_LATE, self._give_up, True)
+            return
+        _tell(self._queue.take(time.monotonic()), asyncio.TimeoutError())
+        first = self._queue.waiting[:1]
         self._has_timer = bool(first)
         for change in first:
             asyncio.get_running_loop().call_later(change.deadline - time.monotonic(), self._give_up)

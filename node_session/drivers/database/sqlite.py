@@ -153,9 +153,7 @@ class SqliteDriver(SqlDriver):
             return UnavailableError(f"sqlite at {self._database}: is locked")
         if isinstance(error, sqlite3.IntegrityError) and str(error).startswith("UNIQUE"):
             return ConflictError("the record is there already")
-        if isinstance(error, (sqlite3.Error, OSError)):
-            return UnavailableError(f"sqlite at {self._database}: {error}")
-        return error
+        return UnavailableError(f"sqlite at {self._database}: {error}")
 
 
 async def _close(connections: _Open) -> None:
