@@ -36,6 +36,8 @@ from . import paths, serializer
 from .errors import PathError, SerializationError
 from .paths import MISSING
 
+_USUAL_VALUES = 10_000  # side by side in a session; of larger ones it takes longer to see how deep they are
+
 
 def merge(
     base: dict[str, Any],
@@ -288,6 +290,8 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _text(value: Any) -> bytes | None:
+    if not serializer.is_shallow(value, _USUAL_VALUES):
+        return None
     try:
         return orjson.dumps(value, None, orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS)
     except TypeError:

@@ -74,7 +74,7 @@ def dumps(attributes: dict[str, Any], known: str | None = None) -> str:
     Raises:
         SerializationError: JSON has no form for a value. The message names its key, its type and the cure.
     """
-    if not _is_shallow(attributes, known):
+    if not is_shallow(attributes, 50 + len(known or "") // 4):
         return _write(attributes)
     try:
         text = orjson.dumps(attributes, None, _OPTIONS)
@@ -131,13 +131,13 @@ def _values(*containers: Any) -> list[Any]:
 _referents = gc.get_referents if sys.version_info < (3, 13) else _values
 
 
-def _ends_within(depth: int, attributes: dict[str, Any], most: int) -> bool:
+def _ends_within(depth: int, value: Any, most: int) -> bool:
     """Whether containers are nested no deeper than that; before Python 3.13 no line of it is run for each value.
 
     Of what `loads` has made, this is exact. Other values refer to more, such as their class, and that is followed, too;
     it gives up, saying no, where there are more than `most` objects side by side.
     """
-    level: list[Any] = [attributes]
+    level: list[Any] = [value]
     for _ in range(depth):
         level = _referents(*level)
         if not level:
@@ -147,13 +147,16 @@ def _ends_within(depth: int, attributes: dict[str, Any], most: int) -> bool:
     return False
 
 
-def _is_shallow(attributes: dict[str, Any], known: str | None) -> bool:
-    """Whether orjson can be trusted with it: it is nested not too deep, and of types of which that is easily told."""
-    if _ends_within(_USUAL_DEPTH, attributes, most=50 + len(known or "") // 4):
+def is_shallow(value: Any, usual: int) -> bool:
+    """Whether orjson can be trusted with a value: it is nested not too deep, and of types of which that is easily told.
+
+    Where there are no more than `usual` values side by side, it is told in less time.
+    """
+    if _ends_within(_USUAL_DEPTH, value, most=usual):
         return True
-    level: list[Any] = [attributes]
+    level: list[Any] = [value]
     for _ in range(_TRUSTED_DEPTH):
-        level = [value for value in _referents(*level) if type(value) not in _ENDS and not _is_plain_enum(value)]
+        level = [each for each in _referents(*level) if type(each) not in _ENDS and not _is_plain_enum(each)]
         if not level:
             return True
         if len(level) > _MOST_CONTAINERS or not _CONTAINERS.issuperset(map(type, level)):

@@ -7,6 +7,7 @@ import datetime
 import itertools
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -431,3 +432,28 @@ def test_lone_surrogate_is_no_difference():
         "flash": {"old": ["a"], "new": []},
         "a": 1,
     }
+
+
+def test_orjson_gets_nothing_deep(monkeypatch):
+    """Values are compared by their JSON, but not those whose JSON orjson would write past the end of its buffer."""
+    written = []
+
+    def write(value, *rest):
+        written.append(deepest(value))
+        return original(value, *rest)
+
+    def deepest(value):
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+        return 1 + max(map(deepest, inner), default=0)
+
+    def deep():
+        value = ["x"]
+        for _ in range(100):
+            value = [value]
+        return {"deep": value, "flat": {"n": 1}}
+
+    original = orjson.dumps
+    monkeypatch.setattr(orjson, "dumps", write)
+    merged = merge(deep(), {**deep(), "mine": 1}, {**deep(), "theirs": 2}, increments={})
+    assert merged == {**deep(), "mine": 1, "theirs": 2}
+    assert 0 < max(written) <= 51
