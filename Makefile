@@ -8,7 +8,7 @@
 # make fuzz    look for inputs that break it, MINUTES=5 for each of the targets in tests/fuzz, or TARGETS="path cookie"
 # make audit   look for known holes in what this depends on; asks pypi.org
 # make soak    race, kill and mix for MINUTES=5, CONFIG='{…}' for another driver's store
-# make bench   what a session costs beside the original and others, in a quarter of an hour; bench-quick: in a minute
+# make bench   what a session costs beside the original and others, in half an hour; bench-quick: in a minute
 # make profile where the time of one request goes, by function; ARGS='--driver file --path /write'
 # make instructions    how many instructions a request takes, by valgrind; ARGS='--driver file --size 64000'
 # PYTHON=…     the Python to use; the virtual environment is made by itself
