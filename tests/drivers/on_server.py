@@ -71,6 +71,30 @@ async def application(config: dict):
         await sessions.close()
 
 
+# A program that ends without closing its driver, which is referred to until the end.
+INTERRUPTED = """
+import asyncio, json, sys
+from node_session import drivers
+from node_session.config import Config
+
+async def main():
+    global driver
+    driver = await drivers.create(Config.from_dict(json.loads(sys.argv[1])))
+    await driver.write("a" * 40, "text", None)
+    assert (await driver.read("a" * 40)).payload == "text"
+    raise KeyboardInterrupt
+
+asyncio.run(main())
+"""
+
+
+def check_interrupted(config: dict) -> None:
+    """A program that is interrupted ends at once, although nobody closes its driver."""
+    program = [sys.executable, "-c", INTERRUPTED, json.dumps(config)]
+    told = subprocess.run(program, capture_output=True, text=True, timeout=30).stderr.splitlines()
+    assert "KeyboardInterrupt" in told
+
+
 class Proxy:
     """Passes connections on to a server; can cut them all, or let them in and never pass anything on."""
 
@@ -186,6 +210,10 @@ class ServerContract(DriverContract):
 
         asyncio.run(write())
         assert asyncio.run(read()) == "text"
+
+    def test_interrupted(self) -> None:
+        """See `check_interrupted`."""
+        check_interrupted(asyncio.run(self.with_table(self.config())))
 
     def test_command_line(self, tmp_path) -> None:
         """The command line prints the SQL of the table and makes it, tries the store, and lists what is in it."""

@@ -31,7 +31,7 @@ async def opened(path, lifetime=0, **options):
     try:
         await driver.read(IDS[0])
         yield driver
-    finally:  # or aiosqlite's thread would keep the process
+    finally:
         await driver.close()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pymongo
 import pytest
 
-from drivers.on_server import ID, SECRET, application
+from drivers.on_server import ID, SECRET, application, check_interrupted
 from node_session import NodeSession
 from node_session.drivers.database.sqlite import SqliteDriver
 from node_session.errors import ConfigError, ConflictError, DamagedError, UnavailableError
@@ -274,6 +274,13 @@ def test_after_a_fork(path):
     config = {"secret": SECRET, "driver": "database", "connection": {"adapter": "sqlite", "database": path}}
     program = [sys.executable, "-W", "ignore", "-c", PROGRAM, json.dumps(config)]
     assert subprocess.run(program, capture_output=True, text=True, check=True, timeout=120).stdout.strip() == "200"
+
+
+@pytest.mark.parametrize("connection", [{"adapter": "sqlite"}, {"adapter": "sails-memory"}])
+def test_interrupted(tmp_path, connection):
+    """See `check_interrupted`: aiosqlite's thread, too, ends with the program."""
+    files = str(tmp_path / "sessions")
+    check_interrupted({"secret": SECRET, "driver": "database", "files": files, "connection": connection})
 
 
 @pytest.mark.parametrize(

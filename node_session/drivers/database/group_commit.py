@@ -17,7 +17,7 @@ import functools
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import aiosqlite
@@ -49,8 +49,8 @@ class GroupCommit:
     async def open(self, database: str) -> None:
         """Connect to a database."""
         factory = functools.partial(_Connection, self._queue)
-        self.connection = await aiosqlite.connect(
-            database, timeout=self._seconds, isolation_level=None, factory=factory
+        self.connection = await _of_daemon_thread(
+            lambda: aiosqlite.connect(database, timeout=self._seconds, isolation_level=None, factory=factory)
         )
 
     async def close(self) -> None:
@@ -178,6 +178,19 @@ class _Connection(sqlite3.Connection):
 
     def commit(self) -> None:
         self._queue.transact(self)
+
+
+def _of_daemon_thread(connect: Callable[[], aiosqlite.Connection]) -> aiosqlite.Connection:
+    """Have a connection made whose thread does not keep a program that ends, or fails, without closing it.
+
+    aiosqlite has no option for it, but a thread is a daemon if the one that makes it is. Nothing is lost by it: what
+    has been answered is committed.
+    """
+    made: list[aiosqlite.Connection] = []
+    thread = threading.Thread(target=lambda: made.append(connect()), daemon=True)
+    thread.start()
+    thread.join()
+    return made[0]
 
 
 def _report(changes: list[_Change], error: Exception | None = None) -> None:
