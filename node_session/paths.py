@@ -75,8 +75,8 @@ def find(root: dict[str, Any], key: str) -> Any:
     if "." not in key and "[" not in key:  # most keys are plain names; with a stray "]" they are literal
         return root.get(key, MISSING)
     value: Any = root
-    for step in _parse_cached(key) if len(key) <= _MAX_CACHED else _parse(key):
-        value = value.get(step, MISSING) if type(value) is dict else _child(value, step)
+    for step in parse(key):
+        value = _child(value, step)
         if value is MISSING:
             return root.get(key, MISSING)
     return value

@@ -461,14 +461,14 @@ class Store(Attributes):
                 text = serializer.dumps(self._attributes)
             if self.is_gone or (self._is_current and text == self._loaded):
                 pass
-            elif self._left is not None and self._version is not None:  # a save before this one got only half way
+            elif self._left is not None and not self.has_moved:
+                await self._move(self._left, text)
+            elif self._left is not None:  # a save before this one got only half way
                 if text != self._loaded:
                     await self._write(text)
                 if self._left.destroy:
                     await self._driver.destroy(self._left.id)
                 self._left = None
-            elif self._left is not None:
-                await self._move(self._left, text)
             else:
                 await self._write(text)
         trace.saved = "gone" if self.is_gone else "saved"

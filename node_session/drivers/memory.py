@@ -31,17 +31,13 @@ class MemoryDriver(Driver):
     @never_waits
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
-        record = self._records.get(id)
-        if record is None:
-            return None
-        payload, last_activity = record
-        idle = self._clock() - last_activity
-        return None if self._seconds and idle > self._seconds else Record(payload, payload, idle * 1000)
+        return self._alive(id)
 
     @never_waits
     async def write(self, id: str, payload: str, version: object) -> object:
         """See `Driver.write`."""
-        if self._alive(id) != version:
+        record = self._alive(id)
+        if (None if record is None else record.version) != version:
             raise ConflictError("the record is no longer the one that was read")
         self._put(id, payload)
         return payload
@@ -49,14 +45,14 @@ class MemoryDriver(Driver):
     @never_waits
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
-        payload = self._alive(id)
-        if payload is not None:
-            self._put(id, payload)
+        record = self._alive(id)
+        if record is not None:
+            self._put(id, record.payload)
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
-        payload = self._alive(id)
-        if version is not None and payload is not None and payload != version:
+        record = self._alive(id)
+        if version is not None and record is not None and record.version != version:
             raise ConflictError("the record is no longer the one that was read")
         self._records.pop(id, None)
 
@@ -74,17 +70,18 @@ class MemoryDriver(Driver):
     async def scan(self) -> AsyncIterator[Entry]:
         """See `Driver.scan`."""
         for id in list(self._records):
-            payload = self._alive(id)
-            if payload is not None:
-                idle = self._clock() - self._records[id][1]
-                yield Entry(id, payload, (time.time() - idle) * 1000)
+            record = self._alive(id)
+            if record is not None:
+                yield Entry(id, record.payload, time.time() * 1000 - record.idle)
 
-    def _alive(self, id: str) -> str | None:
-        """The payload of a record that is there and has not expired."""
-        record = self._records.get(id)
-        if record is None or (self._seconds and self._clock() - record[1] > self._seconds):
+    def _alive(self, id: str) -> Record | None:
+        """A record that is there and has not expired."""
+        kept = self._records.get(id)
+        if kept is None:
             return None
-        return record[0]
+        payload, last_activity = kept
+        idle = self._clock() - last_activity
+        return None if self._seconds and idle > self._seconds else Record(payload, payload, idle * 1000)
 
     def _is_idle(self, last_activity: float, seconds: float) -> bool:
         return self._clock() - last_activity > seconds

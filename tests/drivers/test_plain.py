@@ -133,19 +133,25 @@ class Overwrites(MemoryDriver):
         return payload
 
 
+def text(driver, id):
+    """What a driver in memory has of a record; None if it is gone."""
+    record = driver._alive(id)
+    return None if record is None else record.payload
+
+
 class OverwritesOnCreate(MemoryDriver):
     async def write(self, id, payload, version):
-        return await super().write(id, payload, self._alive(id) if version is None else version)
+        return await super().write(id, payload, text(self, id) if version is None else version)
 
 
 class Resurrects(MemoryDriver):
     async def write(self, id, payload, version):
-        return await super().write(id, payload, None if self._alive(id) is None else version)
+        return await super().write(id, payload, None if text(self, id) is None else version)
 
 
 class Loses(MemoryDriver):
     async def write(self, id, payload, version):
-        if self._alive(id) != version:
+        if text(self, id) != version:
             raise ConflictError("no")
         await asyncio.sleep(0)
         self._put(id, payload)
@@ -159,7 +165,7 @@ class NeverExpires(MemoryDriver):
 
 class ExpiresButReplaces(MemoryDriver):
     async def write(self, id, payload, version):
-        if version is not None and id in self._records and self._alive(id) is None:
+        if version is not None and id in self._records and text(self, id) is None:
             self._put(id, payload)
             return payload
         return await super().write(id, payload, version)
@@ -172,12 +178,12 @@ class TouchDoesNothing(MemoryDriver):
 
 class TouchCreates(MemoryDriver):
     async def touch(self, id):
-        self._put(id, self._alive(id) or "")
+        self._put(id, text(self, id) or "")
 
 
 class TouchIsNewVersion(MemoryDriver):
     async def touch(self, id):
-        payload = self._alive(id)
+        payload = text(self, id)
         if payload is not None:
             self._put(id, payload + " ")
 

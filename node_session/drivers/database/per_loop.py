@@ -38,17 +38,18 @@ class PerLoop(Generic[T]):
 
     async def get(self) -> T:
         """The running loop's."""
+        opened = self.opened()
+        if opened is not None:
+            return opened
         if self._process != os.getpid():
             self._inherited.append(self._opened)
             self._opened, self._process = {}, os.getpid()
         loop = asyncio.get_running_loop()
         opening = self._opened.get(loop)
-        if opening is None or (opening.done() and (opening.cancelled() or opening.exception() is not None)):
+        if opening is None or opening.done():  # the latter, if it has failed
             for other in [each for each in self._opened if each.is_closed()]:
                 del self._opened[other]
             opening = self._opened[loop] = asyncio.ensure_future(self._open())
-        if opening.done():
-            return opening.result()
         return await asyncio.shield(opening)  # others may be waiting for it
 
     async def close(self) -> None:
