@@ -109,7 +109,7 @@ def trials(folder: str, others: list[dict[str, Any]]) -> Iterator[tuple[str, Tri
 
 
 def main() -> None:
-    """Run rounds until the time is up."""
+    """Run trials until the time is up, one at least."""
     parser = argparse.ArgumentParser(description="Soak the session library; see the file's head.")
     parser.add_argument("--minutes", type=float, default=float(os.environ.get("MINUTES", "5")))
     parser.add_argument("--config", type=json.loads, action="append", default=[])
@@ -122,9 +122,6 @@ def main() -> None:
     for number in itertools.count(1):
         with tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True) as folder:
             for name, trial in trials(folder, others):
-                if time.monotonic() - started > options.minutes * 60:
-                    summarize(time.monotonic() - started, total, failed)
-                    sys.exit(failed > 0)
                 try:
                     checked = trial()
                     total.update(checked)
@@ -134,6 +131,9 @@ def main() -> None:
                     checked = {"FAILED": 1}
                 what = ", ".join(f"{count} {thing}" for thing, count in checked.items())
                 print(f"{(time.monotonic() - started) / 60:6.1f} min, round {number}: {name}: {what}", flush=True)
+                if time.monotonic() - started > options.minutes * 60:
+                    summarize(time.monotonic() - started, total, failed)
+                    sys.exit(failed > 0)
 
 
 def summarize(seconds: float, total: Counter[str], failed: int) -> None:

@@ -11,7 +11,7 @@ SOAK = Path(__file__).parents[1] / "soak.py"
 
 def test_soak():
     """It tells of each trial in a line, and of all that was checked in the last one."""
-    run = subprocess.run([sys.executable, str(SOAK), "--minutes", "0.0001"], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, str(SOAK), "--minutes", "0"], capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
     first, last = run.stdout.splitlines()
     assert "round 1: hammer file, 2 processes: 201 pushes" in first
@@ -21,7 +21,7 @@ def test_soak():
 def test_soak_that_fails():
     """What fails is counted, and makes it end with status 1."""
     run = subprocess.run(
-        [sys.executable, "-c", BROKEN, "--minutes", "0.0001"], capture_output=True, text=True, cwd=SOAK.parent
+        [sys.executable, "-c", BROKEN, "--minutes", "0"], capture_output=True, text=True, cwd=SOAK.parent
     )
     assert run.returncode == 1
     assert "FAILED" in run.stdout.splitlines()[0] and "1 TRIALS FAILED" in run.stdout.splitlines()[-1]
@@ -29,11 +29,9 @@ def test_soak_that_fails():
 
 
 BROKEN = """
-import time
 import soak
 
 def broken(config, processes):
-    time.sleep(0.05)
     raise AssertionError("lost on purpose")
 
 soak.hammered = broken
