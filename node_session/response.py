@@ -91,6 +91,10 @@ class HeldResponse:
         self._untouched = text is None
         if at_once:
             return self._finish_now(chunk)
+        if _is_broken_off():
+            self._state, self._after = _CLOSED, None
+            self._session.trace.cookie = "not sent: the request was broken off"
+            return self._finish(chunk)
         self._state = _SAVING
         handler._finished = True  # to Tornado: whatever is written from now on comes too late
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -203,6 +207,17 @@ class HeldResponse:
         handler._log()
         handler.on_finish()
         self.close()
+
+
+def _is_broken_off() -> bool:
+    """Whether this is Tornado's answer to a handler whose task was cancelled, as all are when the loop is about to end.
+
+    A save that is begun now would not be waited for, nor be cancelled: it would run into a loop that is closed.
+    """
+    task = asyncio.current_task()
+    if task is None or not isinstance(sys.exc_info()[1], asyncio.CancelledError):
+        return False
+    return sys.version_info >= (3, 11) and task.cancelling() > 0  # before 3.11 Tornado does not answer
 
 
 def unavailable(error: UnavailableError) -> HTTPError:

@@ -198,9 +198,14 @@ class NodeSession:
         return self._store(await self._get_driver(), found.id, found.others)
 
     async def close(self) -> None:
-        """Wait for what is going on in the background, and release the driver's files and connections."""
-        while self._background:
-            await asyncio.wait(self._background)
+        """Wait for what is going on in the background, and release the driver's files and connections.
+
+        Call it when no request is under way, as one that ends later opens the store again.
+        """
+        loop = asyncio.get_running_loop()
+        while here := [task for task in self._background if task.get_loop() is loop]:  # others may not run any more
+            await asyncio.wait(here)
+        self._sweep_again_at = 0.0
         driver, self._driver = self._driver, None
         if driver is not None:
             await driver.close()

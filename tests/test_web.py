@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import socket
+import sys
 import time
 from dataclasses import replace
 
@@ -910,6 +911,51 @@ async def test_close_waits(app, browser, sessions):
     await browser.get("/unchanged")
     await sessions.close()
     assert not sessions._background
+
+
+def test_close_in_another_loop(config):
+    """What a loop that no longer runs has left behind holds up no close, and no sweep after it."""
+    sessions = NodeSession({**config, "driver": "slow"})
+
+    async def interrupted():
+        sessions._sweep_again_at = float("inf")
+        sessions._in_background(asyncio.sleep(60), "wait")
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(interrupted())
+    asyncio.run(asyncio.wait_for(sessions.close(), 5))
+    assert sessions._sweep_again_at == 0
+    (left,) = sessions._background
+    left.cancel()
+    loop.run_until_complete(asyncio.wait([left]))
+    loop.close()
+
+
+class Interrupted(SessionMixin, RequestHandler):
+    """Its task is cancelled, as all are by Ctrl-C; it may answer nevertheless."""
+
+    async def get(self):
+        self.session.put("half", "done")
+        asyncio.current_task().cancel()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            if not self.get_query_argument("answers", ""):
+                raise
+        self.write("ok")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Tornado does not answer for a cancelled handler yet")
+async def test_interrupted(app, browser):
+    """For a handler that was cancelled no save is begun, as its loop may be at its end; one that answers is saved."""
+    route(app, interrupted=Interrupted, page=Return)
+    await browser.get("/page")
+    cookie = browser.cookie
+    response = await browser.get("/interrupted")
+    assert response.code == 500 and "Set-Cookie" not in response.headers
+    assert browser.cookie == cookie and "half" not in await browser.stored()
+    assert (await browser.get("/interrupted?answers=1")).code == 200
+    assert (await browser.stored())["half"] == "done"
 
 
 # -------------------------------------------------------------------- at once

@@ -57,9 +57,7 @@ class Pipeline:
         return asked.answer
 
     async def close(self) -> None:
-        """Break off what is on its way."""
-        for task in self._tasks:
-            task.cancel()
+        """Wait for what is on its way, which has a time limit."""
         if self._tasks:
             await asyncio.wait(self._tasks)
 

@@ -256,6 +256,8 @@ def test_connection_that_is_closed(path):
         await (await connection(driver)).close()
         outcomes = await asyncio.wait_for(all_at_once(*(driver.write(id, "text", None) for id in IDS[:3])), 5)
         assert types(outcomes) == [UnavailableError] * 3
+        with pytest.raises(UnavailableError):
+            await driver._fetch("SELECT * FROM nowhere")  # what the reader refuses goes to the writer's connection
         await driver.close()
 
     asyncio.run(main())

@@ -104,7 +104,7 @@ class SqliteDriver(SqlDriver):
                 except sqlite3.OperationalError:
                     pass
             return list(await writer.connection.execute_fetchall(statement, values))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:  # the latter is aiosqlite's, if it was closed meanwhile
             raise self._translated(error) from error
 
     async def _change(self, statement: str, *values: Any) -> int:
