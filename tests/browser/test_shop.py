@@ -154,7 +154,10 @@ def test_secure_cookie_over_https(browser, start):
     assert cookie["secure"] and cookie["httpOnly"] and cookie["path"] == "/"
     browser.find_element(By.NAME, "note").send_keys("kept")
     browser.find_element(By.TAG_NAME, "button").click()
-    assert browser.find_element(By.NAME, "note").get_attribute("value") == "kept"
+    # As the server wrote it, not as it was typed: the next page may not be there yet.
+    WebDriverWait(browser, 30, ignored_exceptions=[WebDriverException]).until(
+        lambda _: browser.find_element(By.NAME, "note").get_dom_attribute("value") == "kept"
+    )
     assert browser.get_cookie("__Host-session")["value"] == cookie["value"]
 
 
