@@ -9,7 +9,7 @@ import pymongo
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from drivers.on_server import ID, SECRET, ServerContract, application
+from drivers.on_server import ID, SECRET, Proxy, ServerContract, application
 from node_session import drivers
 from node_session.config import Config
 from node_session.errors import DamagedError
@@ -46,6 +46,37 @@ class TestContract(ServerContract):
                 assert [index["key"] for index in documents.list_indexes() if "lastActivity" in index["key"]]
 
         self._run(scenario)
+
+    def test_index_of_a_late_server(self):
+        """A server that comes after the program still gets its index."""
+
+        async def main():
+            async with Proxy(self.server.port) as proxy:
+                proxy.mute = True
+                config = self.config({"port": proxy.port, "timeout": 100})
+                async with application(config) as ask:
+                    assert (await ask(None))[0] == 503
+                    await asyncio.sleep(0.3)  # the first attempts to make the index fail
+                    proxy.mute = False
+                    with pymongo.MongoClient("127.0.0.1", self.server.port) as client:
+                        documents = client["tests"][config["table"]]
+                        while not any("lastActivity" in index["key"] for index in documents.list_indexes()):
+                            await asyncio.sleep(0.05)
+
+        asyncio.run(asyncio.wait_for(main(), 30))
+
+    def test_close_in_another_loop(self):
+        """A driver that was used in a loop that has ended can be closed in the next one, which has not used it."""
+
+        async def use():
+            client = AsyncIOMotorClient("127.0.0.1", self.server.port)
+            driver = await drivers.create(Config.from_dict(self.config({"client": client, "database": "tests"})))
+            await driver.write(ID, "text", None)
+            return driver, client
+
+        driver, client = asyncio.run(use())
+        asyncio.run(driver.close())
+        client.close()
 
     @pytest.mark.parametrize("make", [AsyncIOMotorClient, pymongo.AsyncMongoClient], ids=["motor", "pymongo"])
     def test_client(self, make):

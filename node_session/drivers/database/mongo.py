@@ -48,8 +48,7 @@ class MongoDriver(Driver):
         self._connection = connection
         self._collection = collection
         self._lifetime = lifetime
-        self._opened = PerLoop(self._open, self._close_client)
-        self._indexing: asyncio.Future[None] | None = None
+        self._opened = PerLoop(self._open, self._close)
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
@@ -108,10 +107,6 @@ class MongoDriver(Driver):
 
     async def close(self) -> None:
         """See `Driver.close`."""
-        if self._indexing is not None:
-            self._indexing.cancel()
-            await asyncio.gather(self._indexing, return_exceptions=True)
-            self._indexing = None
         await self._opened.close()
 
     def _alive(self) -> dict[str, Any]:
@@ -122,7 +117,7 @@ class MongoDriver(Driver):
         """The earliest last activity of a record that has not expired."""
         return now() - self._lifetime if self._lifetime else 0
 
-    async def _open(self) -> Any:
+    async def _open(self) -> tuple[Any, asyncio.Task[None]]:
         to = self._connection
         client = to.client or self._make_client()
         database = client[to.database] if to.database else client.get_default_database("test")
@@ -131,16 +126,30 @@ class MongoDriver(Driver):
         collection = database.get_collection(
             self._collection, read_preference=ReadPreference.PRIMARY, write_concern=WriteConcern("majority")
         )
-        self._indexing = asyncio.ensure_future(self._make_index(collection))
-        return collection
+        return collection, asyncio.create_task(self._make_index(collection))
+
+    async def _close(self, opened: tuple[Any, asyncio.Task[None]]) -> None:
+        collection, indexing = opened
+        indexing.cancel()
+        await asyncio.wait([indexing])
+        if self._connection.client is None:
+            closing = collection.database.client.close()
+            if inspect.isawaitable(closing):
+                await closing
 
     async def _make_index(self, collection: Any) -> None:
         """In the background and without a time limit: of a large collection it takes long, and no session needs it."""
-        try:
-            with pymongo.timeout(None):
-                await collection.create_index("lastActivity")
-        except Exception as error:
-            logger.warning("%s: no index on lastActivity: %s", self._connection.where, _first_line(error))
+        while True:
+            try:
+                with pymongo.timeout(None):
+                    await collection.create_index("lastActivity")
+            except errors.ConnectionFailure:
+                await asyncio.sleep(self._connection.seconds)  # each request says that nobody answers
+            except Exception as error:
+                logger.warning("%s: no index on lastActivity: %s", self._connection.where, _first_line(error))
+                return
+            else:
+                return
 
     def _make_client(self) -> Any:
         from motor.motor_asyncio import AsyncIOMotorClient
@@ -162,19 +171,14 @@ class MongoDriver(Driver):
             **tls,
         )
 
-    async def _close_client(self, collection: Any) -> None:
-        if self._connection.client is None:
-            closing = collection.database.client.close()
-            if inspect.isawaitable(closing):
-                await closing
-
     @contextlib.asynccontextmanager
     async def _records(self) -> AsyncIterator[Any]:
         """The collection, for one operation. The client's own limits do not count what waits in motor's threads."""
         where = self._connection.where
         try:
             async with timeout(self._connection.seconds):
-                yield await self._opened.get()
+                collection, _ = await self._opened.get()
+                yield collection
         except errors.DuplicateKeyError:
             raise ConflictError("the record is there already") from None
         except asyncio.TimeoutError as error:
