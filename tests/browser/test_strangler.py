@@ -7,10 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from selenium.common.exceptions import WebDriverException
+from pages import press
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.expected_conditions import staleness_of
-from selenium.webdriver.support.ui import WebDriverWait
 
 SAMPLE = Path(__file__).parent.parent.parent / "samples" / "strangler"
 HAS_NODE = shutil.which("node") is not None and (SAMPLE / "node_modules" / "express").is_dir()
@@ -41,12 +39,7 @@ class Visitor:
 
     def press(self, selector: str) -> None:
         """Press a button, and wait for the page that comes of it: two requests at once are too much for Node."""
-        page = self.browser.find_element(By.TAG_NAME, "html")
-        self.browser.find_element(By.CSS_SELECTOR, selector).click()
-        # While one page takes the place of the other, Chromium sometimes says so by errors of other kinds.
-        wait = WebDriverWait(self.browser, 20, ignored_exceptions=[WebDriverException])
-        wait.until(staleness_of(page))
-        wait.until(lambda browser: browser.execute_script("return document.readyState") == "complete")
+        press(self.browser, selector)
 
     def log_in(self, name: str) -> None:
         self.open("login", by="Node")
