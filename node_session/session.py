@@ -211,14 +211,17 @@ class NodeSession:
             await driver.close()
 
     async def _get_driver(self) -> Driver:
-        if self._driver is None:
-            if self._making is None:
-                self._making = asyncio.ensure_future(drivers.create(self.config))
-            try:
-                self._driver = await asyncio.shield(self._making)
-            finally:
-                self._making = None
-        return self._driver
+        if self._driver is not None:
+            return self._driver
+        making = self._making
+        # Done without a driver, it has failed; in another loop, nobody knows whether that one still runs.
+        if making is None or making.done() or making.get_loop() is not asyncio.get_running_loop():
+            making = self._making = asyncio.ensure_future(self._make_driver())
+        return await asyncio.shield(making)  # others may be waiting for it
+
+    async def _make_driver(self) -> Driver:
+        self._driver = driver = await drivers.create(self.config)
+        return driver
 
     def _store(self, driver: Driver, id: str | None, others: tuple[str, ...] = ()) -> Store:
         config, terms, watch = self.config, self._terms, self._watch

@@ -124,6 +124,32 @@ def test_creators():
     assert seen == ["mine"]
 
 
+def test_creator_broken_off():
+    """Who gives up waiting for a driver leaves it to the others; what one loop left half way, the next begins anew."""
+    made = []
+
+    async def creator(config):
+        await asyncio.sleep(0.05)
+        made.append(DictDriver())
+        return made[-1]
+
+    NodeSession.register_handler("slow to make", creator)
+    sessions = NodeSession({"secret": "x" * 32, "driver": "slow to make"})
+
+    async def give_up_and_ask_again():
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(sessions._get_driver(), 0.01)
+        return await sessions._get_driver()
+
+    loop = asyncio.new_event_loop()
+    left = loop.create_task(sessions._get_driver())
+    loop.run_until_complete(asyncio.sleep(0.01))
+    driver = asyncio.run(give_up_and_ask_again())
+    assert [driver.plain] == made
+    loop.run_until_complete(left)
+    loop.close()
+
+
 # -------------------------------------------------------------------- does the contract bite?
 
 
