@@ -16,7 +16,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timezone
 from typing import Any, NoReturn
 from uuid import UUID
@@ -101,7 +101,8 @@ def loads(text: str) -> dict[str, Any]:
             raise DamagedError("its text is not JSON" if text else "its text is empty") from None
     if not isinstance(attributes, dict):
         raise DamagedError("its text is JSON, but not an object")
-    if len(text) > 2 * MAX_DEPTH and not _ends_within(MAX_DEPTH + 2, attributes, most=len(text)):
+    # Nothing here is an object's __dict__ yet, so the collector's referents will do on each Python.
+    if len(text) > 2 * MAX_DEPTH and not _ends_within(MAX_DEPTH + 2, attributes, len(text), gc.get_referents):
         raise DamagedError(f"it is nested more than {MAX_DEPTH} deep")
     return attributes
 
@@ -131,15 +132,15 @@ def _values(*containers: Any) -> list[Any]:
 _referents = gc.get_referents if sys.version_info < (3, 13) else _values
 
 
-def _ends_within(depth: int, value: Any, most: int) -> bool:
-    """Whether containers are nested no deeper than that; before Python 3.13 no line of it is run for each value.
+def _ends_within(depth: int, value: Any, most: int, referents: Callable[..., list[Any]] = _referents) -> bool:
+    """Whether containers are nested no deeper than that; with the collector's referents no line is run for each value.
 
     Of what `loads` has made, this is exact. Other values refer to more, such as their class, and that is followed, too;
     it gives up, saying no, where there are more than `most` objects side by side.
     """
     level: list[Any] = [value]
     for _ in range(depth):
-        level = _referents(*level)
+        level = referents(*level)
         if not level:
             return True
         if len(level) > most:
