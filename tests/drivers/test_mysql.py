@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import asyncmy
 import pytest
 
-from drivers.on_server import ID, SECRET, TableContract
+from drivers.on_server import ID, SECRET, Proxy, TableContract, application
 from node_session import drivers
 from node_session.config import Config
 from node_session.errors import ConflictError, DamagedError, UnavailableError
@@ -78,6 +79,33 @@ class TestContract(TableContract):
             assert await driver.write(ID, "text", version) == version
 
         self._run(scenario, lifetime=0)
+
+    def test_forgotten_cancellation(self, monkeypatch):
+        """A time limit holds even where connecting forgets that it was over, as it may before Python 3.12."""
+
+        class Forgetful:
+            """The module asyncio, but for a `wait_for` that is always cancelled at the moment it is done."""
+
+            def __getattr__(self, name):
+                return getattr(asyncio, name)
+
+            @staticmethod
+            async def wait_for(awaitable, timeout):
+                result = await awaitable
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(60)
+                return result
+
+        monkeypatch.setattr(asyncmy.connection, "asyncio", Forgetful())
+
+        async def main():
+            async with Proxy(self.server.port) as proxy:
+                proxy.mute = True
+                async with application(self.config({"port": proxy.port, "timeout": 300})) as ask:
+                    assert (await asyncio.wait_for(ask(None), 10))[0] == 503
+                proxy.cut()
+
+        asyncio.run(main())
 
     def test_too_long_for_its_column(self):
         """A text that does not fit is an error that says so, not one that is cut off."""

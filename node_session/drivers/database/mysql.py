@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncmy
+from async_timeout import timeout
 from asyncmy.constants.CLIENT import FOUND_ROWS
 from asyncmy.errors import MySQLError
 
@@ -73,8 +74,12 @@ class MysqlDriver(ServerDriver):
     async def _run_on_pool(
         self, pool: Any, statement: str, values: Sequence[Any]
     ) -> tuple[int, Sequence[Sequence[Any]]]:
-        """How many rows were changed, and the rows of a query."""
-        async with pool.acquire() as connection:
+        """How many rows were changed, and the rows of a query.
+
+        Asyncmy connects within `asyncio.wait_for`, which before Python 3.12 forgets that it was cancelled when that
+        happens at the moment it is done. What then goes on without a time limit is cancelled once more.
+        """
+        async with timeout(2 * self._connection.seconds), pool.acquire() as connection:
             try:
                 async with connection.cursor() as cursor:
                     await cursor.execute(statement, values or None)
