@@ -8,7 +8,7 @@ import contextlib
 import asyncmy
 import pytest
 
-from drivers.on_server import ID, SECRET, Proxy, TableContract, application
+from drivers.on_server import ID, SECRET, TableContract
 from node_session import drivers
 from node_session.config import Config
 from node_session.errors import ConflictError, DamagedError, UnavailableError
@@ -97,15 +97,7 @@ class TestContract(TableContract):
                 return result
 
         monkeypatch.setattr(asyncmy.connection, "asyncio", Forgetful())
-
-        async def main():
-            async with Proxy(self.server.port) as proxy:
-                proxy.mute = True
-                async with application(self.config({"port": proxy.port, "timeout": 300})) as ask:
-                    assert (await asyncio.wait_for(ask(None), 10))[0] == 503
-                proxy.cut()
-
-        asyncio.run(main())
+        self.test_silent_from_the_start()
 
     def test_too_long_for_its_column(self):
         """A text that does not fit is an error that says so, not one that is cut off."""

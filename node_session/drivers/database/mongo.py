@@ -143,12 +143,11 @@ class MongoDriver(Driver):
             try:
                 with pymongo.timeout(None):
                     await collection.create_index("lastActivity")
+                return
             except errors.ConnectionFailure:
                 await asyncio.sleep(self._connection.seconds)  # each request says that nobody answers
             except Exception as error:
                 logger.warning("%s: no index on lastActivity: %s", self._connection.where, _first_line(error))
-                return
-            else:
                 return
 
     def _make_client(self) -> Any:
