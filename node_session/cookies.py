@@ -187,6 +187,12 @@ class SetCookie:
         self._after = "".join("; " + flag for wanted, flag in flags if wanted)
         self._attributes = self._before + self._after
 
+    @property
+    def deletion(self) -> str:
+        """The line that deletes the cookie."""
+        before = re.sub("^; Max-Age=[0-9]+", "", self._before)
+        return f"{self._start}; Max-Age=0{before}; Expires=Thu, 01 Jan 1970 00:00:00 GMT{self._after}"
+
     def line(self, value: str) -> str:
         """The line that gives the cookie this value."""
         if self._lifetime:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tornado.httputil import HTTPServerRequest
@@ -81,31 +81,60 @@ class HeldResponse:
         try:
             if self._is_in_vain():
                 return self._finish_now(chunk)
+            if self._session.waits_for_transaction:
+                self._untouched = False
+                return self._finish_later(self._session.save_in_turn(), chunk)
             text = self._session.stage()
             at_once = text is not None and self._session.commit_at_once(text)
         except BaseException:
             self._state = _CLOSED  # the error page that follows is sent without a session
             raise
-        if text is None and (handler._headers_written or not self._session.needs_confirmation):
-            return self._finish_now(chunk)
         self._untouched = text is None
         if at_once:
             return self._finish_now(chunk)
+        if text is not None:
+            return self._finish_later(self._session.commit(text), chunk)
+        if not handler._headers_written and self._session.needs_confirmation and self._session.wants_cookie:
+            return self._finish_later(self._session.confirm(), chunk)
+        return self._finish_now(chunk)
+
+    def _finish_later(self, saving: Coroutine[Any, Any, None], chunk: Any) -> asyncio.Future[None]:
+        """Finish the response when the session is saved."""
         if _is_broken_off():
+            saving.close()
             self._state, self._after = _CLOSED, None
             self._session.trace.cookie = "not sent: the request was broken off"
             return self._finish(chunk)
         self._state = _SAVING
-        handler._finished = True  # to Tornado: whatever is written from now on comes too late
+        self._handler._finished = True  # to Tornado: whatever is written from now on comes too late
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.ensure_future(self._save_and_finish(text, chunk, done))
+        self._task = asyncio.ensure_future(self._save_and_finish(saving, chunk, done))
         return done
+
+    async def save_before_handshake(self) -> None:
+        """Save what a WebSocket's `prepare` has changed: the handshake sends the cookie, and cannot wait.
+
+        Raises:
+            tornado.web.HTTPError: 503, the store is down.
+        """
+        session = self._session
+        if session.is_untouched and not session.is_ended:
+            session.get_token()  # so that there is something to store: no later response can send the cookie
+        try:
+            text = session.stage()
+            if text is not None:
+                self._untouched = False
+                await session.commit(text)
+            elif session.needs_confirmation and session.wants_cookie:
+                await session.confirm()
+        except UnavailableError as error:
+            raise unavailable(error) from error
 
     def flush(self, include_footers: bool = False) -> asyncio.Future[None]:
         """In place of the handler's `flush`."""
         if self._state in (_OPEN, _SAVING) and not self._handler._headers_written:
             state, self._state = self._state, _CLOSED  # if this raises, the error page goes without a cookie
-            line = self._set_cookie(self._session)
+            line = self._set_cookie(self._session) if self._wants_cookie(state) else None
             self._state = state
             if line is not None:
                 self._add_header("Set-Cookie", line)
@@ -116,6 +145,14 @@ class HeldResponse:
     def cookie_line(self) -> str | None:
         """The Set-Cookie line that the response is to carry, as things are; None for no cookie."""
         return self._set_cookie(self._session)
+
+    def _wants_cookie(self, state: int) -> bool:
+        """Whether to send the cookie. A long request that changed nothing need not, and asks nobody whether it may."""
+        session = self._session
+        if state == _OPEN and self._untouched and session.needs_confirmation and not session.wants_cookie:
+            session.trace.cookie = "not sent: the browser has it"
+            return False
+        return True
 
     def _is_in_vain(self) -> bool:
         """Whether nobody could ask for the session if it were stored: it is new, and its cookie is not sent."""
@@ -145,10 +182,10 @@ class HeldResponse:
         if self._state != _LOADING:
             after(self._handler.request, self._session, self._untouched)
 
-    async def _save_and_finish(self, text: str | None, chunk: Any, done: asyncio.Future[None]) -> None:
+    async def _save_and_finish(self, saving: Coroutine[Any, Any, None], chunk: Any, done: asyncio.Future[None]) -> None:
         try:
             try:
-                await (self._session.confirm() if text is None else self._session.commit(text))
+                await saving
             except Exception as error:
                 self._handler._finished = False
                 self._fail(error)

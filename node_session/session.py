@@ -23,7 +23,7 @@ from typing import Any
 
 from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler
-from tornado.websocket import WebSocketHandler
+from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
 from . import cookies, drivers, encryption
 from .callbacks import takes_callback
@@ -33,6 +33,7 @@ from .encryption import CustomEncrypter
 from .errors import SessionError, UnavailableError
 from .immediate import is_immediate, run
 from .proxy import Trust, compile_trust, is_https
+from .renewals import Renewals
 from .report import OnEvent, Stats, Watch
 from .response import HeldResponse, unavailable
 from .store import EncryptedStore, Store, Terms
@@ -91,6 +92,7 @@ class NodeSession:
             grace=self.config.regenerate_grace,
             renew_after=self.config.lifetime * _RENEWED_PART,
         )
+        self._renewals = Renewals(self.config.lifetime, lambda session: self._touch(session, session.touch()))
         self._trust: Trust | None = None
         if self.config.trust_proxy:
             self._trust = self.config.trust_proxy_fn or compile_trust(self.config.trust_proxy)
@@ -174,14 +176,14 @@ class NodeSession:
             await session.start()
             if found.forged and found.id is None:
                 session.trace.found = "forged"
+            session.has_cookie = found.value is not None and session.get_id() == found.id
             if isinstance(handler, WebSocketHandler):
                 session.ages_flash = False
-                if session.is_new:
-                    session.get_token()
-                    await session.save()  # the handshake sends the cookie, and cannot wait
+                _save_before_handshake(handler, response)
         except UnavailableError as error:
             raise unavailable(error) from error
         response.open()
+        self._renewals.add(request, session)
         return session
 
     @takes_callback("result")
@@ -257,7 +259,8 @@ class NodeSession:
 
     def _cookie_line(self, request: HTTPServerRequest, found: cookies.Found, session: Store) -> str | None:
         trace = session.trace
-        if session.is_gone or session.is_untouched:
+        is_deleted = session.is_ended and found.id is not None
+        if session.is_gone or (session.is_untouched and not is_deleted):
             trace.cookie = "not sent: " + ("the session is gone" if session.is_gone else "nothing is in the session")
             return None
         secure = bool(self.config.secure)
@@ -267,6 +270,9 @@ class NodeSession:
                 self._warn_of_http(request)
                 return None
             secure = False
+        if is_deleted:
+            trace.cookie = "deleted"
+            return self._set_cookies[secure, False].deletion
         trace.cookie = "sent"
         id = session.get_id()
         value = found.value if found.value is not None and id == found.id else cookies.sign(id, self.config.secret[0])
@@ -292,6 +298,7 @@ class NodeSession:
 
     def _after(self, request: HTTPServerRequest, session: Store, untouched: bool) -> None:
         """What can wait until the response has left."""
+        self._renewals.discard(request)
         if untouched and session.wants_touch and not session.get_handler().renews_on_read:
             self._renew(request, session)
         else:
@@ -308,13 +315,16 @@ class NodeSession:
             finally:
                 self._watch.close(session, request.method or "", request.path)
 
+        self._touch(session, renew())
+
+    def _touch(self, session: Store, touch: Coroutine[Any, Any, None]) -> None:
         if is_immediate(session.get_handler().touch):
             try:
-                run(renew())
+                run(touch)
             except Exception as error:
                 _warn("renew a session", error)
         else:
-            self._in_background(renew(), "renew a session")
+            self._in_background(touch, "renew a session")
 
     async def _sweep(self) -> None:
         started = time.monotonic()
@@ -337,6 +347,25 @@ class NodeSession:
         task = asyncio.ensure_future(run())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _save_before_handshake(handler: WebSocketHandler, response: HeldResponse) -> None:
+    """Have a WebSocket's session saved when all is ready for the handshake, and `get` still can wait."""
+    get_protocol = handler.get_websocket_protocol
+
+    def get_websocket_protocol() -> WebSocketProtocol | None:
+        protocol = get_protocol()
+        if protocol is not None:
+            accept = protocol.accept_connection
+
+            async def accept_connection(handler: WebSocketHandler) -> None:
+                await response.save_before_handshake()
+                await accept(handler)
+
+            protocol.accept_connection = accept_connection  # type: ignore[method-assign]
+        return protocol
+
+    handler.get_websocket_protocol = get_websocket_protocol  # type: ignore[method-assign]
 
 
 def _warn(purpose: str, error: Exception) -> None:

@@ -11,7 +11,10 @@ another request has destroyed it, and it stays destroyed.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import contextvars
+import hashlib
 import logging
 import math
 import random
@@ -26,7 +29,15 @@ from .attributes import Attributes
 from .callbacks import takes_callback
 from .drivers import Driver
 from .encryption import AnyEncrypter
-from .errors import ConflictError, DamagedError, GoneError, HeadersSentError, SessionError, UnavailableError
+from .errors import (
+    ConflictError,
+    DamagedError,
+    GoneError,
+    HeadersSentError,
+    SerializationError,
+    SessionError,
+    UnavailableError,
+)
 from .immediate import is_immediate, run
 from .merge import merge
 from .report import Report, Trace, Watch, make_report
@@ -51,9 +62,19 @@ _NO_FLASH: dict[str, list[str]] = {"old": [], "new": []}
 _queues: weakref.WeakValueDictionary[tuple[int, int, str], asyncio.Lock] = weakref.WeakValueDictionary()
 
 
-# The only key of a record whose session has gone on under another id: when, and what it held then. To the npm original
-# this is an anonymous session.
+# The only key of a record whose session has gone on under another id: when, where to, and what it held then. To the npm
+# original this is an anonymous session.
 _FAREWELL = "_left"
+
+# Milliseconds for which such a record is kept where nobody may read it (`Terms.grace` is 0): a log-out with the old
+# cookie that was under way still has to find the session.
+_TRACEABLE = 10_000
+
+# How many ids a session is followed through. More than one or two only somebody who can write to the store can make.
+_MOST_MOVES = 100
+
+# The transactions that the running task is part of; a task that it starts is, too.
+_transactions: contextvars.ContextVar[tuple[object, ...]] = contextvars.ContextVar("_transactions", default=())
 
 
 @dataclass(slots=True)
@@ -79,11 +100,14 @@ class _Left(NamedTuple):
     Attributes:
         destroy: Whether it goes, once the new one is saved.
         grace: Whether requests that still bring its cookie may read it for a moment.
+        is_trail: Whether the session had gone on from there before this one began. It is followed and ended where it
+            is now, and nothing of it is merged: its present holder may be somebody else.
     """
 
     id: str
     destroy: bool
     grace: bool
+    is_trail: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +127,8 @@ class Terms:
     """After which time a session ends, however active; 0: never."""
 
     grace: float = 0
-    """For how long a destroyed old record of a regenerated session can be read; 0: not at all."""
+    """For how long a destroyed old record of a regenerated session can be read; 0: not at all. By clocks that differ
+    by less than this, it can be read for so long at least, and for twice as long at most."""
 
     renew_after: float = 0
     """How long a session must have been idle to want a touch."""
@@ -127,8 +152,9 @@ class Store(Attributes):
         ages_flash: Whether the next save ends the life of the previous request's flash data. It does so once a
             request, and not in a WebSocket, which is none that shows a page.
         headers_sent: The client has its cookie; from here on the id cannot change.
-        is_gone: The session was destroyed or has expired while this one was at work; it is not saved any more, and
-            its cookie is not sent.
+        is_gone: The session was destroyed, has expired or has gone on under another id while this one was at work; it
+            is not saved any more, and its cookie is not sent. `regenerate` and `invalidate` begin a new one.
+        has_cookie: The browser has the cookie of this id as it would be sent now.
         trace: What `report` is made of.
         watch: As given.
     """
@@ -146,13 +172,17 @@ class Store(Attributes):
         "_name",
         "_others",
         "_outdated",
+        "_seen_at",
         "_started",
         "_terms",
+        "_trail",
+        "_transaction",
         "_turn",
-        "_turn_of",
         "_unsure",
         "_version",
+        "_was_ended",
         "ages_flash",
+        "has_cookie",
         "headers_sent",
         "is_gone",
         "trace",
@@ -175,18 +205,21 @@ class Store(Attributes):
         self._others = others
         self._terms = terms
         self.watch = Watch(type(driver).__name__) if watch is None else watch
-        self._active_at = -math.inf  # when the session was used last, before this request
+        self._active_at = -math.inf  # when the record was renewed last
+        self._seen_at = -math.inf  # the same, before this request
         self._started = False
         self._loaded: str | None = None  # the text of the record our attributes are based on
         self._version: object = None  # the driver's version of it; None: no record of this id yet
         self._loaded_at = 0.0
         self._unsure: list[_Sent] = []  # writes that were cut off or failed, and may have been done all the same
         self._left: _Left | None = None
+        self._trail: str | None = None  # the id from which the session has gone on under another
+        self._was_ended = False  # whether the record was destroyed, and no other stored
         self._outdated = False  # whether the record is encrypted in an older way, and should be written anew
         self._aged = False  # whether the flash data was aged since the record was loaded
         self._lock: asyncio.Lock | None = None  # made by the first save that may have to wait
         self._turn: asyncio.Lock | None = None  # of transactions; few sessions have one
-        self._turn_of: asyncio.Task[Any] | None = None
+        self._transaction: object = None  # the open one, as `_transactions` knows it
         self.ages_flash = True
         self.headers_sent = False
         self.is_gone = False
@@ -208,6 +241,7 @@ class Store(Attributes):
         self._is_fresh = not ids.is_valid(id)
         self._id = ids.generate() if id is None or self._is_fresh else id
         self._version = None
+        self.has_cookie = False
 
     @property
     def is_started(self) -> bool:
@@ -226,8 +260,19 @@ class Store(Attributes):
 
     @property
     def is_untouched(self) -> bool:
-        """Whether the session is new and nothing was put into it, so that it need not be stored."""
-        return not self._terms.save_untouched and self.is_new and not self._attributes
+        """Whether nothing is in the session, and nothing need be stored: it is new, or another one's end."""
+        is_new = self._version is None and (self._left is None or self._left.destroy)
+        return is_new and not self._terms.save_untouched and not self._attributes
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the session's record is destroyed without another in its place, so that its cookie can go, too."""
+        return (self._was_ended or self._left is not None) and self.is_untouched
+
+    @property
+    def wants_cookie(self) -> bool:
+        """Whether the browser's cookie has to be renewed, or is another one."""
+        return not self.has_cookie or time.monotonic() - self._seen_at > self._terms.renew_after / 1000
 
     def get_name(self) -> str:
         """The cookie's name. npm: `getName`."""
@@ -253,7 +298,8 @@ class Store(Attributes):
         Args:
             destroy: Also destroy the record of the old id, once the new one is saved. Requests under way, which still
                 bring the old cookie, can read what it held for as long as the option `regenerateGrace` says. They
-                change nothing, and get no cookie.
+                change nothing, and get no cookie. If the session has gone on under another id already, as after the
+                first of two log-ins with the same cookie, it is destroyed there, and this begins a new one.
 
         Returns:
             True.
@@ -266,12 +312,31 @@ class Store(Attributes):
                 "the session's id cannot change any more: the headers of this response have been sent, so the client "
                 "would keep the old id; call regenerate(), migrate() or invalidate() before flush()"
             )
+        if self.is_gone:
+            self._begin_again()
         if self._version is not None:
             self._left = _Left(self._id, destroy, grace=True)
         elif self._left is not None and destroy:
             self._left = self._left._replace(destroy=True)
+        elif self._left is None and self._trail is not None:
+            self._left = _Left(self._trail, destroy, grace=True, is_trail=True)
         self.set_id()
         return True
+
+    def _begin_again(self) -> None:
+        """Make a new session of what is held: somebody logs in with the cookie of one that is not there any more."""
+        self.is_gone = False
+        self._version = self._left = None
+        self._unsure.clear()
+        if self._trail is None:
+            self._keep_own_changes()
+
+    def _keep_own_changes(self) -> None:
+        """Drop what was loaded, as its session was destroyed; what this request has set since belongs to a new one."""
+        self._attributes = self._merged_with({})
+        self._loaded = self.trace.base = None
+        self._settle()
+        self._make_token()
 
     def migrate(self, destroy: bool = False) -> bool:
         """The same as `regenerate`, as in the original."""
@@ -309,21 +374,34 @@ class Store(Attributes):
             self._attributes = _fill(self._attributes, loaded.attributes) if self._attributes else loaded.attributes
             self._loaded, self._version = loaded.text, loaded.version
             self.trace.base = loaded.text
-            self._active_at = self._loaded_at - loaded.idle / 1000
+            self._note_activity(loaded)
+            self._seen_at = self._loaded_at - loaded.idle / 1000
         elif self._terms.strict and not self._is_fresh:
             self.set_id()
-        self._token_on_demand = loaded is None and not self._terms.save_untouched
-        if not self._token_on_demand and not self._attributes.get("_token"):
-            self.regenerate_token()
+        self._make_token()
         self._settle()
         self._started = True
         return True
 
-    async def _say_farewell(self, id: str, loaded: _Loaded) -> _Loaded | None:
-        """What a session held that has gone on under another id; None, and a fresh id, if that was too long ago."""
+    def _make_token(self) -> None:
+        self._token_on_demand = self._version is None and not self._terms.save_untouched
+        if not self._token_on_demand and not self._attributes.get("_token"):
+            self.regenerate_token()
+
+    async def _read_farewell(self, id: str, loaded: _Loaded) -> _Loaded | None:
+        """What a session held that has gone on under another id; None, and a fresh id, if nobody may read that.
+
+        The other machine's clock may be ahead of ours or behind it. Less than the grace must make no difference, or a
+        late request would get a fresh cookie and log out who has just logged in.
+        """
         farewell = loaded.attributes[_FAREWELL]
-        if not 0 <= time.time() * 1000 - farewell["at"] < self._terms.grace:
+        grace = self._terms.grace or _TRACEABLE
+        if not -grace < time.time() * 1000 - farewell["at"] < 2 * grace:
             await self._driver.destroy(id)
+            self.set_id()
+            return None
+        self._trail = id
+        if not self._terms.grace or "attributes" not in farewell:
             self.set_id()
             return None
         self.set_id(id)
@@ -339,6 +417,10 @@ class Store(Attributes):
         """
         if self._version is None and not self.is_gone:  # it was never stored, so there is nothing else to take over
             return True
+        async with self._between_transactions():
+            return await self._reload()
+
+    async def _reload(self) -> bool:
         loaded = await self._load_alive(self._id)
         self._settle()
         if loaded is None or loaded.text != self._loaded:
@@ -349,6 +431,8 @@ class Store(Attributes):
             return False
         self._attributes, self._loaded, self._version = loaded.attributes, loaded.text, loaded.version
         self.trace.base = loaded.text
+        self._note_activity(loaded)
+        await self._renew_if_due()
         return True
 
     async def _look_further(self, farewell: _Loaded | None) -> _Loaded | None:
@@ -363,7 +447,7 @@ class Store(Attributes):
                 continue
             self.set_id(id)
             return loaded
-        return None if left is None else await self._say_farewell(*left)
+        return None if left is None else await self._read_farewell(*left)
 
     def _is_over(self, attributes: dict[str, Any]) -> bool:
         if not _is_time(attributes.get("_created")):
@@ -373,7 +457,22 @@ class Store(Attributes):
     async def _load_alive(self, id: str) -> _Loaded | None:
         """What is stored under an id, unless the session has gone on under another."""
         loaded = await self._load(id)
-        return None if loaded is None or _is_farewell(loaded.attributes) else loaded
+        if loaded is not None and _is_farewell(loaded.attributes):
+            self._trail = id
+            return None
+        return loaded
+
+    async def _follow(self, id: str) -> tuple[list[str], _Loaded | None]:
+        """Where a session has gone from an id: the ids it had, the present one last, and what is stored under that."""
+        path = [id]
+        while True:
+            loaded = await self._load(path[-1])
+            if loaded is None or not _is_farewell(loaded.attributes):
+                return path, loaded
+            veiled = loaded.attributes[_FAREWELL].get("to")
+            if veiled is None or len(path) == _MOST_MOVES:
+                return path, None
+            path.append(_veil(veiled, path[-1]))
 
     async def _load(self, id: str) -> _Loaded | None:
         """What is stored under an id; None if there is no record, one that is over, or none that makes sense."""
@@ -422,9 +521,14 @@ class Store(Attributes):
             SerializationError: The session holds something JSON has no form for; nothing was written.
             UnavailableError: The store is down, or too busy for too long; nothing was written.
         """
-        text = self.stage()
-        if text is not None:
-            await self.commit(text)
+        await self.save_in_turn()
+
+    async def save_in_turn(self) -> None:
+        """`save`, for the response."""
+        async with self._between_transactions():
+            text = self.stage()
+            if text is not None:
+                await self.commit(text)
 
     def stage(self) -> str | None:
         """Do what of `save` needs no waiting: age the flash data, and compare with what was loaded.
@@ -433,16 +537,26 @@ class Store(Attributes):
             The text to `commit`; None if the record is as it should be, and needs at most a touch.
         """
         self._require_start()
-        if self.is_gone or self.is_untouched:
+        if self.is_gone:
             return None
+        if self.is_untouched:
+            return None if self._left is None else "{}"
         self._settle_flash()
         if self._terms.absolute_lifetime and not _is_time(self._attributes.get("_created")):
             self.set("_created", int(time.time() * 1000))
         is_current = self._is_current
         if is_current and self._is_pristine:
             return None
-        text = serializer.dumps(self._attributes, self._loaded)
+        text = self._text(self._loaded)
         return None if is_current and text == self._loaded else text
+
+    def _text(self, known: str | None = None) -> str:
+        if _FAREWELL in self._attributes and _is_farewell(self._attributes):  # or it would be taken for one
+            raise SerializationError(
+                f"cannot store the session: {_FAREWELL!r} is reserved for one that has gone on under another id; "
+                "choose another key"
+            )
+        return serializer.dumps(self._attributes, known)
 
     @property
     def _is_current(self) -> bool:
@@ -458,20 +572,22 @@ class Store(Attributes):
         is_alone = not lock.locked()
         async with lock:
             if not is_alone:  # another save of this object was first; what is left to do?
-                text = serializer.dumps(self._attributes)
+                text = self._text()
             if self.is_gone or (self._is_current and text == self._loaded):
                 pass
+            elif self.is_untouched:
+                await self._end_record()
             elif self._left is not None and not self.has_moved:
                 await self._move(self._left, text)
             elif self._left is not None:  # a save before this one got only half way
                 if text != self._loaded:
                     await self._write(text)
                 if self._left.destroy:
-                    await self._driver.destroy(self._left.id)
-                self._left = None
+                    await self._settle_old(self._left)
+                self._left = self._trail = None
             else:
                 await self._write(text)
-        trace.saved = "gone" if self.is_gone else "saved"
+        trace.saved = "gone" if self.is_gone else "destroyed" if self.is_ended else "saved"
         trace.saving = time.perf_counter() - started
 
     @property
@@ -517,25 +633,44 @@ class Store(Attributes):
                 session.push("messages", message)
 
         What was changed before and not saved is saved with it. If the block raises, its changes are undone. Another
-        task's transaction on the same object waits for its turn; one within this one is part of it.
+        task's transaction on the same object, or its `save`, waits for its turn. What the block itself begins, and the
+        tasks that it starts, are part of it.
 
         Raises:
             GoneError: The session was destroyed or has expired; nothing is saved.
             SerializationError, UnavailableError: As in `save`.
         """
         self._require_start()
-        task = asyncio.current_task()
-        if self._turn_of is task:
+        if self._is_in_transaction():
             yield self
             return
         self._turn = self._turn or asyncio.Lock()
         async with self._turn:
-            self._turn_of = task
+            this = self._transaction = object()
+            _transactions.set((*_transactions.get(), this))
             try:
                 async with self._transact():
                     yield self
             finally:
-                self._turn_of = None
+                self._transaction = None
+                _transactions.set(tuple(each for each in _transactions.get() if each is not this))
+
+    @property
+    def waits_for_transaction(self) -> bool:
+        """Whether a transaction is open that the running task is no part of."""
+        return self._transaction is not None and not self._is_in_transaction()
+
+    def _is_in_transaction(self) -> bool:
+        return self._transaction is not None and self._transaction in _transactions.get()
+
+    @contextlib.asynccontextmanager
+    async def _between_transactions(self) -> AsyncIterator[None]:
+        """Wait for another task's transaction, whose changes are only half done, and may be undone."""
+        if self._turn is None or not self.waits_for_transaction:
+            yield
+            return
+        async with self._turn:
+            yield
 
     @contextlib.asynccontextmanager
     async def _transact(self) -> AsyncIterator[None]:
@@ -543,9 +678,11 @@ class Store(Attributes):
             loaded = None if self.is_gone else await self._load_alive(self._id)
             if loaded is None:
                 self._end()
-            elif loaded.text != self._loaded:
-                self._recall(loaded.text)
-                self._rebase(loaded)
+            else:
+                self._note_activity(loaded)
+                if loaded.text != self._loaded:
+                    self._recall(loaded.text)
+                    self._rebase(loaded)
         if self.is_gone:
             raise GoneError("the session was destroyed or has expired, so nothing can be saved in it any more")
         text, increments, flushed = serializer.dumps(self._attributes), dict(self._increments), self._flushed
@@ -555,9 +692,12 @@ class Store(Attributes):
             self._attributes, self._increments, self._flushed = serializer.loads(text), increments, flushed
             raise
         # In a handler the flash data is still to be shown: the response's own save ages it.
-        changed = serializer.dumps(self._attributes) if self.ages_flash else self.stage()
-        if changed is not None and not self.is_untouched and (changed != self._loaded or self._version is None):
+        changed = self._text() if self.ages_flash else self.stage()
+        is_empty = self.is_untouched and self._left is None
+        if changed is not None and not is_empty and (changed != self._loaded or self._version is None):
             await self.commit(changed)
+        else:
+            await self._renew_if_due()
         if self.is_gone:
             raise GoneError("the session was destroyed by another request, so nothing was saved")
 
@@ -570,6 +710,10 @@ class Store(Attributes):
         Raises:
             UnavailableError: The store is down; nothing was taken.
         """
+        async with self._between_transactions():
+            return await self._take(key, default)
+
+    async def _take(self, key: str, default: Any) -> Any:
         if self.is_gone:
             return default
         base = serializer.loads(self._loaded) if self._loaded is not None else {}
@@ -612,11 +756,30 @@ class Store(Attributes):
 
     async def touch(self) -> None:
         """Renew the record's last activity. A response does this by itself, where the session was not changed."""
-        if self._version is not None and not self.is_gone:
+        if self._version is None or self.is_gone:
+            return
+        before, self._active_at = self._active_at, time.monotonic()  # at once, so that nobody else renews it as well
+        try:
             await self._driver.touch(self._id)
-            if self.trace.saved == "left alone":
-                self.trace.saved = "touched"
-            self.watch.note("touched", self)
+        except BaseException:
+            self._active_at = before
+            raise
+        if self.trace.saved == "left alone":
+            self.trace.saved = "touched"
+        self.watch.note("touched", self)
+
+    async def _renew_if_due(self) -> None:
+        """Renew what was used in a WebSocket or a long handler. The session is there all the same if that fails."""
+        if self.wants_touch and not self._driver.renews_on_read:
+            try:
+                await self.touch()
+            except UnavailableError as error:
+                logger.warning("could not renew session %s: %s", ids.shorten(self._id), error)
+
+    @property
+    def idle(self) -> float:
+        """Seconds since this session's record was renewed; 0 if there is none, infinite if the driver cannot tell."""
+        return 0 if self._version is None or self.is_gone else time.monotonic() - self._active_at
 
     async def _write(self, text: str) -> None:
         started = time.monotonic()
@@ -669,10 +832,11 @@ class Store(Attributes):
         except BaseException:  # cancelled, say, or the answer got lost
             self._unsure.append(sent)
             raise
-        if self._version is None and self._left is None:
+        if self._version is None and (self._left is None or self._left.is_trail):
             self.watch.note("created", self)
         self.watch.note("saved", self)
         self._loaded, self._version, self._outdated = text, version, False
+        self._active_at = time.monotonic()
         self._unsure.clear()
         return True
 
@@ -702,69 +866,126 @@ class Store(Attributes):
             self._note_merge()
         self._recall(loaded.text)
         self._rebase(loaded)
-        text = serializer.dumps(self._attributes)
+        text = self._text()
         if text == loaded.text:
             self._settle()
             return None
         return text
 
     async def _move(self, left: _Left, text: str) -> None:
-        """Save a regenerated session, together with what others have saved under its old id meanwhile."""
-        base, flushed = self._loaded, self._flushed
+        """Save a regenerated session, together with what others have saved under its old id meanwhile.
+
+        If it has gone on under another id, the two part ways: nothing of the other one's data is for the holder of
+        this cookie, who may have it from before somebody logged in. What is held here becomes a session of its own.
+        """
+        base, flushed, began_anew = self._loaded, self._flushed, left.is_trail
         started, tries, is_moved = time.monotonic(), 0, False
         while True:
-            old = None if flushed else await self._load_alive(left.id)
-            if old is None and not flushed:  # destroyed meanwhile; to go on under a new id would undo that
-                if is_moved:
-                    await self._driver.destroy(self._id)
-                self._end()
-                break
-            if old is not None and old.text != base:
+            path, old = await self._follow(left.id)
+            if len(path) > 1:
+                left = left._replace(is_trail=True)
+            if old is None and not flushed:
+                if is_moved or not began_anew:  # destroyed meanwhile; to go on under a new id would undo that
+                    if is_moved:
+                        await self._driver.destroy(self._id)
+                    self._end()
+                    break
+                self._keep_own_changes()
+                text = self._text()
+            elif old is not None and not flushed and not left.is_trail and old.text != base:
                 self._note_merge()
                 version = self._version
                 self._loaded = base
                 self._recall(old.text)
                 self._rebase(old)
                 self._version = version
-                text = serializer.dumps(self._attributes)
+                text = self._text()
             sent = _Sent(text, dict(self._increments), self._flushed, self._aged)
-            await self._write(text)
+            if not is_moved or text != self._loaded:
+                await self._write(text)
             if self.is_gone:  # the new record; the old one stays
                 break
             is_moved = True
-            if not left.destroy:
+            if old is None or not left.destroy:
                 break
             try:
-                await self._leave(left, old)
+                await self._leave(left, path, old)
                 break
             except ConflictError:  # somebody has saved under the old id in this moment: take that along as well
-                base = None if old is None else old.text
+                base = old.text
                 self._take_back(sent)
                 tries += 1
                 await self._wait(started, tries)
-        self._left = None
+        self._left = self._trail = None
 
-    async def _leave(self, left: _Left, old: _Loaded | None) -> None:
-        """Destroy the old record; or leave what it held for a moment, in a form that no session can go on with."""
-        if old is None or not left.grace or not self._terms.grace:
-            await self._driver.destroy(left.id, None if old is None else old.version)
+    async def _end_record(self) -> None:
+        """Destroy the session's record, and store no other in its place."""
+        if self._left is not None:
+            await self._settle_old(self._left._replace(grace=False))
+        self._left = self._trail = None
+        self._was_ended = True
+
+    async def _settle_old(self, left: _Left) -> None:
+        """Destroy the session where it has gone from its old id, or leave it there."""
+        started, tries = time.monotonic(), 0
+        while True:
+            path, old = await self._follow(left.id)
+            if old is None:
+                return
+            try:
+                await self._leave(left, path, old)
+                return
+            except ConflictError:
+                tries += 1
+                await self._wait(started, tries)
+
+    async def _leave(self, left: _Left, path: list[str], old: _Loaded) -> None:
+        """Destroy the old record, and all that leads there; or leave what it held for a moment, and a trail.
+
+        Args:
+            left: How.
+            path: See `_follow`.
+            old: The record, which is replaced or destroyed if it is still that one.
+
+        Raises:
+            ConflictError: It is not.
+        """
+        id = path[-1]
+        if left.grace:
+            await self._driver.write(id, self._conceal(self._farewell(id, old), id), old.version)
             return
-        farewell = {_FAREWELL: {"at": int(time.time() * 1000), "attributes": old.attributes}}
-        await self._driver.write(left.id, self._conceal(serializer.dumps(farewell), left.id), old.version)
+        await self._driver.destroy(id, old.version)
+        for each in path[:-1]:
+            await self._driver.destroy(each)
+
+    def _farewell(self, id: str, old: _Loaded) -> str:
+        """The text of a record that no session can go on with."""
+        farewell: dict[str, Any] = {"at": int(time.time() * 1000), "to": _veil(self._id, id)}
+        if self._terms.grace:
+            with contextlib.suppress(SerializationError):  # it is nested as deep as can be, and would be deeper there
+                return serializer.dumps({_FAREWELL: {**farewell, "attributes": old.attributes}})
+        return serializer.dumps({_FAREWELL: farewell})
 
     def _rebase(self, theirs: _Loaded) -> None:
         """Make our changes changes of what another request has stored."""
-        self._attributes = merge(
+        self._attributes = self._merged_with(theirs.attributes)
+        self._aged = self._is_pristine = False
+        self._loaded, self._version = theirs.text, theirs.version
+        self.trace.base = theirs.text
+
+    def _merged_with(self, theirs: dict[str, Any]) -> dict[str, Any]:
+        return merge(
             serializer.loads(self._loaded) if self._loaded is not None else {},
             self._attributes,
-            theirs.attributes,
+            theirs,
             increments=self._increments,
             flushed=self._flushed,
             aged=self._aged,
         )
-        self._aged = self._is_pristine = False
-        self._loaded, self._version = theirs.text, theirs.version
-        self.trace.base = theirs.text
+
+    def _note_activity(self, loaded: _Loaded) -> None:
+        now = time.monotonic()
+        self._active_at = now if self._driver.renews_on_read else now - loaded.idle / 1000
 
     def _note_loading(self, loaded: _Loaded | None, seconds: float) -> None:
         trace = self.trace
@@ -843,9 +1064,22 @@ def _is_farewell(attributes: dict[str, Any]) -> bool:
     if len(attributes) != 1:
         return False
     farewell = attributes.get(_FAREWELL)
-    if not isinstance(farewell, dict) or farewell.keys() != {"at", "attributes"}:
+    if not isinstance(farewell, dict) or not _is_time(farewell.get("at")):
         return False
-    return _is_time(farewell["at"]) and isinstance(farewell["attributes"], dict)
+    if farewell.keys() not in ({"at", "to"}, {"at", "to", "attributes"}, {"at", "attributes"}):  # the last of 0.1.0
+        return False
+    return isinstance(farewell.get("attributes", {}), dict) and ("to" not in farewell or ids.is_valid(farewell["to"]))
+
+
+def _veil(id: str, other: str) -> str:
+    """An id made unreadable for all who do not have the other one; the same again makes it readable.
+
+    With `hashIds`, who reads the store must find no id in it, and has only a hash of the other one, which is none of
+    this.
+    """
+    pad = hashlib.sha256(b"left:" + other.encode()).digest()
+    veiled = bytes(a ^ b for a, b in zip(base64.urlsafe_b64decode(id), pad, strict=False))
+    return base64.urlsafe_b64encode(veiled).decode()
 
 
 def _is_time(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 
 import pytest
@@ -62,7 +63,7 @@ def test_grace_ends(monkeypatch, strict):
     """After the grace the old id is nobody's: a fresh id, nothing of the data, and the record is gone."""
     driver = MemoryDriver(0)
     old, _ = regenerate_and_store(driver, grace=10_000, strict=strict)
-    later = time.time() + 10.1
+    later = time.time() + 20.1
     monkeypatch.setattr(time, "time", lambda: later)
 
     async def main():
@@ -92,10 +93,18 @@ def test_no_grace_after_a_logout():
 
 
 def test_no_grace_if_not_wanted():
-    """With regenerateGrace 0 the old record is destroyed at once."""
+    """With regenerateGrace 0 nobody can read from the old record; it tells only those who have its id where to."""
     driver = MemoryDriver(0)
-    old, _ = regenerate_and_store(driver, grace=0)
-    assert run(driver.read(old)) is None
+    old, new = regenerate_and_store(driver, grace=0)
+    kept = run(driver.read(old)).payload
+    assert json.loads(kept).keys() == {"_left"} and "book" not in kept and new.get_id() not in kept
+
+    async def main():
+        late = Store("s", driver, old, terms=Terms(strict=True))
+        await late.start()
+        assert late.get("cart") is None and late.get_id() != old and not late.is_gone
+
+    run(main())
 
 
 def test_request_under_way_stays_gone():

@@ -96,6 +96,11 @@ def stored(text: str) -> dict[str, Any]:
     }
 
 
+def is_trail(text: str) -> bool:
+    """Whether a record is what a session leaves under an id from which it has gone on."""
+    return text.startswith('{"_left":')
+
+
 class Process(Driver):
     """One of several views on a memory driver; tells the machine what is written, and waits for its turn."""
 
@@ -111,7 +116,10 @@ class Process(Driver):
         await self.machine.turn()
         before = self.machine.text(id)
         version = await self.memory.write(id, payload, version)
-        self.machine.written(id, payload, before)
+        if is_trail(payload):
+            self.machine.destroyed(id, before)
+        else:
+            self.machine.written(id, payload, before)
         return version
 
     async def destroy(self, id, version=None):
@@ -182,7 +190,10 @@ class Sessions(RuleBasedStateMachine):
         if request is None:
             self.states[id] = empty()
         elif request.moved_to == id:
-            return  # it takes effect when the old record goes
+            if not request.flushed:
+                return  # it takes effect when the old record goes
+            self.states[id] = request.apply(empty(), before)
+            self.ids.append(id)
         else:
             self.states[id] = request.apply(self.states[id], before)
         assert stored(payload) == self.states[id]
@@ -191,13 +202,14 @@ class Sessions(RuleBasedStateMachine):
         request = current.get()
         state = self.states.pop(id, None)
         self.gone.add(id)
-        if request is None or request.moved_to is None:
-            return
-        if id == request.moved_to:
-            self.states.pop(id, None)  # it was destroyed while it moved: neither record is left
-        elif state is not None or request.flushed:
-            self.states[request.moved_to] = request.apply(state or empty(), before)
-            self.ids.append(request.moved_to)
+        if request is None or request.moved_to is None or request.flushed or state is None:
+            return  # it was destroyed while it moved: neither record is left
+        if id == request.id:
+            self.states[request.moved_to] = request.apply(state, before)
+        else:  # it had moved on before: the two part ways, and this one keeps what it held
+            kept = self.states[request.moved_to] = stored(self.text(request.moved_to))
+            assert set(request.pushed) <= set(kept["list"]) and set(request.flashed) <= set(kept["flash"])
+        self.ids.append(request.moved_to)
 
     # ---------------------------------------------------------------- rules
 
@@ -324,7 +336,7 @@ class Sessions(RuleBasedStateMachine):
         for id, state in self.states.items():
             record = self.memory._records.get(id)
             assert record is not None and stored(record[0]) == state
-        assert not self.gone & set(self.memory._records)
+        assert not self.gone & {id for id, (text, _) in self.memory._records.items() if not is_trail(text)}
 
     def _settle(self) -> None:
         async def all_that_can_go_on() -> None:
