@@ -1,0 +1,247 @@
+"""Requests that take longer than their session's lifetime, or so long that much may have happened meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tornado.web import RequestHandler
+
+from node_session import SessionMixin
+
+pytestmark = pytest.mark.gen_test(timeout=60)
+
+DRIVERS = [{"driver": "memory"}, {"driver": "file"}, {"driver": "database"}]
+
+
+@pytest.fixture(params=[{**driver, "lifetime": 800} for driver in DRIVERS], ids=str)
+def options(request):
+    return request.param
+
+
+@pytest.fixture
+def config(config, recwarn):
+    """The config; that a lifetime of less than a second is doubtful need not be said here."""
+    return config
+
+
+class Page(SessionMixin, RequestHandler):
+    def get(self):
+        self.session.put("user", "Ann")
+
+
+class WhoAmI(SessionMixin, RequestHandler):
+    def get(self):
+        self.write(self.session.get("user", "nobody"))
+
+
+class Upload(SessionMixin, RequestHandler):
+    """Goes on until it is told to end."""
+
+    begun: asyncio.Event
+    may_end: asyncio.Event
+
+    async def get(self):
+        if self.get_query_argument("flush", ""):
+            self.flush()
+        self.begun.set()
+        await self.may_end.wait()
+        if self.get_query_argument("change", ""):
+            self.session.put("report", "done")
+
+
+@pytest.fixture(autouse=True)
+def routes(app):
+    app.add_handlers(".*", [("/page", Page), ("/whoami", WhoAmI), ("/upload", Upload)])
+    Upload.begun, Upload.may_end = asyncio.Event(), asyncio.Event()
+
+
+async def count_touches(sessions) -> dict[str, int]:
+    """Count, by id, how often the driver renews a record."""
+    driver = await sessions._get_driver()
+    touch, counts = driver.touch, {}
+
+    async def counting(id):
+        counts[id] = counts.get(id, 0) + 1
+        await touch(id)
+
+    driver.touch = counting
+    return counts
+
+
+async def until(condition) -> None:
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+async def test_a_session_lives_as_long_as_its_request(browser, sessions):
+    """While a request is under way its session is renewed, again and again."""
+    await browser.get("/page")
+    touches = await count_touches(sessions)
+    upload = asyncio.ensure_future(browser.get("/upload?change=1"))
+    await until(lambda: touches.get(browser.id, 0) >= 3)
+    Upload.may_end.set()
+    assert (await upload).code == 200
+    assert (await browser.get("/whoami")).code == 200
+
+
+async def expire(sessions, config) -> None:
+    """Let the time of all records be over."""
+    driver = await sessions._get_driver()
+    if config["driver"] == "memory":
+        driver._clock = lambda: time.monotonic() + 10
+    elif config["driver"] == "file":
+        for file in Path(config["files"]).iterdir():
+            os.utime(file, (time.time() - 10,) * 2)
+    else:
+        await driver._change(f"UPDATE {driver.table} SET {driver.last} = {driver.last} - 10000")
+
+
+@pytest.mark.parametrize("options", [{**driver, "lifetime": 300_000} for driver in DRIVERS], ids=str)
+async def test_a_change_is_kept_although_the_time_is_over(browser, sessions, config):
+    """A session that expires under its request all the same, the process having slept, say, keeps what that saves."""
+    await browser.get("/page")
+    upload = asyncio.ensure_future(browser.get("/upload?change=1"))
+    await Upload.begun.wait()
+    driver = await sessions._get_driver()
+    (getattr(driver, "_seconds", None) is not None) and setattr(driver, "_seconds", 5)
+    driver._lifetime = 5000
+    await expire(sessions, config)
+    assert await driver.read(browser.id) is None
+    Upload.may_end.set()
+    answer = await upload
+    assert answer.code == 200 and "Set-Cookie" in answer.headers
+    assert (await browser.stored())["report"] == "done"
+    assert (await browser.get("/whoami")).body == b"Ann"
+
+
+async def test_a_stream_renews_nothing(browser, new_browser, sessions):
+    """A response whose headers were sent does not keep its session alive, or an open stream would for ever."""
+    await browser.get("/page")
+    other = new_browser()
+    await other.get("/page")
+    touches = await count_touches(sessions)
+    stream = asyncio.ensure_future(browser.get("/upload?flush=1"))
+    upload = asyncio.ensure_future(other.get("/upload"))
+    await until(lambda: touches.get(other.id, 0) >= 2)
+    assert browser.id not in touches
+    Upload.may_end.set()
+    await asyncio.gather(stream, upload)
+
+
+async def test_the_timer_ends_with_the_last_request(browser, sessions):
+    """Where no request is under way, no timer runs."""
+    await browser.get("/page")
+    await until(lambda: not sessions._renewals._requests)
+
+
+@pytest.mark.parametrize("options", [{**driver, "lifetime": 60_000} for driver in DRIVERS], ids=str)
+async def test_a_session_that_is_nearly_over_is_renewed_immediately(browser, sessions, config):
+    """A request that begins shortly before its session's time is over does not see it end."""
+    await browser.get("/page")
+    driver = await sessions._get_driver()
+    if config["driver"] == "memory":
+        clock = driver._clock
+        driver._clock = lambda: clock() + 50
+    elif config["driver"] == "file":
+        os.utime(Path(config["files"]) / browser.id, (time.time() - 50,) * 2)
+    else:
+        await driver._change(f"UPDATE {driver.table} SET {driver.last} = {driver.last} - 50000")
+    touches = await count_touches(sessions)
+    upload = asyncio.ensure_future(browser.get("/upload"))
+    await Upload.begun.wait()
+    await until(lambda: touches.get(browser.id))
+    Upload.may_end.set()
+    await upload
+    assert touches == {browser.id: 1}
+
+
+async def count_reads(sessions) -> list[str]:
+    driver = await sessions._get_driver()
+    read, ids = driver.read, []
+
+    async def counting(id):
+        ids.append(id)
+        return await read(id)
+
+    driver.read = counting
+    return ids
+
+
+@pytest.mark.parametrize("options", [{**driver, "lifetime": 86_400_000} for driver in DRIVERS], ids=str)
+@pytest.mark.parametrize("case", ["unchanged", "changed", "due", "old secret"])
+async def test_a_long_request_reads_once(browser, sessions, case):
+    """A request longer than 10 ms that changed nothing sends no cookie and asks no more, unless renewal is due."""
+    await browser.get("/page")
+    if case == "due":
+        sessions._terms = replace(sessions._terms, renew_after=0)
+    if case == "old secret":
+        sessions.config = replace(sessions.config, secret=("a new secret of thirty-two characters", *sessions.config.secret))
+    reads = await count_reads(sessions)
+    upload = asyncio.ensure_future(browser.get("/upload" + ("?change=1" if case == "changed" else "")))
+    await Upload.begun.wait()
+    await asyncio.sleep(0.02)
+    Upload.may_end.set()
+    answer = await upload
+    assert ("Set-Cookie" in answer.headers) is (case != "unchanged")
+    assert len(reads) == (2 if case in ("due", "old secret") else 1)
+
+
+@pytest.mark.parametrize("options", [{**driver, "lifetime": 300_000} for driver in DRIVERS], ids=str)
+async def test_a_save_waits_for_another_tasks_transaction(app, browser):
+    """A response that ends in the middle of a background task's transaction saves nothing half done."""
+    inside, go_on = asyncio.Event(), asyncio.Event()
+    ended = []
+
+    class Transfer(SessionMixin, RequestHandler):
+        async def get(self):
+            self.task = asyncio.ensure_future(self.transfer(self.session))
+            await inside.wait()
+            self.session.put("seen", True)
+
+        async def transfer(self, session):
+            try:
+                async with session.transaction():
+                    session.put("from", 0)
+                    inside.set()
+                    await go_on.wait()
+                    raise LookupError
+            except LookupError:
+                ended.append(dict(session))
+
+    app.add_handlers(".*", [("/transfer", Transfer)])
+    await browser.get("/page")
+    answer = asyncio.ensure_future(browser.get("/transfer"))
+    await inside.wait()
+    for _ in range(10):
+        await asyncio.sleep(0.001)
+    assert "from" not in await browser.stored() and not answer.done()
+    go_on.set()
+    assert (await answer).code == 200
+    stored = await browser.stored()
+    assert ended and "from" not in stored
+
+
+async def test_tasks_of_a_transaction_are_part_of_it(app, browser):
+    """What a transaction starts by gather() or wait_for() may open it again; it waits for nobody."""
+
+    class Children(SessionMixin, RequestHandler):
+        async def get(self):
+            async def push(value):
+                async with self.session.transaction():
+                    await asyncio.sleep(0)
+                    self.session.push("list", value)
+
+            async with self.session.transaction():
+                await asyncio.gather(push(1), push(2))
+                await asyncio.wait_for(push(3), 30)
+                late = asyncio.ensure_future(push(4))
+            await late  # the transaction is over: this one is its own
+
+    app.add_handlers(".*", [("/children", Children)])
+    assert (await browser.get("/children")).code == 200
+    assert (await browser.stored())["list"] == [1, 2, 3, 4]

@@ -1,0 +1,330 @@
+"""Log-ins and log-outs with a cookie whose session has gone on under another id."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+
+import pytest
+from browser import SECRET
+from tornado.web import RequestHandler
+
+from node_session import NodeSession, SessionMixin, Store
+from node_session.drivers import MemoryDriver
+from node_session.store import Terms
+
+pytestmark = pytest.mark.gen_test
+
+DRIVERS = [{"driver": "memory"}, {"driver": "file"}, {"driver": "database"}, {"driver": "slow"}]
+GRACES = [{}, {"regenerateGrace": 0}]
+
+
+@pytest.fixture(params=[{**driver, **grace} for driver in DRIVERS for grace in GRACES], ids=str)
+def options(request):
+    return request.param
+
+
+class Page(SessionMixin, RequestHandler):
+    def get(self):
+        self.session.put("seen", True)
+
+
+class Login(SessionMixin, RequestHandler):
+    """Logs in; waits, if it is told to, until all is ready for the session to be saved."""
+
+    ready = None
+
+    async def post(self):
+        if self.ready is not None:
+            self.ready.append(None)
+            while len(self.ready) < 2:
+                await asyncio.sleep(0)
+        self.session.regenerate(True)
+        self.session.put("user", self.get_query_argument("user", "Ann"))
+        self.redirect("/whoami")
+
+
+class Rotate(SessionMixin, RequestHandler):
+    def post(self):
+        self.session.regenerate(True)
+
+
+class Logout(SessionMixin, RequestHandler):
+    def post(self):
+        self.session.invalidate()
+
+
+class WhoAmI(SessionMixin, RequestHandler):
+    def get(self):
+        self.write(self.session.get("user", "nobody"))
+
+
+@pytest.fixture(autouse=True)
+def routes(app):
+    handlers = {"page": Page, "login": Login, "rotate": Rotate, "logout": Logout, "whoami": WhoAmI}
+    app.add_handlers(".*", [(f"/{name}", handler) for name, handler in handlers.items()])
+    Login.ready = None
+
+
+def logged_in(driver):
+    """Reads every record that a cookie could be logged in with, of a driver that lists its records."""
+
+    async def read():
+        texts = [json.loads(entry.payload) async for entry in driver.scan()]
+        return [each for each in texts if "_left" not in each and "user" in each]
+
+    return read
+
+
+async def test_second_login(browser, new_browser, options):
+    """A second form post with the old cookie logs in as well: the answer to the first one was lost, say."""
+    await browser.get("/page")
+    second = new_browser()
+    second.cookie = browser.cookie
+    assert (await browser.get("/login", "POST")).code == 302
+    answer = await second.get("/login", "POST")
+    assert answer.code == 302 and "Set-Cookie" in answer.headers
+    assert (await second.get("/whoami")).body == b"Ann"
+    assert (await second.stored()).get("seen") is (None if "regenerateGrace" in options else True)
+
+
+async def test_two_logins_at_once(browser, new_browser):
+    """Of two log-ins with one cookie at the same time each ends with a session, and the later one's is alive."""
+    await browser.get("/page")
+    second = new_browser()
+    second.cookie = browser.cookie
+    Login.ready = []
+    answers = await asyncio.gather(browser.get("/login", "POST"), second.get("/login", "POST"))
+    assert [answer.code for answer in answers] == [302, 302]
+    assert all("Set-Cookie" in answer.headers for answer in answers)
+    assert b"Ann" in [(await each.get("/whoami")).body for each in (browser, second)]
+
+
+async def test_login_with_an_old_cookie_takes_nothing_along(browser, new_browser):
+    """Who has the cookie from before somebody logged in gets, by logging in, nothing of what is stored since."""
+    await browser.get("/page")
+    other = new_browser()
+    other.cookie = browser.cookie
+    await browser.get("/login?user=Ann", "POST")
+    await other.get("/login?user=Eve", "POST")
+    stored = await other.stored()
+    assert stored["user"] == "Eve" and "Ann" not in json.dumps(stored)
+
+
+@pytest.mark.parametrize("first", ["login", "rotate"])
+async def test_logout_finds_where_the_session_has_gone(browser, new_browser, sessions, first):
+    """A log-out with a cookie that was left ends the session under its new id."""
+    await browser.get("/login", "POST")
+    other = new_browser()
+    other.cookie = browser.cookie
+    await browser.get(f"/{first}", "POST")
+    assert (await browser.get("/whoami")).body == b"Ann"
+    await other.get("/logout", "POST")
+    assert (await browser.get("/whoami")).body == b"nobody"
+
+
+async def test_logout_after_three_rotations(browser, new_browser):
+    """It follows through all the ids that the session had since, and leaves none of them to be read."""
+    await browser.get("/login", "POST")
+    other = new_browser()
+    other.cookie = browser.cookie
+    ids = [browser.id]
+    for _ in range(3):
+        await browser.get("/rotate", "POST")
+        ids.append(browser.id)
+    await other.get("/logout", "POST")
+    assert [await browser.stored(id) for id in ids] == [None] * 4
+
+
+async def test_rotation_after_a_logout_brings_nobody_back(browser, new_browser):
+    """A rotation under the old cookie, of a session that went on and was logged out there, is logged in no more."""
+    await browser.get("/login", "POST")
+    late = new_browser()
+    late.cookie = browser.cookie
+    await browser.get("/rotate", "POST")
+    await browser.get("/logout", "POST")
+    await late.get("/rotate", "POST")
+    assert (await late.get("/whoami")).body == b"nobody"
+
+
+async def test_login_after_a_logout_elsewhere(browser, new_browser):
+    """A log-in under the old cookie of such a session holds what this request put into it, and nothing else."""
+    await browser.get("/page")
+    late = new_browser()
+    late.cookie = browser.cookie
+    await browser.get("/login", "POST")
+    await browser.get("/logout", "POST")
+    await late.get("/login?user=Bob", "POST")
+    assert (await late.get("/whoami")).body == b"Bob"
+    assert "_token" in await late.stored()
+
+
+@pytest.mark.gen_test(timeout=120)
+async def test_logout_against_rotation(config, io_loop):
+    """After the answer to a log-out no logged-in record of that session is left, however a rotation interleaves."""
+    steps = random.Random(4)
+    config = {**config, "secret": SECRET}
+    sessions = NodeSession(config)
+    driver = await sessions._get_driver()
+    memory = getattr(driver, "memory", driver)
+    read_all = logged_in(memory)
+    for _ in range(25 if "memory" not in config["driver"] else 250):
+        request = _Request(sessions)
+        first = await request.start(None)
+        first.put("user", "Ann")
+        await first.save()
+        cookie = first.get_id()
+        answered = []
+
+        async def delay():
+            for _ in range(steps.randrange(6)):
+                await asyncio.sleep(0)
+
+        async def rotate(cookie=cookie, request=request, delay=delay):
+            await delay()
+            tab = await request.start(cookie)
+            await delay()
+            tab.regenerate(True)
+            await tab.save()
+
+        async def log_out(cookie=cookie, request=request, delay=delay, answered=answered):
+            await delay()
+            tab = await request.start(cookie)
+            await delay()
+            tab.invalidate()
+            await tab.save()
+            answered.append(cookie)
+
+        await asyncio.gather(rotate(), log_out(), *([rotate()] if steps.randrange(2) else []))
+        assert answered and await read_all() == []
+    await sessions.close()
+
+
+class _Request:
+    """Requests without a web server: what `start_session` and a response do to a session."""
+
+    def __init__(self, sessions: NodeSession) -> None:
+        self.sessions = sessions
+
+    async def start(self, id):
+        session = self.sessions._store(await self.sessions._get_driver(), id)
+        await session.start()
+        return session
+
+
+@pytest.mark.parametrize("skew", [-9.0, -0.2, 0.0, 0.2, 9.0], ids="{:+}s".format)
+async def test_clocks_that_differ(browser, new_browser, config, monkeypatch, skew):
+    """Another machine's clock may differ by less than the grace: a late request neither gets nor undoes a cookie."""
+    if config.get("regenerateGrace") == 0:
+        return
+    await browser.get("/page")
+    late = new_browser()
+    late.cookie = browser.cookie
+    await browser.get("/login", "POST")
+    there = time.time
+    monkeypatch.setattr(time, "time", lambda: there() + skew)
+    answer = await late.get("/whoami")
+    assert (answer.code, "Set-Cookie" in answer.headers) == (200, False)
+
+
+@pytest.mark.parametrize("skew", [-11.0, 21.0], ids="{:+}s".format)
+async def test_grace_is_over(browser, new_browser, monkeypatch, skew):
+    """A clock that is off by more is one for which the grace is over: a fresh session, and nothing of the old."""
+    await browser.get("/page")
+    late = new_browser()
+    late.cookie = old = browser.cookie
+    await browser.get("/login", "POST")
+    there = time.time
+    monkeypatch.setattr(time, "time", lambda: there() + skew)
+    await late.get("/whoami")
+    assert late.cookie not in (old, browser.cookie) and "seen" not in await late.stored()
+
+
+@pytest.mark.parametrize("late", [True, False])
+async def test_invalidate_leaves_nothing(app, browser, new_browser, sessions, late):
+    """With saveUninitialized false a log-out leaves no record, and the browser's cookie is deleted."""
+    sessions._terms = Terms(**{**_terms(sessions._terms), "save_untouched": False})
+    await browser.get("/login", "POST")
+    other = new_browser()
+    other.cookie = browser.cookie
+    if late:
+        await browser.get("/rotate", "POST")
+    answer = await other.get("/logout", "POST")
+    line = answer.headers["Set-Cookie"]
+    assert line.startswith("node_session=; Max-Age=0; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly")
+    assert await browser.stored() is None
+    assert "Set-Cookie" not in (await new_browser().get("/whoami")).headers
+
+
+async def test_invalidate_of_a_dead_session_deletes_no_cookie(app, browser, new_browser, sessions):
+    """The cookie of a session that expired is left: it may be a late request's, whose browser has a new one."""
+    sessions._terms = Terms(**{**_terms(sessions._terms), "save_untouched": False})
+    browser.set_id("B" * 40)
+    assert "Set-Cookie" not in (await browser.get("/logout", "POST")).headers
+
+
+def _terms(terms: Terms) -> dict:
+    return {name: getattr(terms, name) for name in terms.__dataclass_fields__}
+
+
+async def test_invalidate_and_go_on(app, browser, sessions):
+    """What is put into a session after invalidate() is a new session's, stored and with a cookie."""
+
+    class Bye(SessionMixin, RequestHandler):
+        async def get(self):
+            self.session.invalidate()
+            await self.session.save()
+            self.session.flash("status", "Bye.")
+
+    sessions._terms = Terms(**{**_terms(sessions._terms), "save_untouched": False})
+    app.add_handlers(".*", [("/bye", Bye)])
+    await browser.get("/login", "POST")
+    old = browser.id
+    await browser.get("/bye")
+    assert browser.id != old and (await browser.stored())["status"] == "Bye."
+    assert await browser.stored(old) is None
+
+
+async def test_a_trail_shows_no_id(browser, config, sessions):
+    """With hashIds the store has no id in it, in what a session leaves behind neither."""
+    hashed = NodeSession({**config, "hashIds": True, "driver": "memory"})
+    request = _Request(hashed)
+    first = await request.start(None)
+    await first.save()
+    second = await request.start(first.get_id())
+    second.regenerate(True)
+    await second.save()
+    kept = [entry async for entry in (await hashed._get_driver()).scan()]
+    assert len(kept) == 2
+    assert not any(id in str(kept) for id in (first.get_id(), second.get_id()))
+    third = await request.start(first.get_id())
+    third.invalidate()
+    await third.save()
+    assert "_left" not in str([entry async for entry in (await hashed._get_driver()).scan()])
+
+
+def test_a_forged_trail_leads_nowhere(io_loop):
+    """A record whose trail leads in a circle, or to no id, ends a log-out no less than a whole one."""
+
+    async def main():
+        driver = MemoryDriver(0)
+        first = Store("s", driver, terms=Terms(grace=10_000))
+        await first.start()
+        await first.save()
+        other = Store("s", driver, first.get_id(), terms=Terms(grace=10_000))
+        await other.start()
+        other.regenerate(True)
+        await other.save()
+        left = (await driver.read(first.get_id())).payload
+        for payload in (left, left.replace('"to":"', '"to":"!'), '{"_left":{"at":1}}'):
+            await driver.destroy(other.get_id())
+            await driver.write(other.get_id(), payload, None)
+            late = Store("s", driver, first.get_id(), terms=Terms(grace=10_000))
+            await late.start()
+            late.invalidate()
+            await late.save()
+            assert not late.is_gone
+
+    asyncio.run(main())
