@@ -35,6 +35,10 @@ class DriverContract:
     expires = True
     """Whether a record that is idle for longer than the lifetime is no longer read."""
 
+    expired_is_gone = False
+    """Whether the store itself removes a record the moment it expires, as Redis does. A request that was under way can
+    then no longer replace it."""
+
     lists = True
     """Whether the driver can list its records."""
 
@@ -217,19 +221,70 @@ class DriverContract:
     # ---------------------------------------------------------------- time
 
     def test_expired_is_absent(self) -> None:
-        """A record idle for longer than the lifetime is not read, not replaced, not touched back, but created anew."""
+        """A record idle for longer than the lifetime is not read, a touch does not revive it, and it can be created."""
+
+        async def scenario(driver: Driver) -> None:
+            await driver.write(_id(1), "old", None)
+            await self.age(driver, _id(1), 1500)
+            assert await driver.read(_id(1)) is None
+            await driver.touch(_id(1))
+            assert await driver.read(_id(1)) is None
+            await driver.write(_id(1), "new", None)
+            assert await _text(driver, _id(1)) == "new"
+
+        if self.expires:
+            self._run(scenario, lifetime=1000)
+
+    def test_expired_is_replaced(self) -> None:
+        """The request that read a record replaces it although its time is over since, if it is still there."""
 
         async def scenario(driver: Driver) -> None:
             version = await driver.write(_id(1), "old", None)
             await self.age(driver, _id(1), 1500)
-            assert await driver.read(_id(1)) is None
-            await driver.touch(_id(1))
-            if self.versions:
+            if self.expired_is_gone:
                 await self._conflicts(driver.write(_id(1), "mine", version))
-                await driver.write(_id(1), "new", None)
-                assert await _text(driver, _id(1)) == "new"
+                assert await driver.read(_id(1)) is None
+                return
+            version = await driver.write(_id(1), "mine", version)
+            assert await _text(driver, _id(1)) == "mine"
+            await driver.write(_id(1), "mine again", version)
+            assert await _text(driver, _id(1)) == "mine again"
 
-        if self.expires:
+        if self.expires and self.versions:
+            self._run(scenario, lifetime=1000)
+
+    def test_expired_is_replaced_only_in_that_version(self) -> None:
+        """Replacing an expired record that somebody has replaced, created or removed since is a conflict."""
+
+        async def scenario(driver: Driver) -> None:
+            versions = {number: await driver.write(_id(number), "old", None) for number in range(1, 5)}
+            await driver.write(_id(1), "theirs", versions[1])
+            for number in versions:
+                await self.age(driver, _id(number), 1500)
+            await driver.write(_id(2), "theirs", None)
+            await driver.destroy(_id(3), versions[3])
+            for number in (1, 2, 3):
+                await self._conflicts(driver.write(_id(number), "mine", versions[number]))
+            await driver.gc(1000)
+            await self._conflicts(driver.write(_id(4), "mine", versions[4]))
+            found = [await _text(driver, _id(number)) for number in versions]
+            assert found == [None, "theirs", None, None]
+
+        if self.expires and self.versions:
+            self._run(scenario, lifetime=1000)
+
+    def test_expired_is_destroyed_only_in_that_version(self) -> None:
+        """Destroying a version that is no longer there is a conflict also if what is there has expired."""
+
+        async def scenario(driver: Driver) -> None:
+            old = await driver.write(_id(1), "old", None)
+            new = await driver.write(_id(1), "new", old)
+            await self.age(driver, _id(1), 1500)
+            await self._conflicts(driver.destroy(_id(1), old))
+            await driver.write(_id(1), "newer", new)
+            assert await _text(driver, _id(1)) == "newer"
+
+        if self.expires and self.versions and not self.expired_is_gone:
             self._run(scenario, lifetime=1000)
 
     def test_use_renews(self) -> None:

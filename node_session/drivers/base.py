@@ -85,19 +85,22 @@ class Driver(ABC):
         Args:
             id: The session's id.
             payload: The text to store. What was written is read again byte for byte.
-            version: None creates a record, and only if none is there (an expired one counts as none). Anything
-                else is the version of a read or a write, and that version is replaced and no other.
+            version: None creates a record, if none is there or what is there has expired. Anything else is the version
+                of a read or a write: that version is replaced and no other, **also if it has expired meanwhile** and
+                is still there, as its request was under way. (Where the store itself removes what has expired, it
+                is no longer there.)
 
         Returns:
             The version of what is stored now.
 
         Raises:
-            ConflictError: Somebody else created, changed or destroyed the record. Nothing was written.
+            ConflictError: Somebody else created, changed or destroyed the record, or gc has removed it. Nothing was
+                written.
         """
 
     @abstractmethod
     async def touch(self, id: str) -> None:
-        """Set the last activity to now, without changing the version. An absent record stays absent."""
+        """Set the last activity to now, without changing the version. An absent or expired record stays as it is."""
 
     @abstractmethod
     async def destroy(self, id: str, version: object = None) -> None:
@@ -105,7 +108,8 @@ class Driver(ABC):
 
         Args:
             id: The session's id.
-            version: Of a read or a write: remove the record only if it is still that one. None: whatever it is.
+            version: Of a read or a write: remove the record only if it is still that one, expired or not. None:
+                whatever it is.
 
         Raises:
             ConflictError: It is there, but of another version. Nothing was removed.

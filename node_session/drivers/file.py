@@ -147,7 +147,7 @@ class FileDriver(Driver):
         temporary = self._write_temporary(content)
         try:
             with self._lock(id):
-                if self._current(id) != expected:
+                if self._current(id, even_expired=expected is not None) != expected:
                     raise _conflict()
                 if expected is None:
                     self._create(temporary, path, id)
@@ -206,7 +206,7 @@ class FileDriver(Driver):
 
     def _destroy(self, id: str, expected: bytes | None) -> None:
         with contextlib.suppress(FileNotFoundError), self._lock(id):
-            if expected is not None and self._current(id) not in (None, expected):
+            if expected is not None and self._current(id, even_expired=True) not in (None, expected):
                 raise _conflict()
             os.unlink(self._path(id))
             if self._durable:  # or a power cut would bring the session back
@@ -272,18 +272,18 @@ class FileDriver(Driver):
             raise ValueError("not a session id, so it is not made a path")
         return f"{self._folder}/{id}"
 
-    def _read(self, id: str, most: float = float("inf")) -> tuple[bytes, float]:
+    def _read(self, id: str, most: float = float("inf"), *, even_expired: bool = False) -> tuple[bytes, float]:
         """A record's bytes, none where it has more than `most`, and the time of its last activity.
 
         Raises:
-            FileNotFoundError: There is none, or an expired one.
+            FileNotFoundError: There is none, or an expired one unless that is asked for.
         """
         file = os.open(self._path(id), _READ)
         try:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file")
-            if self._has_expired(status):
+            if not even_expired and self._has_expired(status):
                 raise FileNotFoundError(errno.ENOENT, "it has expired")
             if status.st_size > most:
                 return b"", status.st_mtime
@@ -294,10 +294,10 @@ class FileDriver(Driver):
     def _has_expired(self, status: os.stat_result) -> bool:
         return bool(self._seconds) and self._clock() - status.st_mtime > self._seconds
 
-    def _current(self, id: str) -> bytes | None:
+    def _current(self, id: str, *, even_expired: bool = False) -> bytes | None:
         """The content of the record that is there now; None if there is none, or an expired one."""
         try:
-            return self._read(id)[0]
+            return self._read(id, even_expired=even_expired)[0]
         except FileNotFoundError:
             return None
 

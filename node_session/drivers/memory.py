@@ -36,8 +36,8 @@ class MemoryDriver(Driver):
     @never_waits
     async def write(self, id: str, payload: str, version: object) -> object:
         """See `Driver.write`."""
-        record = self._alive(id)
-        if (None if record is None else record.version) != version:
+        is_ours = self._alive(id) is None if version is None else self._stored(id) == version
+        if not is_ours:
             raise ConflictError("the record is no longer the one that was read")
         self._put(id, payload)
         return payload
@@ -51,8 +51,7 @@ class MemoryDriver(Driver):
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
-        record = self._alive(id)
-        if version is not None and record is not None and record.version != version:
+        if version is not None and self._stored(id) not in (None, version):
             raise ConflictError("the record is no longer the one that was read")
         self._records.pop(id, None)
 
@@ -73,6 +72,11 @@ class MemoryDriver(Driver):
             record = self._alive(id)
             if record is not None:
                 yield Entry(id, record.payload, time.time() * 1000 - record.idle)
+
+    def _stored(self, id: str) -> str | None:
+        """The text that is there, expired or not."""
+        kept = self._records.get(id)
+        return None if kept is None else kept[0]
 
     def _alive(self, id: str) -> Record | None:
         """A record that is there and has not expired."""

@@ -189,12 +189,32 @@ class NeverExpires(MemoryDriver):
         super().__init__(0, **options)
 
 
-class ExpiresButReplaces(MemoryDriver):
+class RefusesWhatHasExpired(MemoryDriver):
     async def write(self, id, payload, version):
-        if version is not None and id in self._records and text(self, id) is None:
-            self._put(id, payload)
-            return payload
+        if version is not None and text(self, id) is None:
+            raise ConflictError("no")
         return await super().write(id, payload, version)
+
+
+class ReplacesWhateverHasExpired(MemoryDriver):
+    async def write(self, id, payload, version):
+        return await super().write(id, payload, None if text(self, id) is None and id in self._records else version)
+
+
+class CreatesWhatHasExpired(MemoryDriver):
+    async def write(self, id, payload, version):
+        return await super().write(id, payload, None if text(self, id) is None else version)
+
+
+class DestroysWhateverHasExpired(MemoryDriver):
+    async def destroy(self, id, version=None):
+        await super().destroy(id, None if text(self, id) is None else version)
+
+
+class TouchRevives(MemoryDriver):
+    async def touch(self, id):
+        if id in self._records:
+            self._put(id, self._stored(id))
 
 
 class TouchDoesNothing(MemoryDriver):

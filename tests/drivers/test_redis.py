@@ -22,6 +22,7 @@ class TestContract(ServerContract):
     name = "redis"
     driver = "redis"
     unknown_database = "9999"
+    expired_is_gone = True
 
     @contextlib.asynccontextmanager
     async def connected(self):
@@ -196,6 +197,7 @@ class TestCluster(DriverContract):
     """The Redis driver keeps the contract on a cluster."""
 
     lists = True
+    expired_is_gone = True
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod

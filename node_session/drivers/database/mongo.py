@@ -72,7 +72,7 @@ class MongoDriver(Driver):
                 expired = {"lastActivity": {"$lt": self._oldest()}}
                 await records.update_one({"_id": id, **expired}, change, upsert=True)
                 return stored
-            result = await records.update_one({"_id": id, "payload": version, **self._alive()}, change)
+            result = await records.update_one({"_id": id, "payload": version}, change)
         if not result.matched_count:
             raise ConflictError("the record is no longer the one that was read")
         return stored
@@ -88,7 +88,8 @@ class MongoDriver(Driver):
         wanted = {"_id": id} if version is None else {"_id": id, "payload": version}
         async with self._records() as records:
             result = await records.delete_one(wanted)
-        if version is not None and not result.deleted_count and await self.read(id) is not None:
+            is_another = version is not None and not result.deleted_count and await records.find_one({"_id": id})
+        if is_another:
             raise ConflictError("the record is no longer the one that was read")
 
     async def gc(self, lifetime: float) -> int:

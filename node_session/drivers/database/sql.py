@@ -59,9 +59,10 @@ class SqlDriver(Driver):
 
         table, last = self.table, self.last
         self._select = statement(f"SELECT payload, {last} FROM {table} WHERE id = ? AND {last} >= ?")  # noqa: S608
+        self._is_there = statement(f"SELECT 1 FROM {table} WHERE id = ?")  # noqa: S608
         self._insert = statement(f"INSERT INTO {table} (id, payload, {last}) VALUES (?, ?, ?)")  # noqa: S608
         self._swap = statement(
-            f"UPDATE {table} SET payload = ?, {last} = ? WHERE id = ? AND {same_payload} AND {last} >= ?"  # noqa: S608
+            f"UPDATE {table} SET payload = ?, {last} = ? WHERE id = ? AND {same_payload}"  # noqa: S608
         )
         self._replace_expired = statement(
             f"UPDATE {table} SET payload = ?, {last} = ? WHERE id = ? AND {last} < ?"  # noqa: S608
@@ -95,7 +96,7 @@ class SqlDriver(Driver):
         stored = encode(payload)
         if version is None:
             await self._create(id, stored)
-        elif not await self._change(self._swap, stored, now(), id, version, self._oldest()):
+        elif not await self._change(self._swap, stored, now(), id, version):
             raise ConflictError("the record is no longer the one that was read")
         return stored
 
@@ -114,7 +115,7 @@ class SqlDriver(Driver):
         """See `Driver.destroy`."""
         if version is None:
             await self._change(self._delete, id)
-        elif not await self._change(self._delete_version, id, version) and (await self.read(id)) is not None:
+        elif not await self._change(self._delete_version, id, version) and await self._fetch(self._is_there, id):
             raise ConflictError("the record is no longer the one that was read")
 
     async def gc(self, lifetime: float) -> int:
