@@ -1,4 +1,4 @@
-"""Exchanging two files in one step, which Linux can (renameat2) and Python's `os` does not offer."""
+"""What Linux can do with two files in one step (renameat2), and Python's `os` does not offer."""
 
 from __future__ import annotations
 
@@ -8,10 +8,23 @@ import os
 from collections.abc import Callable
 
 _AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 
-# What a kernel or a file system answers that knows no exchange.
-_UNSUPPORTED = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM})
+# What kernels and file systems answer that know no links, or no renameat2: FAT says EPERM, FUSE ENOSYS, a network file
+# system EOPNOTSUPP, Android EACCES, and one where a file has but one name EMLINK.
+UNSUPPORTED = frozenset(
+    {
+        errno.ENOSYS,
+        errno.EINVAL,
+        errno.ENOTSUP,
+        errno.EOPNOTSUPP,
+        errno.EPERM,
+        errno.EACCES,
+        errno.EMLINK,
+        errno.EXDEV,
+    }
+)
 
 
 def _find() -> Callable[..., int] | None:
@@ -35,11 +48,27 @@ def exchange(one: str, other: str) -> bool:
     Raises:
         OSError: One of them is not there, say.
     """
+    return _rename(one, other, _RENAME_EXCHANGE)
+
+
+def rename_if_free(one: str, other: str) -> bool:
+    """Rename a file, if no file has the new name.
+
+    Returns:
+        False if it cannot be done on this system; nothing has changed then.
+
+    Raises:
+        FileExistsError: One has.
+    """
+    return _rename(one, other, _RENAME_NOREPLACE)
+
+
+def _rename(one: str, other: str, flags: int) -> bool:
     if _renameat2 is None:
         return False
-    if _renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+    if _renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), flags) == 0:
         return True
     number = ctypes.get_errno()
-    if number in _UNSUPPORTED:
+    if number in UNSUPPORTED:
         return False
     raise OSError(number, os.strerror(number))

@@ -40,7 +40,7 @@ from .. import ids
 from ..errors import ConflictError, DamagedError, UnavailableError, UnreadableError
 from ..immediate import never_waits
 from ._batches import Batches
-from ._rename import exchange
+from ._rename import UNSUPPORTED, exchange, rename_if_free
 from .base import Driver, Entry, Record
 
 logger = logging.getLogger("node_session")
@@ -57,6 +57,9 @@ _FORGOTTEN = 7 * 24 * 60 * 60
 
 # How many files a listing reads in one go.
 _BATCH = 200
+
+# What flock answers where the file system has no locks.
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -179,15 +182,14 @@ class FileDriver(Driver):
 
     def _create(self, temporary: str, path: str, id: str) -> None:
         try:
-            os.link(temporary, path)
+            if not _link(temporary, path) and not rename_if_free(temporary, path):
+                # Nothing here makes a file only if there is none. It was looked under the lock, which is enough for all
+                # but the original, and that makes no record of this id in just this moment.
+                os.replace(temporary, path)
         except FileExistsError:
             # An expired record; or, made in this moment, one by the original, which then counts.
             if self._current(id) is not None:
                 raise _conflict() from None
-            os.replace(temporary, path)
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP):  # a file system without links
-                raise
             os.replace(temporary, path)
 
     def _replace(self, temporary: str, path: str, expected: bytes, content: bytes) -> None:
@@ -307,10 +309,25 @@ class FileDriver(Driver):
         path = f"{self._folder}/.lock-{zlib.crc32(id.encode()) & 0xFF:02x}"
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            self._flock(file)
             yield
         finally:
             os.close(file)  # gives the lock back, too
+
+    @staticmethod
+    def _flock(file: int) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            # Without a lock one of two saves would be lost. fcntl's locks are no way out: they are the process's, and
+            # file systems without flock, such as Lustre's and NFS without its lock service, mostly lack them as well.
+            if error.errno not in _NO_LOCKS:
+                raise
+            raise OSError(
+                error.errno,
+                f"its file system has no flock ({error.strerror}), so concurrent saves could overwrite each other. "
+                "Put the option 'files' on a local disk, or mount that file system with flock",
+            ) from error
 
     def _make_folder(self) -> None:
         os.makedirs(self._folder, 0o700, exist_ok=True)
@@ -340,6 +357,17 @@ class FileDriver(Driver):
     def _message(self, doing: str, id: str, error: OSError) -> str:
         # Not str(error): it quotes the path, and with it the id.
         return f"cannot {doing} session {ids.shorten(id)} in {self._folder}: {error.strerror or type(error).__name__}"
+
+
+def _link(path: str, name: str) -> bool:
+    """Give a file another name, if no file has that; False where the file system has no links."""
+    try:
+        os.link(path, name)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        return False
+    return True
 
 
 def _content(path: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import errno
 import os
 import random
@@ -14,6 +15,7 @@ import time
 
 import pytest
 
+from drivers.on_server import SECRET, application
 from node_session import ConflictError, DamagedError, UnavailableError, UnreadableError
 from node_session.drivers import FileDriver, _rename
 from node_session.drivers import file as module
@@ -419,15 +421,77 @@ def test_what_the_original_destroys_is_not_brought_back(driver, folder, monkeypa
     assert not (folder / ID).exists()
 
 
-def test_file_system_without_links(driver, folder, monkeypatch):
-    """Where there are no links, a record is created by renaming."""
+NO_LINKS = [errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV, errno.EACCES]
 
-    def refuse(one, other):
-        raise OSError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(module.os, "link", refuse)
-    run(driver.write(ID, "text", None))
-    assert run(driver.read(ID)).payload == "text"
+def refuse(number):
+    def refusing(*args, **options):
+        raise OSError(number, os.strerror(number))
+
+    return refusing
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+@pytest.mark.parametrize("number", NO_LINKS, ids=errno.errorcode.get)
+def test_no_links(driver, folder, monkeypatch, number, exchanges):
+    """On a file system without links records are created, replaced and destroyed all the same, and only if absent."""
+    monkeypatch.setattr(module.os, "link", refuse(number))
+    if not exchanges:
+        monkeypatch.setattr(_rename, "_renameat2", None)
+    version = run(driver.write(ID, "one", None))
+    with pytest.raises(ConflictError):
+        run(driver.write(ID, "mine", None))
+    run(driver.write(ID, "two", version))
+    assert run(driver.read(ID)).payload == "two"
+    os.utime(folder / ID, (1, 1))
+    run(driver.write(ID, "new", None))
+    assert run(driver.read(ID)).payload == "new"
+    run(driver.destroy(ID))
+    assert not [each.name for each in folder.iterdir() if not each.name.startswith(".lock-")]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM, errno.EACCES])
+def test_no_exchange(driver, monkeypatch, number):
+    """Nor does a file system need renameat2."""
+
+    def unsupported(*args):
+        ctypes.set_errno(number)
+        return -1
+
+    monkeypatch.setattr(_rename, "_renameat2", unsupported)
+    monkeypatch.setattr(module.os, "link", refuse(errno.ENOSYS))
+    run(driver.write(ID, "two", run(driver.write(ID, "one", None))))
+    assert run(driver.read(ID)).payload == "two"
+
+
+def test_original_creates_where_there_are_no_links(driver, folder, monkeypatch):
+    """A record that the original makes in just this moment is not overwritten, without links either."""
+    rename = _rename._renameat2
+
+    def late(*args):
+        (folder / ID).write_text("theirs")
+        return rename(*args)
+
+    monkeypatch.setattr(module.os, "link", refuse(errno.ENOSYS))
+    monkeypatch.setattr(_rename, "_renameat2", late)
+    with pytest.raises(ConflictError):
+        run(driver.write(ID, "mine", None))
+    assert (folder / ID).read_text() == "theirs"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP], ids=errno.errorcode.get)
+def test_no_locks(folder, monkeypatch, caplog, number):
+    """Without flock a request that saves is a 503, and the log names what is missing, where, and the cure."""
+    monkeypatch.setattr(module.fcntl, "flock", refuse(number))
+
+    async def main():
+        async with application({"secret": SECRET, "files": str(folder)}) as ask:
+            assert (await ask(None))[0] == 503
+
+    run(main())
+    (told,) = [each.getMessage() for each in caplog.records if "cannot write" in each.getMessage()]
+    assert str(folder) in told and "no flock" in told and os.strerror(number) in told and "local disk" in told
+    assert not [each for each in folder.iterdir() if not each.name.startswith(".lock-")]
 
 
 # -------------------------------------------------------------------- processes

@@ -7,6 +7,8 @@ of its own, and none is told before all of them are committed.
 - A transaction takes the changes that wait *when it has the lock*. While another process writes, they are only asked
   for: one whose time is over leaves, was certainly not done, and delays nobody.
 - What a transaction has taken is waited for: who gave up would not know whether it happened.
+- A transaction looks whether the database is still at its path: before its changes, so that none goes into a file that
+  was deleted, and after its commit, as it may have been deleted meanwhile.
 """
 
 from __future__ import annotations
@@ -22,16 +24,23 @@ from typing import Any
 
 import aiosqlite
 
+from .sqlite_files import SqliteFiles
+
 _NEVER = float("inf")
 
 # Seconds by which a timer is late where the loop had no time for it; nor was the thread asked for its turn then.
 _LATE = 0.02
 
 
+class MovedError(Exception):
+    """The database is no longer at its path, and what is there has nothing of the change."""
+
+
 class GroupCommit:
     """Changes a database for the requests of one event loop.
 
     Args:
+        files: Of the database.
         seconds: How long a change waits for its transaction to begin.
 
     Attributes:
@@ -40,23 +49,28 @@ class GroupCommit:
 
     connection: aiosqlite.Connection
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, files: SqliteFiles, seconds: float) -> None:
+        self._database = files.path
         self._seconds = seconds
-        self._queue = _Queue(seconds)
+        self._queue = _Queue(files, seconds)
         self._task: asyncio.Task[None] | None = None
         self._has_timer = False  # only the loop refers to the timer, which refers to this
 
-    async def open(self, database: str) -> None:
-        """Connect to a database."""
+    async def open(self) -> None:
+        """Connect to the database."""
         factory = functools.partial(_Connection, self._queue)
         self.connection = await _of_daemon_thread(
-            lambda: aiosqlite.connect(database, timeout=self._seconds, isolation_level=None, factory=factory)
+            lambda: aiosqlite.connect(self._database, timeout=self._seconds, isolation_level=None, factory=factory)
         )
+
+    async def finish(self) -> None:
+        """Do what waits."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
 
     async def close(self) -> None:
         """Do what waits, and close the connection."""
-        if self._task is not None:
-            await asyncio.wait([self._task])
+        await self.finish()
         for change in self._queue.take():
             change.future.cancel()
         await self.connection.close()
@@ -65,7 +79,8 @@ class GroupCommit:
         """Run a statement; gives a future of how many rows it changed, or else of the error.
 
         The error is a result, as one that several wait for should not be raised by all of them. With
-        `asyncio.TimeoutError` there was no turn in time, and nothing was done.
+        `asyncio.TimeoutError` there was no turn in time, and nothing was done; with `MovedError` the database has to be
+        opened again, and the statement to be run there.
         """
         change = _Change(statement, values, time.monotonic() + self._seconds)
         self._queue.add(change)
@@ -132,7 +147,8 @@ class _Queue:
     reference to it.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, files: SqliteFiles, seconds: float) -> None:
+        self._files = files
         self._seconds = seconds
         self._lock = threading.Lock()
         self.waiting: list[_Change] = []
@@ -154,9 +170,14 @@ class _Queue:
         try:
             connection.execute("BEGIN IMMEDIATE")  # waits while another process writes
         except Exception as error:
-            _report(self.take(began + self._seconds), error)  # who came meanwhile has time left
+            # Who came meanwhile has time left.
+            _report(self.take(began + self._seconds), MovedError() if self._files.have_moved() else error)
             return
         changes = self.take()
+        if self._files.have_moved():
+            connection.execute("ROLLBACK")
+            _report(changes, MovedError())
+            return
         try:
             for change in changes:
                 change.run(connection)
@@ -166,7 +187,7 @@ class _Queue:
                 connection.execute("ROLLBACK")
             _report(changes, error)
         else:
-            _report(changes)
+            _report(changes, MovedError() if self._files.is_replaced() else None)
 
 
 class _Connection(sqlite3.Connection):

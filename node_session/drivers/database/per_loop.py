@@ -52,6 +52,16 @@ class PerLoop(Generic[T]):
             opening = self._opened[loop] = asyncio.ensure_future(self._open())
         return await asyncio.shield(opening)  # others may be waiting for it
 
+    async def renew(self, old: T) -> T:
+        """Close the running loop's and open it again, unless that was done since `old` was given."""
+        if self.opened() is old:
+            self._opened[asyncio.get_running_loop()] = asyncio.ensure_future(self._open_again(old))
+        return await self.get()
+
+    async def _open_again(self, old: T) -> T:
+        await self._close(old)
+        return await self._open()
+
     async def close(self) -> None:
         """Close what the running loop has opened."""
         if self._process != os.getpid():

@@ -4,36 +4,45 @@
   microseconds there, and twenty times that by way of aiosqlite's thread.
 - *Writing* goes through aiosqlite's thread, the writes of many requests in one transaction (see `group_commit`). One
   that has been answered survives the process; `durable` waits for the disk as well, so that it survives a power cut.
+- The file may be deleted or replaced while the program runs (see `sqlite_files`): it is opened again, with a warning.
 - Without a `connection`, the file is beside the folder that the file driver would use. It belongs to its owner alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
 import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import ConflictError, UnavailableError
 from .connection import Connection
-from .group_commit import GroupCommit
+from .group_commit import GroupCommit, MovedError
 from .per_loop import PerLoop
 from .sql import Dialect, SqlDriver, now
+from .sqlite_files import MEMORY, SqliteFiles
 
 if TYPE_CHECKING:
     from ...config import Config
 
+logger = logging.getLogger("node_session")
+
 _DIALECT = Dialect(quote='"', placeholder=lambda number: "?")
-_MEMORY = ":memory:"
 
 _STEP = 500  # records that gc removes at a time
+
+# How often, and after how many seconds each, the rest of a log is copied that somebody still reads.
+_COPIES, _COPY_SECONDS = 500, 0.01
+
+_TRIES = 3  # of a change once more, where the file is replaced each time
 
 
 def create(config: Config, connection: Connection) -> SqliteDriver:
     """Make the driver; see `node_session.drivers.database`."""
-    default = _MEMORY if connection.adapter == "sails-memory" else f"{config.files}.sqlite"
+    default = MEMORY if connection.adapter == "sails-memory" else f"{config.files}.sqlite"
     return SqliteDriver(
         connection.database or default,
         config.table,
@@ -49,10 +58,12 @@ class _Open(NamedTuple):
     Attributes:
         writer: Works in a thread.
         reader: Works in the loop; None for a database in memory, which has but one connection.
+        files: Those that were opened.
     """
 
     writer: GroupCommit
     reader: sqlite3.Connection | None
+    files: SqliteFiles
 
 
 class SqliteDriver(SqlDriver):
@@ -70,7 +81,7 @@ class SqliteDriver(SqlDriver):
         self, database: str, table: str, lifetime: float, *, durable: bool = False, timeout: float = 5_000
     ) -> None:
         super().__init__(table, lifetime, _DIALECT)
-        self._database = database if database == _MEMORY else os.path.abspath(database)  # noqa: PTH100
+        self._database = database if database == MEMORY else os.path.abspath(database)  # noqa: PTH100
         self._durable = durable
         self._seconds = timeout / 1000
         self._index = '"' + table.rpartition(".")[2] + '_lastActivity"'
@@ -94,7 +105,10 @@ class SqliteDriver(SqlDriver):
         return removed
 
     async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
-        writer, reader = self._connections.opened() or await self._connect()
+        opened = self._connections.opened() or await self._connect()
+        if opened.files.have_moved_lately():
+            opened = await self._connect_again(opened)
+        writer, reader, _ = opened
         try:
             if reader is not None:
                 # In WAL mode there is next to never anything to wait for. If there is, it is done in the thread.
@@ -108,22 +122,42 @@ class SqliteDriver(SqlDriver):
             raise self._translated(error) from error
 
     async def _change(self, statement: str, *values: Any) -> int:
-        writer, _ = self._connections.opened() or await self._connect()
-        outcome = await writer.change(statement, values)
+        opened = self._connections.opened() or await self._connect()
+        outcome = await opened.writer.change(statement, values)
+        for _ in range(_TRIES):
+            if not isinstance(outcome, MovedError):
+                break
+            opened = await self._connect_again(opened)
+            outcome = await opened.writer.change(statement, values)
         if isinstance(outcome, int):
             return outcome
         raise self._translated(outcome) from outcome
 
     async def _connect(self) -> _Open:
         try:
-            return await self._connections.get()
+            while True:
+                await self._connections.get()
+                if opened := self._connections.opened():  # or it is being replaced already
+                    return opened
         except (sqlite3.Error, OSError) as error:
             raise self._translated(error) from error
 
+    async def _connect_again(self, old: _Open) -> _Open:
+        if self._connections.opened() is old:
+            logger.warning(
+                "sqlite at %s: the file, its -wal or -shm was deleted or replaced while in use. It is opened again, "
+                "without the sessions that are not in the new file",
+                self._database,
+            )
+        with contextlib.suppress(sqlite3.Error, OSError):  # which the next attempt tells
+            await self._connections.renew(old)
+        return await self._connect()
+
     async def _open(self) -> _Open:
-        await asyncio.to_thread(self._prepare_file)
-        writer = GroupCommit(self._seconds)
-        await writer.open(self._database)
+        files = SqliteFiles(self._database)
+        await asyncio.to_thread(files.prepare)
+        writer = GroupCommit(files, self._seconds)
+        await writer.open()
         try:
             execute = writer.connection.execute
             await execute("PRAGMA journal_mode = WAL")
@@ -134,29 +168,49 @@ class SqliteDriver(SqlDriver):
             )
             await execute(f"CREATE INDEX IF NOT EXISTS {self._index} ON {self.table} ({self.last})")
             reader = None
-            if self._database != _MEMORY:
+            if self._database != MEMORY:
                 reader = sqlite3.connect(self._database, timeout=0, isolation_level=None)
                 reader.execute("PRAGMA query_only = ON")
+                reader.execute("PRAGMA schema_version").fetchall()  # or it would open the log later, maybe another one
+            files.opened()
         except BaseException:
             await writer.close()
             raise
-        return _Open(writer, reader)
-
-    def _prepare_file(self) -> None:
-        if self._database == _MEMORY:
-            return
-        Path(self._database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self._database, os.O_CREAT | os.O_RDWR, 0o600))  # SQLite's own would be open to all
+        return _Open(writer, reader, files)
 
     def _translated(self, error: Exception) -> Exception:
         if isinstance(error, asyncio.TimeoutError):
             return UnavailableError(f"sqlite at {self._database}: is locked")
+        if isinstance(error, MovedError):
+            return UnavailableError(f"sqlite at {self._database}: is deleted or replaced again and again")
         if isinstance(error, sqlite3.IntegrityError) and str(error).startswith("UNIQUE"):
             return ConflictError("the record is there already")
         return UnavailableError(f"sqlite at {self._database}: {error}")
 
 
 async def _close(connections: _Open) -> None:
-    if connections.reader is not None:
-        connections.reader.close()
-    await connections.writer.close()
+    writer, reader, files = connections
+    await writer.finish()
+    if reader is not None:
+        if files.have_moved():
+            await _leave(writer, reader, files)
+        reader.close()
+    await writer.close()
+    files.closed()
+
+
+async def _leave(writer: GroupCommit, reader: sqlite3.Connection, files: SqliteFiles) -> None:
+    """Leave what was moved away complete, without a log, and nothing of it where the next one is opened.
+
+    While the log is copied and removed nobody else may write to it, so one connection holds the lock, and the other one
+    copies. SQLite removes no log when it closes a database that is not at its path.
+    """
+    with contextlib.suppress(sqlite3.Error, ValueError):  # the database may be broken
+        await writer.connection.execute("BEGIN IMMEDIATE")
+        for _ in range(_COPIES):
+            ((_, pages, copied),) = reader.execute("PRAGMA wal_checkpoint").fetchall()
+            if pages == copied or files.is_replaced():
+                break
+            await asyncio.sleep(_COPY_SECONDS)  # somebody reads; the rest, copied later, would overwrite newer pages
+    with contextlib.suppress(OSError):
+        await asyncio.to_thread(files.remove_log)
