@@ -12,9 +12,9 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from . import ids, paths
+from . import hints, ids, paths
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Attributes")
@@ -47,6 +47,11 @@ class Attributes(MutableMapping[str, Any]):
         # to compare before and after, which takes as long as a tenth of loading.
         self._is_pristine = True
         self._token_on_demand = False
+
+    if not TYPE_CHECKING:  # type checkers are to find such names themselves
+
+        def __getattr__(self, name: str) -> Any:
+            return hints.look_up(self, name, has_keys=True)
 
     # ---------------------------------------------------------------- reading
 
