@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from . import ids, paths, serializer
+from . import hints, ids, paths, serializer
 from .attributes import Attributes
 from .callbacks import takes_callback
 from .drivers import Driver
@@ -317,6 +317,7 @@ class Store(Attributes):
             self.regenerate_token()
         self._settle()
         self._started = True
+        hints.guard(self)
         return True
 
     async def _say_farewell(self, id: str, loaded: _Loaded) -> _Loaded | None:
