@@ -12,11 +12,12 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from . import ids, paths
+from . import hints, ids, paths
 
 T = TypeVar("T")
+S = TypeVar("S", bound="Attributes")
 
 logger = logging.getLogger("node_session")
 
@@ -24,7 +25,14 @@ logger = logging.getLogger("node_session")
 class Attributes(MutableMapping[str, Any]):
     """The attributes of a session, with the original's methods, and as a mapping.
 
-    ``session["user.name"]``, ``"cart" in session`` and ``del session["cart"]`` work as with a dict, but take paths.
+    A session works as a dict of its top-level keys, so ``dict(session)`` is a copy of it. Where no top-level key is
+    spelled so, a key is a path: ``session["user.name"]``. `get`, `set` and `put` try the path first, as the original
+    does.
+
+    A session is true even if it is empty. It equals a dict with the same content. Two sessions are equal only if they
+    are the same object, so that a session can be in a set. ``session |= {…}`` updates it; ``session | {…}`` is a new
+    dict.
+
     Reserved keys are ``_token`` (the CSRF token), ``flash``, ``_old_input`` and ``_created`` (of `absoluteLifetime`).
     """
 
@@ -39,6 +47,11 @@ class Attributes(MutableMapping[str, Any]):
         # to compare before and after, which takes as long as a tenth of loading.
         self._is_pristine = True
         self._token_on_demand = False
+
+    if not TYPE_CHECKING:  # type checkers are to find such names themselves
+
+        def __getattr__(self, name: str) -> Any:
+            return hints.look_up(self, name, has_keys=True)
 
     # ---------------------------------------------------------------- reading
 
@@ -90,19 +103,39 @@ class Attributes(MutableMapping[str, Any]):
         return default
 
     def __getitem__(self, key: str) -> Any:
-        value = self._find(key)
-        if value is paths.MISSING:
-            raise KeyError(key)
+        value = self._attributes.get(key, paths.MISSING)
+        if isinstance(value, (dict, list)):
+            self._is_pristine = False
+        elif value is paths.MISSING:
+            value = self._find(key)
+            if value is paths.MISSING:
+                raise KeyError(key)
         return value
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self.exists(key)
+        return key in self._attributes or (isinstance(key, str) and self.exists(key))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._attributes)
 
     def __len__(self) -> int:
         return len(self._attributes)
+
+    def __bool__(self) -> bool:
+        return True  # or ``if self.session`` would ask two things: is there a session, and is anything in it
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Attributes):
+            return self is other
+        return self._attributes == dict(other) if isinstance(other, Mapping) else NotImplemented
+
+    __hash__ = object.__hash__
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self, **other} if isinstance(other, Mapping) else NotImplemented
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**other, **self} if isinstance(other, Mapping) else NotImplemented
 
     def _find(self, key: str) -> Any:
         """What is there, to hand it out; `paths.MISSING` if nothing is."""
@@ -122,7 +155,7 @@ class Attributes(MutableMapping[str, Any]):
         self._is_pristine = False
         paths.assign(self._attributes, key, value)
         if self._increments:
-            self._forget_increments(key)
+            self._forget_increments(paths.parse(key))
 
     def put(self, key: str | Mapping[str, Any], value: Any = None) -> None:
         """Set a key, or each key of a mapping."""
@@ -184,9 +217,14 @@ class Attributes(MutableMapping[str, Any]):
     def pull(self, key: str, default: Any = None) -> Any:
         """Remove a key and return its value; `default` if it is not there. A literal key goes before a path."""
         self._is_pristine = False
-        value = paths.remove(self._attributes, key)
+        if key in self._attributes:
+            value = self._attributes.pop(key)
+            steps: tuple[str, ...] = (key,)
+        else:
+            value = paths.remove(self._attributes, key)
+            steps = paths.parse(key)
         if self._increments:
-            self._forget_increments(key)
+            self._forget_increments(steps)
         return default if value is paths.MISSING else value
 
     def forget(self, keys: str | Iterable[str]) -> None:
@@ -204,15 +242,30 @@ class Attributes(MutableMapping[str, Any]):
     clear = flush
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self.set(key, value)
+        if key not in self._attributes:
+            self.set(key, value)
+            return
+        self._is_pristine = False
+        self._attributes[key] = value
+        if self._increments:
+            self._forget_increments((key,))
 
     def __delitem__(self, key: str) -> None:
         if self.pull(key, paths.MISSING) is paths.MISSING:
             raise KeyError(key)
 
-    def _forget_increments(self, key: str) -> None:
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The value of a key; if there is none, `default` is stored and returned."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def __ior__(self: S, other: Any) -> S:  # type: ignore[misc]  # | gives a dict
+        self.update(other)
+        return self
+
+    def _forget_increments(self, steps: tuple[str, ...]) -> None:
         """A value that was set anew is no longer a sum: forget what was added to it, above it and below it."""
-        steps = paths.parse(key)
         for each in list(self._increments):
             other = paths.parse(each)
             shared = min(len(steps), len(other))

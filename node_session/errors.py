@@ -25,7 +25,10 @@ class PathError(SessionError, ValueError):
 
 
 class SerializationError(SessionError, TypeError):
-    """The session holds a value that JSON has no form for. The message names the key; nothing was written."""
+    """The session holds a value that JSON has no form for, or a key ``__proto__``. The message names the key.
+
+    Nothing was written.
+    """
 
 
 class DamagedError(SessionError, ValueError):

@@ -1,11 +1,15 @@
 """Attributes to stored text and back, as JSON.stringify and JSON.parse would.
 
-    dumps({"n": 1.0, "at": datetime(2026, 11, 22)})   # '{"n":1,"at":"2026-11-22T00:00:00.000Z"}'
+    dumps({"n": 1.0, "on": date(2026, 11, 22)})   # '{"n":1,"on":"2026-11-22T00:00:00.000Z"}'
 
 orjson does it ten times as fast as the standard library, and writes what JavaScript writes but for some numbers; where
 there may be one, its text is gone through once more. What orjson refuses is either a value that JSON has a form for
 after all, such as a date, and is written here; or it is an error that names the key. What is nested deep is written
 here, too, as orjson cannot be trusted with it.
+
+A key ``__proto__``, at any depth, is neither stored nor read. The npm original merges a record into an object of its
+own (lodash 3), and such a key leads there to the prototype of every object in its process. ``constructor`` and
+``prototype`` do not: that merge does not enter functions.
 """
 
 from __future__ import annotations
@@ -16,8 +20,9 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable
-from datetime import date, datetime, time, timezone
+import time as clock
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -39,6 +44,9 @@ _USUAL_DEPTH = 6  # of nearly all sessions; within it a look takes no line of Py
 _ENDS = frozenset({str, int, float, bool, type(None), UUID})
 _CONTAINERS = frozenset({dict, list, tuple})
 _MOST_CONTAINERS = 1_000_000  # side by side: of what contains itself twice, each level has twice as many
+
+_PROTO = "__proto__"
+_PROTO_KEY = f'"{_PROTO}":'  # as dumps() writes it. No string value has it in it, as there quotes are escaped
 
 _OPTIONS = orjson.OPT_STRICT_INTEGER | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 _MAX_SAFE_INTEGER = 2**53 - 1
@@ -67,21 +75,25 @@ def dumps(attributes: dict[str, Any], known: str | None = None) -> str:
         known: A text that `dumps` has given before. Where it is still the same, it is not searched for numbers again,
             which takes longer than making it.
 
-    NaN and infinities become null; dates become text in UTC, those without a zone being taken for UTC; tuples become
-    lists, enums their values, UUIDs text, and keys that are numbers text. Integers beyond 2^53 are written as they
-    are, with a warning: JavaScript would round them.
+    NaN and infinities become null. A datetime becomes text in UTC; one without a zone is local time, as Python takes
+    it. A date becomes its midnight in UTC, as JavaScript takes it. Tuples become lists, enums their values, UUIDs text,
+    and keys that are numbers text. Integers beyond 2^53 are written as they are, with a warning: JavaScript would round
+    them.
 
     Raises:
-        SerializationError: JSON has no form for a value. The message names its key, its type and the cure.
+        SerializationError: JSON has no form for a value, or a key is ``__proto__``. The message names the key and the
+            cure.
     """
-    if not is_shallow(attributes, 50 + len(known or "") // 4):
-        return _write(attributes)
-    try:
-        text = orjson.dumps(attributes, None, _OPTIONS)
-    except TypeError:
-        return _write(attributes)
-    written = text.decode()
-    if written == known or not _has_other_numbers(text):
+    text: bytes | None = None
+    if is_shallow(attributes, 50 + len(known or "") // 4):
+        try:
+            text = orjson.dumps(attributes, None, _OPTIONS)
+        except TypeError:
+            text = None  # _write() says what is wrong, but not in here: this error would be shown as its context
+    written = _write(attributes) if text is None else text.decode()
+    if written.rfind(_PROTO_KEY) >= 0:
+        _refuse_proto(written)
+    if text is None or written == known or not _has_other_numbers(text):
         return written
     return _strings_and_floats.sub(_as_javascript, text).decode()
 
@@ -89,22 +101,74 @@ def dumps(attributes: dict[str, Any], known: str | None = None) -> str:
 def loads(text: str) -> dict[str, Any]:
     """The attributes in a stored text.
 
+    Keys ``__proto__``, which a Node program has written, are left out, with a warning: the session stays usable, and
+    its next change removes them from the record.
+
     Raises:
         DamagedError: The text is not a JSON object, or one that could not be saved again.
     """
     try:
-        attributes = orjson.loads(text)
-    except ValueError:
-        try:  # what JSON.parse takes and orjson does not: escapes of lone surrogates, and numbers too large for a float
-            attributes = json.loads(text, parse_constant=_refuse)
-        except (ValueError, RecursionError):
-            raise DamagedError("its text is not JSON" if text else "its text is empty") from None
+        attributes = _parse(text)
+    except (ValueError, RecursionError):
+        raise DamagedError("its text is not JSON" if text else "its text is empty") from None
     if not isinstance(attributes, dict):
         raise DamagedError("its text is JSON, but not an object")
     # Nothing here is an object's __dict__ yet, so the collector's referents will do on each Python.
     if len(text) > 2 * MAX_DEPTH and not _ends_within(MAX_DEPTH + 2, attributes, len(text), gc.get_referents):
         raise DamagedError(f"it is nested more than {MAX_DEPTH} deep")
+    # "_" and the letters may be escaped; JSON.stringify escapes none of them, but the text may be somebody else's.
+    if text.rfind(_PROTO) >= 0 or text.rfind("\\u00") >= 0:
+        _drop_protos(attributes)
     return attributes
+
+
+def _parse(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except ValueError:  # what JSON.parse takes and orjson does not: escapes of lone surrogates, numbers beyond a float
+        return json.loads(text, parse_constant=_refuse)
+
+
+def _drop_protos(attributes: dict[str, Any]) -> None:
+    found = list(_protos(attributes))
+    for parent, _ in found:
+        del parent[_PROTO]
+    if found:
+        key = _spell(_steps(found[0][1]))
+        logger.warning("a stored session has the key %s, which Node must not read: it is left out", key)
+
+
+def _refuse_proto(text: str) -> None:
+    for _, way in _protos(_parse(text)):
+        raise SerializationError(
+            f"cannot store the session: {_spell(_steps(way))} would pollute every object of a Node program that reads "
+            f"it; use another key than {_PROTO}"
+        )
+
+
+def _protos(attributes: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Each dict in parsed attributes that has a key ``__proto__``, and the way to that key.
+
+    A way is a pair, the way to the parent and a step, so that one more level costs no copy of all above it.
+    """
+    pending: list[tuple[Any, Any]] = [(attributes, None)]
+    while pending:
+        value, way = pending.pop()
+        if isinstance(value, dict):
+            if _PROTO in value:
+                yield value, (way, _PROTO)
+            children: Iterable[tuple[str, Any]] = value.items()
+        else:
+            children = ((f"[{number}]", each) for number, each in enumerate(value))
+        pending += [(each, (way, step)) for step, each in children if isinstance(each, (dict, list))]
+
+
+def _steps(way: Any) -> list[str]:
+    steps = []
+    while way is not None:
+        way, step = way
+        steps.append(step)
+    return steps[::-1]
 
 
 def _has_other_numbers(text: bytes) -> bool:
@@ -283,7 +347,7 @@ class _Writer:
     def _date(self, value: date) -> str:
         try:
             return _date(value)
-        except OverflowError:
+        except (OverflowError, ValueError):
             raise SerializationError(
                 f"cannot store the session: {_spell(self._path)} is a date that UTC has no year for; store it as text"
             ) from None
@@ -306,8 +370,16 @@ def _string(text: str) -> str:
 
 
 def _date(value: date) -> str:
-    moment = value if isinstance(value, datetime) else datetime.combine(value, time())
-    moment = moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+    if not isinstance(value, datetime):
+        value = datetime.combine(value, time(), timezone.utc)
+    try:
+        moment = value.astimezone(timezone.utc)  # without a zone it is local time
+    except (OverflowError, ValueError, OSError):
+        if value.utcoffset() is not None:
+            raise
+        # Python must look a day around, and some platforms know local time of few years only: it is standard time then.
+        zone = timezone(timedelta(seconds=-clock.timezone))
+        moment = value.replace(tzinfo=zone).astimezone(timezone.utc)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z".rjust(24, "0")
 
 

@@ -19,13 +19,13 @@ import logging
 import random
 import time
 from collections.abc import Coroutine, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
-from . import cookies, drivers, encryption
+from . import cookies, drivers, encryption, hints
 from .callbacks import takes_callback
 from .config import Config
 from .drivers import Creator, Driver
@@ -84,6 +84,7 @@ class NodeSession:
         # By whether it is for https only, and whether it ends with the browser.
         self._set_cookies = {(secure, ends): self._make_set_cookie(secure, ends) for secure in _BOTH for ends in _BOTH}
         self._has_warned_of_http = False
+        self._has_warned_of_forged = False
         self._terms = Terms(
             strict=self.config.strict,
             save_timeout=self.config.save_timeout,
@@ -103,6 +104,11 @@ class NodeSession:
 
     def __repr__(self) -> str:
         return f"<NodeSession {self.config.cookie} on {self.config.driver}>"
+
+    if not TYPE_CHECKING:  # type checkers are to find such names themselves
+
+        def __getattr__(self, name: str) -> Any:
+            return hints.look_up(self, name, has_keys=False)
 
     def ends_with_browser(self, session: Store) -> bool:
         """Whether a session's cookie is one that ends with the browser: the option ``expireOnClose``.
@@ -252,10 +258,21 @@ class NodeSession:
         found = cookies.find(header, self.config.cookie, self.config.secret)
         if found.forged:
             self._watch.note("forged")
-            logger.info(
-                "a %s cookie with a wrong signature was ignored, from %s", self.config.cookie, request.remote_ip
-            )
+            self._tell_of_forged(request, found)
         return found
+
+    def _tell_of_forged(self, request: HTTPServerRequest, found: cookies.Found) -> None:
+        text, level = "a %s cookie with a wrong signature was ignored, from %s", logging.INFO
+        # With a good cookie beside it, the secret is not what is wrong. Only the first is a warning, as anybody can
+        # send such cookies.
+        if found.id is None and not self._has_warned_of_forged:
+            self._has_warned_of_forged = True
+            level = logging.WARNING
+            text += (
+                ". If users are logged out: the secret has changed, or is not the same in all programs that share the "
+                "sessions. Keep the old one as the second in the list `secret`. Further such cookies are logged as INFO"
+            )
+        logger.log(level, text, self.config.cookie, request.remote_ip)
 
     def _cookie_line(self, request: HTTPServerRequest, found: cookies.Found, session: Store) -> str | None:
         trace = session.trace

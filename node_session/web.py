@@ -59,6 +59,11 @@ class SessionMixin(_Base):
             raise SessionError("there is no session yet: it is loaded right before prepare() runs")
         return session
 
+    @session.setter
+    def session(self, session: Store) -> None:
+        if session is not self.session:  # ``self.session |= {…}`` sets what it was
+            raise AttributeError("a handler's session cannot be replaced; change it: self.session.put({…})")
+
     @property
     def node_session(self) -> NodeSession:
         """The application's `NodeSession`."""

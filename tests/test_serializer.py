@@ -8,10 +8,13 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
 import textwrap
+import time as clock
+import traceback
 from collections import OrderedDict, deque, namedtuple
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -26,13 +29,14 @@ from hypothesis import strategies as st
 from node_session import DamagedError, SerializationError
 from node_session.serializer import MAX_DEPTH, dumps, loads
 
+KEYS = st.text().filter(lambda key: key != "__proto__")  # which is refused
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats() | st.text(st.characters()),
-    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    lambda children: st.lists(children) | st.dictionaries(KEYS, children),
     max_leaves=20,
 )
 ZONE = timezone(timedelta(hours=2))
-OBJECTS = st.dictionaries(st.text(), JSON)
+OBJECTS = st.dictionaries(KEYS, JSON)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +59,7 @@ OBJECTS = st.dictionaries(st.text(), JSON)
         ({"n": [1e-5, 1e-6, 1.5e-6, 1e-7, 5e-324]}, '{"n":[0.00001,0.000001,0.0000015,1e-7,5e-324]}'),
         ({"n": 123456789012345680000.0, "s": "1.0 and 1e+16"}, '{"n":123456789012345680000,"s":"1.0 and 1e+16"}'),
         ({"s": '",1.0,"', 'k1.0"': 1.0}, '{"s":"\\",1.0,\\"","k1.0\\"":1}'),
-        ({"d": datetime(2026, 11, 22, 20, 27)}, '{"d":"2026-11-22T20:27:00.000Z"}'),
+        ({"d": datetime(2026, 11, 22, 20, 27, tzinfo=timezone.utc)}, '{"d":"2026-11-22T20:27:00.000Z"}'),
         ({"d": datetime(2026, 1, 1, 1, 0, 0, 123456, ZONE)}, '{"d":"2025-12-31T23:00:00.123Z"}'),
         ({"d": date(2026, 11, 22)}, '{"d":"2026-11-22T00:00:00.000Z"}'),
         ({"t": (1, (2,))}, '{"t":[1,[2]]}'),
@@ -104,7 +108,7 @@ def test_numbers_and_strings_as_node_writes_them():
     @given(OBJECTS)
     @example({"n": [1e21, 1e-7, 123456789012345680000.0, 1e20, 4.35, 0.1 + 0.2, 1.7976931348623157e308]})
     def collect(value):
-        if not any(key.isdigit() for key in _keys(value)) and "__proto__" not in _keys(value):
+        if not any(key.isdigit() for key in _keys(value)):
             collected.append(dumps(value))
 
     collect()
@@ -155,6 +159,150 @@ def test_no_form(attributes, key, type):
         dumps(attributes)
     assert isinstance(caught.value, TypeError)
     assert f"{key} is a {type}" in str(caught.value) or f"{key} has a {type} for a key" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"a": {1}},
+        {"a": Decimal(1)},
+        {"a": b"x"},
+        {"a": Thing()},
+        {"a": {(1, 2): 3}},
+        {"a": 10**5000},
+        {"a": datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))},
+        {"a": [[[]]], "__proto__": 1},
+    ],
+    ids=lambda attributes: type(attributes["a"]).__name__,
+)
+def test_one_error(attributes):
+    """A traceback shows the message that names the key, and no other error before it."""
+    with pytest.raises(SerializationError) as caught:
+        dumps(attributes)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert shown.count("Traceback") == 1 and shown.count("cannot store the session") == shown.count("Error: ") == 1
+
+
+@pytest.fixture
+def local_zone(monkeypatch):
+    """Sets the zone of this process, by a rule that needs no zone data."""
+
+    def set_zone(rule: str) -> None:
+        monkeypatch.setenv("TZ", rule)
+        clock.tzset()
+
+    yield set_zone
+    monkeypatch.undo()
+    clock.tzset()
+
+
+BERLIN, NEW_YORK = "CET-1CEST,M3.5.0,M10.5.0/3", "EST5EDT,M3.2.0,M11.1.0"
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "text"),
+    [
+        (BERLIN, datetime(2026, 1, 22, 20, 27), "2026-01-22T19:27:00.000Z"),
+        (BERLIN, datetime(2026, 7, 22, 20, 27, 1, 999999), "2026-07-22T18:27:01.999Z"),
+        (BERLIN, datetime(2026, 10, 25, 2, 30), "2026-10-25T00:30:00.000Z"),
+        (BERLIN, datetime(2026, 10, 25, 2, 30, fold=1), "2026-10-25T01:30:00.000Z"),
+        (BERLIN, datetime(1900, 1, 1), "1899-12-31T23:00:00.000Z"),
+        (BERLIN, datetime.max, "9999-12-31T22:59:59.999Z"),
+        (BERLIN, datetime.min, None),
+        (NEW_YORK, datetime(2026, 7, 22, 20, 27), "2026-07-23T00:27:00.000Z"),
+        (NEW_YORK, datetime.min, "0001-01-01T05:00:00.000Z"),
+        (NEW_YORK, datetime.max, None),
+        ("UTC0", datetime.min, "0001-01-01T00:00:00.000Z"),
+    ],
+    ids=str,
+)
+def test_datetime_without_a_zone(local_zone, zone, moment, text):
+    """It is local time, in summer and winter and in the hour between; only beyond UTC's years it is an error."""
+    local_zone(zone)
+    if text is None:
+        with pytest.raises(SerializationError, match=r"a\.at is a date that UTC has no year for"):
+            dumps({"a": {"at": moment}})
+    else:
+        assert dumps({"at": moment}) == f'{{"at":"{text}"}}'
+
+
+def test_a_date_is_the_same_day_in_each_zone(local_zone):
+    """A date is no moment: it is midnight in UTC, as for JavaScript, or its day would change."""
+    for zone in (BERLIN, NEW_YORK):
+        local_zone(zone)
+        assert dumps({"on": date(2026, 11, 22)}) == '{"on":"2026-11-22T00:00:00.000Z"}'
+
+
+class Key(str):
+    """Text of a class of its own, which orjson does not take for a key."""
+
+
+@pytest.mark.parametrize(
+    ("attributes", "key"),
+    [
+        ({"__proto__": {"admin": True}}, "__proto__"),
+        ({"a": {"b": {"__proto__": None}}}, "a.b.__proto__"),
+        ({"a": [1, {"b": [{}, {"__proto__": []}]}]}, "a[1].b[1].__proto__"),
+        ({"a": ({"__proto__": 1},)}, "a[0].__proto__"),
+        ({"a": {"__proto__": date(2026, 11, 22)}}, "a.__proto__"),
+        ({"a": {Key("__proto__"): 1}}, "a.__proto__"),
+        ({"a": enum.Enum("E", {"A": {"__proto__": 1}}).A}, "a.__proto__"),
+        ({"x": "\ud800", "a": {"__proto__": 1}}, "a.__proto__"),
+    ],
+    ids=str,
+)
+def test_proto(attributes, key):
+    """A key __proto__ is refused wherever it is, and the message names where; also if it was stored before."""
+    for known in (None, json.dumps(attributes, default=str, separators=(",", ":"))):
+        with pytest.raises(SerializationError, match=rf": {re.escape(key)} would pollute"):
+            dumps(attributes, known)
+
+
+def test_proto_at_the_bottom():
+    """Depth hides nothing, and costs no more than a look at each value."""
+    deep = nested(MAX_DEPTH - 2, lambda each: [each], {"__proto__": 1})
+    with pytest.raises(SerializationError, match=r"a\[0\].*… would pollute"):
+        dumps({"a": deep})
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"a": "__proto__", "b": ["__proto__", '"__proto__":1', '{"__proto__":1}']},
+        {'a"__proto__': 1, "__proto__ ": 2, "__PROTO__": 3, "x__proto__": 4},
+        {"constructor": {"prototype": {"a": 1}}, "prototype": 1},
+    ],
+    ids=str,
+)
+def test_what_looks_like_proto(attributes):
+    """The word as a value, longer keys, and keys that do no harm to Node are stored and read."""
+    assert loads(dumps(attributes)) == attributes
+
+
+def test_without_proto_nothing_is_searched(monkeypatch):
+    """A session without such a key costs no look at each of its values, neither written nor read."""
+    monkeypatch.setattr("node_session.serializer._protos", lambda attributes: pytest.fail("searched"))
+    attributes = {"user": {"name": "Ann", "proto": "__prot__"}, "cart": [{"qty": 1.0}]}
+    assert loads(dumps(attributes)) == attributes
+    assert dumps({**attributes, "note": "__proto__", "on": date(2026, 11, 22)})
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "key"),
+    [
+        ('{"a":{"__proto__":{"admin":true},"b":1},"c":2}', {"a": {"b": 1}, "c": 2}, "a.__proto__"),
+        ('{"a":[{"__proto__" : 1}]}', {"a": [{}]}, "a[0].__proto__"),
+        ('{"__proto__":{"__proto__":1}}', {}, "__proto__"),
+        (r'{"\u005F_pr\u006Fto__":{}}', {}, "__proto__"),
+        (r'{"s":"\ud800","a":{"__proto__":{}}}', {"s": "\ud800", "a": {}}, "a.__proto__"),
+    ],
+)
+def test_proto_that_is_stored(caplog, text, left, key):
+    """A record that another program has written with such a key is read without it, with a warning that names it."""
+    assert loads(text) == left
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and f"the key {key}," in record.getMessage()
+    assert loads(dumps(loads(text))) == left
 
 
 def test_circular():

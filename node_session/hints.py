@@ -1,0 +1,97 @@
+"""AttributeErrors that name the Python way, for those who know the original or another library.
+
+    session.getToken     # … has no attribute 'getToken': use get_token()
+    session.destroy      # … has no attribute 'destroy': use invalidate()
+    session.user         # … has no attribute 'user': read it by session.get("user"), store it by session.put("user", …)
+
+Reading costs nothing before an attribute is missing. Setting one (``session.user = "ann"``) needs a ``__setattr__``,
+which makes each assignment fifteen times as slow, and making and loading a session takes forty of them. So a session
+gets it when it is loaded: see `guard`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+_capitals = re.compile("(?<=[a-z])(?=[A-Z])")
+
+# As express-session, Laravel, Django and others call it, where the name here is not the same in snake_case.
+_ALSO_KNOWN_AS = {
+    "append": "push",
+    "csrf_token": "get_token",
+    "cycle_key": "regenerate",
+    "delete": "forget",
+    "destroy": "invalidate",
+    "remove": "forget",
+    "session_id": "get_id",
+    "session_key": "get_id",
+    "sid": "get_id",
+    "unset": "forget",
+}
+
+
+def guard(owner: Any) -> None:
+    """From now on, setting an attribute that a slotted object does not have is an error that names the way to do it."""
+    cls = type(owner)
+    owner.__class__ = _guarded.get(cls) or _make_guarded(cls)
+
+
+class _Guard:
+    __slots__ = ()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        try:
+            object.__setattr__(self, name, value)
+        except AttributeError:
+            if hasattr(type(self), name):  # a property that cannot be set
+                raise
+        else:
+            return
+        look_up(self, name, has_keys=True)
+
+
+_guarded: dict[type, type] = {}
+
+
+def _make_guarded(cls: type) -> type:
+    body = {"__slots__": (), "__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    made = type(cls)(cls.__name__, (_Guard, cls), body)
+    _guarded[cls] = _guarded[made] = made  # of a guarded class, it is the same: a session may be started twice
+    return made
+
+
+def _find_method(cls: type, name: str) -> str | None:
+    """What this package calls the method that somebody has called `name`; None if it has none like that."""
+    name = _capitals.sub("_", name).lower()
+    for each in (name, "get_" + name, _ALSO_KNOWN_AS.get(name, "")):
+        if hasattr(cls, each):
+            return f"{each}()" if callable(getattr(cls, each)) else each
+    return None
+
+
+def look_up(owner: Any, name: str, *, has_keys: bool) -> Any:
+    """What ``owner.__getattr__(name)`` does: raise the error for an attribute that is not there.
+
+    Args:
+        owner: The object that has no such attribute.
+        name: Of the attribute.
+        has_keys: Whether what was meant may be a key of a session.
+
+    Raises:
+        AttributeError: Always.
+    """
+    cls = type(owner)
+    if hasattr(cls, name):  # Python has swallowed the AttributeError of a property: it is to be seen
+        return object.__getattribute__(owner, name)
+    text = f"{cls.__name__!r} object has no attribute {name!r}"
+    if name.startswith("_"):  # protocols of Python and of libraries ask for many of these
+        raise AttributeError(text)
+    method = _find_method(cls, name)
+    if method is not None:
+        text += f": use {method}"
+    elif has_keys:
+        key = json.dumps(name)
+        text += f": read it by session.get({key}), store it by session.put({key}, …)"
+    raise AttributeError(text)

@@ -1,0 +1,453 @@
+"""A session as a mapping, and what is refused or explained, by way of HTTP on each kind of store."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+import pickle
+import traceback
+from decimal import Decimal
+
+import pytest
+from browser import SECRET
+from hypothesis import given
+from hypothesis import strategies as st
+from tornado.web import RequestHandler
+
+from node_session import NodeSession, SessionMixin, Store, cookies, paths
+from node_session.attributes import Attributes
+from node_session.drivers import MemoryDriver
+
+STORES = [{"driver": "memory"}, {"driver": "file"}, {"driver": "database", "connection": {"adapter": "sqlite"}}]
+
+
+@pytest.fixture(params=STORES, ids=["memory", "file", "sqlite"])
+def options(request):
+    return request.param
+
+
+@pytest.fixture
+def visit(app, browser):
+    """Makes a request whose handler does the given work on its session."""
+    works = []
+
+    class Page(SessionMixin, RequestHandler):
+        def get(self):
+            works.pop()(self)
+
+    app.add_handlers(".*", [("/page", Page)])
+
+    async def visit(work=lambda handler: None, **options):
+        works[:] = [work]
+        return await browser.get("/page", **options)
+
+    return visit
+
+
+def on_session(work):
+    return lambda handler: work(handler.session)
+
+
+# -------------------------------------------------------------------- what is refused
+
+POLLUTED = {"__proto__": {"polluted": True}}
+
+
+@pytest.mark.parametrize(
+    ("work", "key"),
+    [
+        (lambda session: session.put("form", {"x": [POLLUTED]}), "form.x[0].__proto__"),
+        (lambda session: session.put({"form": POLLUTED}), "form.__proto__"),
+        (lambda session: session.set("__proto__.polluted", True), "__proto__"),
+        (lambda session: session.set('a["__proto__"].polluted', True), "a.__proto__"),
+        (lambda session: session.update(form=POLLUTED), "form.__proto__"),
+        (lambda session: session.push("list", POLLUTED), "list[0].__proto__"),
+        (lambda session: session.get("live").update(POLLUTED), "live.__proto__"),
+        (lambda session: session.all().update(POLLUTED), "__proto__"),
+        (lambda session: session.flash_input(POLLUTED), "_old_input[0].__proto__"),
+        (lambda session: session.increment("__proto__.n"), "__proto__"),
+    ],
+)
+@pytest.mark.gen_test
+async def test_proto_is_refused(visit, browser, caplog, work, key):
+    """Whichever way a key __proto__ gets into a session, it is a 500 that names it, and nothing is stored."""
+    await visit(on_session(lambda session: session.put("live", {"n": 1})))
+    before = await browser.stored()
+    assert (await visit(on_session(work))).code == 500
+    assert f"cannot store the session: {key} would pollute" in caplog.text
+    assert await browser.stored() == before
+    assert (await visit()).code == 200
+
+
+@pytest.mark.gen_test
+async def test_a_stored_proto_logs_nobody_out(visit, browser, caplog):
+    """A session that a Node program has stored with such a key is read without it, and cleaned when it changes."""
+    await browser.store({"_token": "t", "user": "ann", "form": {**POLLUTED, "x": 1}})
+    seen = []
+    assert (await visit(on_session(lambda session: seen.append(dict(session))))).code == 200
+    assert seen == [{"_token": "t", "user": "ann", "form": {"x": 1}}]
+    assert "the key form.__proto__," in caplog.text
+    await visit(on_session(lambda session: session.put("n", 1)))
+    stored = await browser.stored()
+    assert (stored["user"], stored["form"], stored["n"]) == ("ann", {"x": 1}, 1)
+
+
+class Thing:
+    pass
+
+
+def deep():
+    value = []
+    for _ in range(300):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("work", "error"),
+    [
+        (lambda session: session.put("x", {1, 2}), "SerializationError: cannot store the session: x is a set"),
+        (lambda session: session.put("x", Decimal(1)), "SerializationError: cannot store the session: x is a Decimal"),
+        (lambda session: session.put("x", b"1"), "SerializationError: cannot store the session: x is a bytes"),
+        (lambda session: session.put("x", Thing()), "SerializationError: cannot store the session: x is a Thing"),
+        (lambda session: session.put("x", {(1,): 1}), "SerializationError: cannot store the session: x has a tuple"),
+        (lambda session: session.put("x", 10**5000), "SerializationError: cannot store the session: x is an integer"),
+        (lambda session: session.put("x", deep()), "SerializationError: cannot store the session: x[0][0]… is nested"),
+        (lambda session: session.put("x", POLLUTED), "SerializationError: cannot store the session: x.__proto__"),
+        (lambda session: session.push("x", {1}), "SerializationError: cannot store the session: x[0] is a set"),
+        (lambda session: session.set("list.name", 1), "PathError: cannot store under 'list.name'"),
+        (lambda session: session.setdefault("list.name", 1), "PathError: cannot store under 'list.name'"),
+        (lambda session: session["nothing"], "KeyError: 'nothing'"),
+        (lambda session: session.pop("nothing"), "KeyError: 'nothing'"),
+        (lambda session: session.getToken(), "AttributeError: 'Store' object has no attribute 'getToken'"),
+    ],
+)
+@pytest.mark.gen_test
+async def test_one_traceback(visit, caplog, work, error):
+    """What is logged of a value or a key that cannot be is one traceback, whose error says what is wrong."""
+    await visit(on_session(lambda session: session.put("list", [1])))
+    caplog.clear()
+    assert (await visit(on_session(work))).code == 500
+    (logged,) = [record.exc_info for record in caplog.records if record.exc_info]
+    shown = "".join(traceback.format_exception(*logged))
+    assert shown.count("Traceback") == 1
+    assert error in shown.splitlines()[-1]
+
+
+# -------------------------------------------------------------------- a mapping
+
+TWINS = {"a": {"b": 1}, "a.b": "x", "c[0]": [2], "c": [1]}
+
+
+@pytest.mark.gen_test
+async def test_a_key_that_looks_like_a_path(visit, browser):
+    """Literal keys go before paths in all a mapping does; get() and put() keep the original's rule."""
+    await browser.store({"_token": "t", **TWINS})
+    seen = {}
+
+    def read(session):
+        seen.update(items=dict(session.items()), values=[*session.values()], copy=dict(session))
+        seen.update(item=session["a.b"], get=session.get("a.b"))
+
+    await visit(on_session(read))
+    whole = {"_token": "t", **TWINS}
+    assert (seen["items"], seen["values"], seen["copy"]) == (whole, [*whole.values()], whole)
+    assert (seen["item"], seen["get"]) == ("x", 1)
+
+    def change(session):
+        session["a.b"] = "y"
+        session["c[0]"].append(3)
+        session.put("a.b", 2)
+
+    await visit(on_session(change))
+    stored = await browser.stored()
+    assert (stored["a"], stored["a.b"], stored["c"], stored["c[0]"]) == ({"b": 2}, "y", [1], [2, 3])
+    popped = []
+    await visit(on_session(lambda session: popped.extend([session.pop("a.b"), session.pop("a.b")])))
+    assert popped == ["y", 2]
+    stored = await browser.stored()
+    assert stored["a"] == {} and "a.b" not in stored
+
+
+@pytest.mark.gen_test
+async def test_update_in_place(visit, browser):
+    """`session |= {…}` changes the session, under each of its names; `session | {…}` is a dict."""
+    seen = []
+
+    def work(handler):
+        session = handler.session
+        session |= {"one": 1, "a.b": 2}
+        handler.session |= [("two", 2)]
+        handler.request.session |= {"three": 3}
+        seen.extend(
+            [session is handler.session is handler.request.session, session | {"one": 0}, {"five": 5} | session]
+        )
+
+    assert (await visit(work)).code == 200
+    stored = await browser.stored()
+    token = stored["_token"]
+    own = {"_token": token, "one": 1, "a": {"b": 2}, "two": 2, "three": 3}
+    assert seen == [True, {**own, "one": 0}, {"five": 5, **own}]
+    assert {key: stored[key] for key in own} == own
+
+
+@pytest.mark.gen_test
+async def test_a_session_is_not_replaced(visit, browser, caplog):
+    """To put another thing in the place of a handler's session is an error that tells how to change it."""
+    assert (await visit(lambda handler: setattr(handler, "session", {"user": "ann"}))).code == 500
+    assert "self.session.put(" in caplog.text
+
+
+def test_truth_and_identity():
+    """An empty session is true; it equals a dict of its content, another session never, and it can be in a set."""
+    one, other = (Store("s", MemoryDriver(0)) for _ in range(2))
+    assert one and len(one) == 0
+    assert one == {} and one == one and one != other and one != {"a": 1} and one != 1
+    assert len({one, other, one}) == 2 and {one: 1}[one] == 1
+    one["a"] = 1
+    assert one == {"a": 1} and one in {one}
+
+
+KEYS = st.sampled_from(["a", "b", "a.b", "a[0]", "a.b.c", '["a"]', "b.", "", "a]", "a['b']", "_token", "flash"])
+VALUES = st.recursive(
+    st.none() | st.integers(0, 3) | st.text("ab", max_size=2),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=2),
+    max_leaves=5,
+)
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["get", "set", "delete", "pop", "pop default", "popitem", "update", "in", "default", "or"]),
+        KEYS,
+        VALUES,
+    ),
+    max_size=8,
+)
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=5), STEPS)
+def test_laws_of_mappings(content, steps):
+    """On keys that are there a session does what a dict does; a key that is not there is a path."""
+    session, model = Attributes(), copy.deepcopy(content)
+    session.all().update(copy.deepcopy(content))
+    for step, key, value in steps:
+        is_there = key in model
+        found = model[key] if is_there else paths.find(model, key)
+        assert (key in session) is (found is not paths.MISSING)
+        if found is paths.MISSING and step in ("get", "delete", "pop"):
+            with pytest.raises(KeyError):
+                {"get": session.__getitem__, "delete": session.__delitem__, "pop": session.pop}[step](key)
+        elif step == "get":
+            assert session[key] == found
+        elif step in ("delete", "pop", "pop default"):
+            if step == "delete":
+                del session[key]
+            elif step == "pop":
+                assert session.pop(key) == found
+            else:
+                assert session.pop(key, "none") == ("none" if found is paths.MISSING else found)
+            model.pop(key) if is_there else paths.remove(model, key)
+        elif step == "popitem" and model:
+            name, popped = session.popitem()
+            assert model.pop(name) == popped
+        elif step in ("set", "update", "default", "or") and not (step == "default" and found is not paths.MISSING):
+            try:
+                model.update({key: value}) if is_there else paths.assign(model, key, copy.deepcopy(value))
+            except paths.PathError:
+                continue
+            value = copy.deepcopy(value)
+            if step == "set":
+                session[key] = value
+            elif step == "update":
+                session.update({key: value})
+            elif step == "default":
+                assert session.setdefault(key, value) is value
+            else:
+                session |= {key: value}
+        elif step == "default":
+            assert session.setdefault(key, value) == found
+        assert dict(session) == model == session and [*session] == [*model] == [*session.keys()]
+        assert [*session.items()] == [*model.items()] and [*session.values()] == [*model.values()]
+        assert len(session) == len(model) and all(each in session and session[each] == model[each] for each in model)
+        assert session | {"a": 0} == {**model, "a": 0} and {"a": 0} | session == {"a": 0, **model}
+
+
+def test_increments_beside_a_literal_key():
+    """What was added under a path is still a sum, where a literal key of that spelling is set or removed."""
+    session = Attributes()
+    session.all().update({"a": {"n": 1}, "a.n": "x"})
+    session.increment("a.n")
+    session["a.n"] = "y"
+    del session["a.n"]
+    assert session._increments == {"a.n": 1}
+    session["a.n"] = 5
+    assert session._increments == {} and session == {"a": {"n": 5}}
+
+
+def test_a_key_that_is_no_text():
+    """Keys that a program has put into all() itself, and that are stored as text, are found as in a dict."""
+    session = Attributes()
+    session.all().update({1: "a", None: "b"})
+    assert dict(session) == {1: "a", None: "b"} and 1 in session and 2 not in session
+    assert (session.pop(1), session.popitem(), len(session)) == ("a", (None, "b"), 0)
+    with pytest.raises(TypeError, match="keys are strings"):
+        session[1]
+
+
+# -------------------------------------------------------------------- other names
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        *[
+            (name, f"use {cure}()")
+            for name, cure in {
+                "getToken": "get_token",
+                "regenerateToken": "regenerate_token",
+                "getId": "get_id",
+                "setId": "set_id",
+                "getName": "get_name",
+                "getHandler": "get_handler",
+                "setExists": "set_exists",
+                "flashInput": "flash_input",
+                "ageFlashData": "age_flash_data",
+                "id": "get_id",
+                "sessionID": "get_id",
+                "token": "get_token",
+                "destroy": "invalidate",
+            }.items()
+        ],
+        ("isNew", "use is_new"),
+        ("user", 'read it by session.get("user"), store it by session.put("user", …)'),
+        ("userName", 'read it by session.get("userName"), store it by session.put("userName", …)'),
+    ],
+)
+@pytest.mark.gen_test
+async def test_a_name_of_the_original_on_a_session(visit, caplog, name, cure):
+    """What another library, or JavaScript, has as an attribute is an error that names the way it is done here."""
+    assert (await visit(on_session(lambda session: getattr(session, name)))).code == 500
+    assert f"AttributeError: 'Store' object has no attribute '{name}': {cure}\n" in caplog.text + "\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [("user", 'store it by session.put("user", …)'), ("id", "use get_id()"), ("is_new", "")],
+)
+@pytest.mark.gen_test
+async def test_setting_an_attribute(visit, browser, caplog, name, cure):
+    """So is setting one, which would not be stored; a session's own attributes and class are as they were."""
+    seen = []
+
+    def work(session):
+        session.ages_flash = session.ages_flash
+        seen.extend([isinstance(session, Store), type(session).__name__, hasattr(session, "__dict__")])
+        setattr(session, name, "ann")
+
+    assert (await visit(on_session(work))).code == 500
+    assert "AttributeError: " in caplog.text and name in caplog.text and cure in caplog.text
+    assert caplog.text.count("Traceback") == 1
+    assert seen == [True, "Store", False]
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("startSession", ": use start_session()"),
+        ("getSession", ": use get_session()"),
+        ("setEncrypter", ": use set_encrypter()"),
+        ("registerHandler", ": use register_handler()"),
+        ("onEvent", ": use on_event"),
+        ("middleware", ""),
+        ("_private", ""),
+    ],
+)
+@pytest.mark.gen_test
+async def test_a_name_of_the_original_on_a_node_session(visit, caplog, name, cure):
+    """So it is for a NodeSession, whose other attributes are no keys."""
+    assert (await visit(lambda handler: getattr(handler.node_session, name))).code == 500
+    assert f"AttributeError: 'NodeSession' object has no attribute '{name}'{cure}\n" in caplog.text + "\n"
+
+
+def test_every_method_of_the_original_has_its_hint():
+    """Each public method with two words in its name is found by its name in camelCase."""
+    for cls in (Store, NodeSession):
+        for name, _ in inspect.getmembers(cls, callable):
+            first, *rest = name.split("_")
+            if first and rest:
+                camel = first + "".join(each.title() for each in rest)
+                object = Store("s", MemoryDriver(0)) if cls is Store else NodeSession({"secret": SECRET})
+                with pytest.raises(AttributeError, match=f"use {name}\\(\\)$"):
+                    getattr(object, camel)
+
+
+def test_protocols_are_not_disturbed():
+    """Whoever asks an object what it can do gets Python's own answer."""
+    session = Store("s", MemoryDriver(0))
+    session["list"] = [1]
+    for name in ("__await__", "__deepcopy__", "__array__", "_repr_html_", "_ipython_display_", "__fspath__"):
+        with pytest.raises(AttributeError) as caught:
+            getattr(session, name)
+        assert str(caught.value).endswith(f"has no attribute {name!r}")
+    assert not hasattr(session, "user") and getattr(session, "user", 7) == 7
+    assert copy.copy(session)["list"] is session["list"]
+    attributes = Attributes()
+    attributes["list"] = [1]
+    for copied in (copy.deepcopy(attributes), pickle.loads(pickle.dumps(attributes))):
+        assert dict(copied) == {"list": [1]}
+    assert inspect.signature(session.put) and not inspect.isawaitable(session)
+    assert "list" not in dir(session)
+
+
+def test_an_error_in_a_property_is_seen():
+    """An AttributeError that a property raises is not taken for a property that is missing."""
+
+    class Mine(Store):
+        @property
+        def user(self):
+            return None.name
+
+    with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'name'"):
+        _ = Mine("s", MemoryDriver(0)).user
+
+
+def test_names_are_data():
+    """A name from somebody else can break no line of a log."""
+    with pytest.raises(AttributeError) as caught:
+        getattr(Store("s", MemoryDriver(0)), "a\nCRITICAL all is lost")
+    assert str(caught.value).isprintable()
+
+
+# -------------------------------------------------------------------- a wrong secret
+
+WRONG = f"node_session={cookies.sign('B' * 40, 'another secret')}"
+
+
+def forged(caplog):
+    return [
+        (record.levelno, record.getMessage()) for record in caplog.records if "wrong signature" in record.getMessage()
+    ]
+
+
+@pytest.mark.gen_test
+async def test_a_wrong_secret_is_a_warning_once(visit, caplog):
+    """The first cookie under another secret is a warning that names the likely cause; the next ones are INFO."""
+    with caplog.at_level(logging.INFO, "node_session"):
+        for _ in range(3):
+            await visit(headers={"Cookie": WRONG})
+    levels = [level for level, _ in forged(caplog)]
+    assert levels == [logging.WARNING, logging.INFO, logging.INFO]
+    assert "the secret has changed" in forged(caplog)[0][1]
+    assert SECRET not in caplog.text and "B" * 40 not in caplog.text
+
+
+@pytest.mark.gen_test
+async def test_what_is_no_wrong_secret(visit, browser, caplog):
+    """A cookie that is not signed at all, or stands beside a good one, is no such warning, and uses none up."""
+    await visit()
+    good = f"node_session={browser.cookie}"
+    with caplog.at_level(logging.INFO, "node_session"):
+        await visit(headers={"Cookie": "node_session=abc"})
+        await visit(headers={"Cookie": f"{WRONG}; {good}"})
+        await visit(headers={"Cookie": WRONG})
+    assert [level for level, _ in forged(caplog)] == [logging.INFO, logging.WARNING]
