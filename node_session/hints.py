@@ -4,9 +4,7 @@
     session.destroy      # … has no attribute 'destroy': use invalidate()
     session.user         # … has no attribute 'user': read it by session.get("user"), store it by session.put("user", …)
 
-Reading costs nothing before an attribute is missing. Setting one (``session.user = "ann"``) needs a ``__setattr__``,
-which makes each assignment fifteen times as slow, and making and loading a session takes forty of them. So a session
-gets it when it is loaded: see `guard`.
+Nothing here runs before an attribute is missing.
 """
 
 from __future__ import annotations
@@ -30,36 +28,6 @@ _ALSO_KNOWN_AS = {
     "sid": "get_id",
     "unset": "forget",
 }
-
-
-def guard(owner: Any) -> None:
-    """From now on, setting an attribute that a slotted object does not have is an error that names the way to do it."""
-    cls = type(owner)
-    owner.__class__ = _guarded.get(cls) or _make_guarded(cls)
-
-
-class _Guard:
-    __slots__ = ()
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        try:
-            object.__setattr__(self, name, value)
-        except AttributeError:
-            if hasattr(type(self), name):  # a property that cannot be set
-                raise
-        else:
-            return
-        look_up(self, name, has_keys=True)
-
-
-_guarded: dict[type, type] = {}
-
-
-def _make_guarded(cls: type) -> type:
-    body = {"__slots__": (), "__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-    made = type(cls)(cls.__name__, (_Guard, cls), body)
-    _guarded[cls] = _guarded[made] = made  # of a guarded class, it is the same: a session may be started twice
-    return made
 
 
 def _find_method(cls: type, name: str) -> str | None:

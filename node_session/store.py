@@ -24,7 +24,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from . import hints, ids, paths, serializer
+from . import ids, paths, serializer
 from .attributes import Attributes
 from .callbacks import takes_callback
 from .drivers import Driver
@@ -381,7 +381,6 @@ class Store(Attributes):
         self._make_token()
         self._settle()
         self._started = True
-        hints.guard(self)
         return True
 
     def _make_token(self) -> None:

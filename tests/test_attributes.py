@@ -332,26 +332,6 @@ async def test_a_name_of_the_original_on_a_session(visit, caplog, name, cure):
 
 @pytest.mark.parametrize(
     ("name", "cure"),
-    [("user", 'store it by session.put("user", …)'), ("id", "use get_id()"), ("is_new", "")],
-)
-@pytest.mark.gen_test
-async def test_setting_an_attribute(visit, browser, caplog, name, cure):
-    """So is setting one, which would not be stored; a session's own attributes and class are as they were."""
-    seen = []
-
-    def work(session):
-        session.ages_flash = session.ages_flash
-        seen.extend([isinstance(session, Store), type(session).__name__, hasattr(session, "__dict__")])
-        setattr(session, name, "ann")
-
-    assert (await visit(on_session(work))).code == 500
-    assert "AttributeError: " in caplog.text and name in caplog.text and cure in caplog.text
-    assert caplog.text.count("Traceback") == 1
-    assert seen == [True, "Store", False]
-
-
-@pytest.mark.parametrize(
-    ("name", "cure"),
     [
         ("startSession", ": use start_session()"),
         ("getSession", ": use get_session()"),
