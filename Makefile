@@ -3,7 +3,8 @@
 # make demo-migration    a Node application that moves to Tornado, both behind http://127.0.0.1:3000 (samples/strangler)
 # make soak-node    50 users at random over the npm original and ours; MINUTES=60 for each
 #              store, or STORE="file file-encrypted postgresql mysql"
-# make test    run the tests
+# make test    run the tests, on the versions in constraints.txt; make test-newest on the newest of everything
+# make pins    take the newest versions into constraints.txt; needs each Python that is supported
 # make check   the tests, the linter and the type checker
 # make fuzz    look for inputs that break it, MINUTES=5 for each of the targets in tests/fuzz, or TARGETS="path cookie"
 # make audit   look for known holes in what this depends on; asks pypi.org
@@ -17,12 +18,13 @@ PYTHON ?= python3
 VENV ?= .venv
 MINUTES ?= 5
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt
 DRIVER ?= file
 CONNECTION ?= {}
 export CONFIG
 
-.PHONY: demo demo-migration test screenshots lint check fuzz audit soak soak-node vectors bench bench-quick profile
-.PHONY: clean instructions
+.PHONY: demo demo-migration test test-newest pins screenshots lint check fuzz audit soak soak-node vectors
+.PHONY: bench bench-quick profile clean instructions
 
 demo: $(VENV)/installed
 	$(BIN)/python samples/shop/shop.py --driver $(DRIVER) --connection '$(CONNECTION)'
@@ -32,6 +34,17 @@ demo-migration: $(VENV)/installed samples/strangler/node_modules/installed
 
 test: $(VENV)/installed tests/interop/node_modules/installed samples/strangler/node_modules/installed
 	$(BIN)/python -m pytest $(ARGS)
+
+# Its environment is made again each time: pip would keep what is installed already.
+test-newest: tests/interop/node_modules/installed samples/strangler/node_modules/installed
+	rm -rf $(VENV)-newest
+	$(PYTHON) -m venv $(VENV)-newest
+	$(VENV)-newest/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-newest/bin/python -m pip install --quiet --editable '.[dev]'
+	$(VENV)-newest/bin/python -m pytest $(ARGS)
+
+pins:
+	$(PYTHON) .ci/pins.py $$(.ci/pythons)
 
 # The pictures in docs/, made by the browser tests. Best with Inter: apt-get install fonts-inter
 screenshots: $(VENV)/installed
@@ -76,7 +89,7 @@ instructions: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/instructions.py $(ARGS)
 
 $(VENV)/bench: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	$(INSTALL) --editable '.[bench]'
 	touch $@
 
 # Python's other session libraries, which need not get along with our own dependencies.
@@ -85,10 +98,11 @@ $(VENV)/bench: $(VENV)/installed
 	.venv-peers/bin/python -m pip install --quiet -r $<
 	touch $@
 
-$(VENV)/installed: setup.py
+# pip first, as an older one knows no --build-constraint.
+$(VENV)/installed: setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --upgrade pip
+	$(INSTALL) --editable '.[dev]'
 	touch $@
 
 # The npm original, for the tests and the sample that run beside it. Without Node those tests are skipped, and the
@@ -100,5 +114,5 @@ $(VENV)/installed: setup.py
 	@mkdir -p $(@D) && touch $@
 
 clean:
-	rm -rf $(VENV) .venv-peers build *.egg-info tests/interop/node_modules samples/strangler/node_modules
+	rm -rf $(VENV) $(VENV)-newest .venv-peers build *.egg-info tests/interop/node_modules samples/strangler/node_modules
 	rm -rf .mypy_cache .ruff_cache

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 import socket
 import subprocess
 import sys
@@ -17,9 +19,17 @@ from node_session import NodeSession
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
-# How long an example takes says more of the machine than of the code.
-settings.register_profile("node_session", deadline=None)
+# The same verdict each time: hypothesis draws the same examples, and `random` the same numbers, in the processes of
+# tests/concurrency too. The soaks and `make fuzz` do not load this file; they look for something new each time.
+# No deadline: how long an example takes says more of the machine than of the code.
+settings.register_profile("node_session", deadline=None, derandomize=True, database=None)
 settings.load_profile("node_session")
+os.environ["SEED"] = "0"
+
+
+def pytest_runtest_setup() -> None:
+    random.seed(os.environ["SEED"])
+
 
 # pytest-tornado asks for the current loop; before Python 3.12 that makes one, which nobody closes.
 asyncio.set_event_loop(None)

@@ -41,6 +41,16 @@ from hypothesis.stateful import run_state_machine_as_test  # noqa: E402
 KILLS = 100
 INTERLEAVINGS = 300
 
+AT_RANDOM = settings(
+    max_examples=INTERLEAVINGS,
+    stateful_step_count=50,
+    deadline=None,
+    database=None,
+    derandomize=False,  # hypothesis would otherwise, where the environment has CI
+    phases=[Phase.generate],  # to make a failure small takes minutes; tests/concurrency/test_machine.py does it
+    suppress_health_check=list(HealthCheck),
+)
+
 # What a trial has checked, by name; they are added up.
 Checked = dict[str, int]
 Trial = Callable[[], Checked]
@@ -77,15 +87,7 @@ def mixed(folder: str, encrypt: bool) -> Checked:
 
 def interleaved() -> Checked:
     """Random interleavings of saves."""
-    options = settings(
-        max_examples=INTERLEAVINGS,
-        stateful_step_count=50,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],  # to make a failure small takes minutes; tests/concurrency/test_machine.py does it
-        suppress_health_check=list(HealthCheck),
-    )
-    run_state_machine_as_test(seed(random.getrandbits(32))(Sessions), settings=options)
+    run_state_machine_as_test(seed(random.getrandbits(32))(Sessions), settings=AT_RANDOM)
     return {"interleavings": INTERLEAVINGS}
 
 

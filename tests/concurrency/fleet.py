@@ -30,9 +30,12 @@ class Fleet:
     def __init__(
         self, config: Mapping[str, Any], processes: int, *, longest: float = 0.009, careless: bool = False
     ) -> None:
-        argument = json.dumps({"config": config, "longest": longest, "careless": careless})
-        command = [sys.executable, "-m", "concurrency.server", argument]
-        self._processes = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=TESTS) for _ in range(processes)]
+        options = {"config": config, "longest": longest, "careless": careless}
+        command = [sys.executable, "-m", "concurrency.server"]
+        self._processes = [
+            subprocess.Popen([*command, json.dumps({**options, "number": each})], stdout=subprocess.PIPE, cwd=TESTS)
+            for each in range(processes)
+        ]
 
     def __enter__(self) -> Fleet:
         try:

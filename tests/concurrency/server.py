@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
 
@@ -41,7 +42,9 @@ class Look(Moment):
         self.write(json.dumps(self.session.get("list")))
 
 
-async def main(config, longest, careless):
+async def main(config, longest, careless, number):
+    if "SEED" in os.environ:
+        random.seed(f"{os.environ['SEED']} {number}")
     register()
     if careless:
         forget_versions(config.get("driver", "file"))

@@ -81,6 +81,8 @@ def main():
         job = json.loads(line)
         child = os.fork()
         if not child:
+            if "SEED" in os.environ:
+                random.seed(f"{os.environ['SEED']} {job['job']}")
             try:
                 asyncio.run(Job(**job).run())
             finally:

