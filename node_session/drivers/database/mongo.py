@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pymongo
 from async_timeout import timeout
@@ -23,9 +22,12 @@ from ..base import Driver, Entry, Record
 from .connection import POOL_SIZE, Connection
 from .per_loop import PerLoop
 from .sql import decode, decode_leniently, encode, now
+from .trust import IDLE_LIMIT
 
 if TYPE_CHECKING:
     from ...config import Config
+
+T = TypeVar("T")
 
 logger = logging.getLogger("node_session")
 
@@ -49,11 +51,11 @@ class MongoDriver(Driver):
         self._collection = collection
         self._lifetime = lifetime
         self._opened = PerLoop(self._open, self._close)
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
-        async with self._records() as records:
-            document = await records.find_one({"_id": id, **self._alive()})
+        document = await self._twice(lambda records: records.find_one({"_id": id, **self._alive()}))
         if document is None:
             return None
         stored = document.get("payload")
@@ -79,9 +81,8 @@ class MongoDriver(Driver):
 
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
-        async with self._records() as records:
-            change = {"$set": {"lastActivity": float(now())}}
-            await records.update_one({"_id": id, **self._alive()}, change)
+        change = {"$set": {"lastActivity": float(now())}}
+        await self._twice(lambda records: records.update_one({"_id": id, **self._alive()}, change))
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
@@ -108,6 +109,8 @@ class MongoDriver(Driver):
     async def close(self) -> None:
         """See `Driver.close`."""
         await self._opened.close()
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     def _alive(self) -> dict[str, Any]:
         """What finds only records that have not expired."""
@@ -133,9 +136,8 @@ class MongoDriver(Driver):
         indexing.cancel()
         await asyncio.wait([indexing])
         if self._connection.client is None:
-            closing = collection.database.client.close()
-            if inspect.isawaitable(closing):
-                await closing
+            # In a thread, as it says goodbye to a server that may not answer.
+            await asyncio.to_thread(collection.database.client.delegate.close)
 
     async def _make_index(self, collection: Any) -> None:
         """In the background and without a time limit: of a large collection it takes long, and no session needs it."""
@@ -163,6 +165,7 @@ class MongoDriver(Driver):
             to.url or (f"[{to.host}]" if ":" in to.host else to.host),
             port=to.port or 27017,
             maxPoolSize=to.pool_size or POOL_SIZE,
+            maxIdleTimeMS=IDLE_LIMIT * 1000,
             serverSelectionTimeoutMS=milliseconds,
             connectTimeoutMS=milliseconds,
             timeoutMS=milliseconds,
@@ -170,12 +173,37 @@ class MongoDriver(Driver):
             **tls,
         )
 
+    async def _twice(self, ask: Callable[[Any], Awaitable[T]]) -> T:
+        """Ask for what may be asked twice: again with a new client, if there is no answer in half of the time.
+
+        PyMongo closes a connection that was silent, but goes on with its idle siblings. It repeats what it asked as
+        well, but not after it has waited for its whole time limit.
+        """
+        half = self._connection.seconds / 2
+        opened = None
+        try:
+            async with self._records(half) as records:
+                opened = self._opened.opened()
+                with pymongo.timeout(half):
+                    return await ask(records)
+        except UnavailableError as error:
+            if not isinstance(error.__cause__, (errors.AutoReconnect, asyncio.TimeoutError)):
+                raise
+            silent = isinstance(error.__cause__, (errors.NetworkTimeout, asyncio.TimeoutError))
+        if silent and opened is not None and self._connection.client is None and self._opened.discard(opened):
+            closing = asyncio.create_task(self._close(opened))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        async with self._records(half) as records:
+            with pymongo.timeout(half):
+                return await ask(records)
+
     @contextlib.asynccontextmanager
-    async def _records(self) -> AsyncIterator[Any]:
+    async def _records(self, seconds: float | None = None) -> AsyncIterator[Any]:
         """The collection, for one operation. The client's own limits do not count what waits in motor's threads."""
         where = self._connection.where
         try:
-            async with timeout(self._connection.seconds):
+            async with timeout(seconds or self._connection.seconds):
                 collection, _ = await self._opened.get()
                 yield collection
         except errors.DuplicateKeyError:

@@ -52,6 +52,13 @@ class PerLoop(Generic[T]):
             opening = self._opened[loop] = asyncio.ensure_future(self._open())
         return await asyncio.shield(opening)  # others may be waiting for it
 
+    def discard(self, opened: T) -> bool:
+        """Forget what the running loop has opened, if it is still this one; the caller closes it."""
+        if self.opened() is not opened:
+            return False
+        del self._opened[asyncio.get_running_loop()]
+        return True
+
     async def close(self) -> None:
         """Close what the running loop has opened."""
         if self._process != os.getpid():
