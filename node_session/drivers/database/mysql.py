@@ -89,6 +89,9 @@ class MysqlDriver(ServerDriver):
     def _close_connection(self, connection: Any) -> None:
         connection.close()
 
+    def _opened(self, connection: Any) -> float:
+        return float(connection.last_usage)
+
     def _transport(self, connection: Any) -> Any:
         return getattr(connection, "_transport", None)  # asyncmy has no public name for it
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,10 @@ class PostgresqlDriver(ServerDriver):
     def _close_connection(self, connection: Any) -> None:
         connection.terminate()  # asyncpg would ask the server, which does not answer, to cancel the statement
 
+    def _opened(self, connection: Any) -> float:
+        opened: float = connection.opened
+        return opened
+
     def _transport(self, connection: Any) -> Any:
         return connection.transport
 
@@ -128,6 +133,7 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
     def __init__(self, protocol: Any, transport: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(protocol, transport, *args, **kwargs)
         self.transport = transport
+        self.opened = time.monotonic()
 
     def itself(self) -> _Connection:
         """The connection; the pool gives a new proxy of it each time."""

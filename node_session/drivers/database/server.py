@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -97,6 +98,10 @@ class ServerDriver(SqlDriver):
         """Close it without waiting for the server."""
 
     @abstractmethod
+    def _opened(self, connection: Any) -> float:
+        """When it was opened, by the monotonic clock; asked before it is used."""
+
+    @abstractmethod
     def _transport(self, connection: Any) -> Any:
         """Its transport; None if that is not known."""
 
@@ -158,17 +163,15 @@ class ServerDriver(SqlDriver):
             pool: Of this loop.
             statement: SQL.
             values: Of its placeholders.
-            patience: Seconds that a connection used before may be silent; None: the statement must not be run again.
+            patience: Seconds that a connection which was idle may be silent; None: the statement must not be run again.
 
         Raises:
             _LostError: The connection is silent or broke, and the statement may be run again on another one.
         """
+        asked = time.monotonic()
         connection, identity = await self._acquire_trusted(pool)
-        used_before = self._trust.knows(identity)
+        used_before = not self._trust.has_answered_since(identity, asked)
         try:
-            if not used_before:
-                self._trust.answered(identity)
-                keep_alive(self._transport(connection))
             async with timeout(patience if used_before else None):
                 result = await self._run_on(connection, statement, values)
             self._trust.answered(identity)
@@ -193,6 +196,8 @@ class ServerDriver(SqlDriver):
         while True:
             connection = await self._acquire(pool)
             identity = self._identity(connection)
+            if self._trust.meet(identity, self._opened(connection)):
+                keep_alive(self._transport(connection))
             if self._trust.allows(identity):
                 return connection, identity
             self._close_connection(connection)

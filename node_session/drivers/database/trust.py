@@ -37,6 +37,17 @@ class Trust:
         """Whether it has been used before."""
         return connection in self._connections
 
+    def meet(self, connection: object, opened: float) -> bool:
+        """Remember when it was opened, by the monotonic clock; False, if that is known."""
+        if connection in self._connections:
+            return False
+        self._connections[connection] = opened, opened
+        return True
+
+    def has_answered_since(self, connection: object, when: float) -> bool:
+        """Whether it was opened, or has answered, after a time of the monotonic clock."""
+        return self._connections[connection][1] >= when
+
     def allows(self, connection: object) -> bool:
         """Whether it may be used; a new one may."""
         now = time.monotonic()
