@@ -47,13 +47,13 @@ class Reader(SessionMixin, RequestHandler):
 
 
 @contextlib.asynccontextmanager
-async def application(config: dict):
-    """Serves `Counter`; gives a function that asks it with a cookie, for the status, the body and the cookie."""
+async def application(config: dict, routes=()):
+    """Serves `Counter` and `routes`; gives a function that asks with a cookie, for status, body and cookie."""
     sessions = NodeSession(config)
-    server = HTTPServer(Application([("/", Counter), ("/read", Reader)], node_session=sessions))
+    server = HTTPServer(Application([("/", Counter), ("/read", Reader), *routes], node_session=sessions))
     listening, port = bind_unused_port()
     server.add_socket(listening)
-    client = AsyncHTTPClient(force_instance=True)
+    client = AsyncHTTPClient(force_instance=True, max_clients=100)
 
     async def ask(cookie: str | None, path: str = "/") -> tuple[int, str, str | None]:
         headers = {"Cookie": cookie} if cookie else {}
@@ -146,6 +146,18 @@ class Proxy:
                 writer.write(data)
                 await writer.drain()
         writer.close()
+
+
+async def fill_pool(proxy: Proxy, ask) -> None:
+    """Have several connections in the pool, however fast each request is answered."""
+    while proxy.connections < 4:
+        proxy.mute = True
+        asking = []
+        for _ in range(4):
+            asking.append(asyncio.ensure_future(ask()))
+            await asyncio.sleep(0.05)
+        proxy.mute = False
+        assert {answer[0] for answer in await asyncio.gather(*asking)} == {200}
 
 
 class ServerContract(DriverContract):
@@ -355,23 +367,12 @@ class ServerContract(DriverContract):
                 config = await self.with_table(self.config({"port": proxy.port, "timeout": 4000}))
                 async with application(config) as ask:
                     _, _, cookie = await ask(None)
-                    await self.fill_pool(proxy, lambda: ask(cookie, "/read"))
+                    await fill_pool(proxy, lambda: ask(cookie, "/read"))
                     proxy.forget()
                     assert (await ask(cookie, "/read"))[:2] == (200, "1")
                     assert [(await ask(cookie))[:2] for _ in range(5)] == [(200, str(count)) for count in range(2, 7)]
 
         asyncio.run(main())
-
-    async def fill_pool(self, proxy: Proxy, ask) -> None:
-        """Have several connections in the pool, however fast each request is answered."""
-        while proxy.connections < 4:
-            proxy.mute = True
-            asking = []
-            for _ in range(4):
-                asking.append(asyncio.ensure_future(ask()))
-                await asyncio.sleep(0.05)
-            proxy.mute = False
-            assert {answer[0] for answer in await asyncio.gather(*asking)} == {200}
 
     def test_forgotten_while_nobody_asked(self, monkeypatch) -> None:
         """After a while without use no connection is used again, so that even a write needs no second try."""
