@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pymongo
 from async_timeout import timeout
@@ -27,7 +27,9 @@ from .trust import IDLE_LIMIT
 if TYPE_CHECKING:
     from ...config import Config
 
-T = TypeVar("T")
+_EARLIER = 0.9  # PyMongo's limit ends before ours, so that it can tell a silent connection from no server at all
+
+_NOT_PRIMARY = (10107, 13435)  # others of its kind may come when a write is half done
 
 logger = logging.getLogger("node_session")
 
@@ -55,7 +57,7 @@ class MongoDriver(Driver):
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
-        document = await self._twice(lambda records: records.find_one({"_id": id, **self._alive()}))
+        document = await self._run(lambda records: records.find_one({"_id": id, **self._alive()}), repeatable=True)
         if document is None:
             return None
         stored = document.get("payload")
@@ -68,13 +70,13 @@ class MongoDriver(Driver):
         stored = encode(payload)
         # As a double, which is what JavaScript's driver makes of a number of this size.
         change = {"$set": {"payload": stored, "lastActivity": float(now())}}
-        async with self._records() as records:
-            if version is None:
-                # Finds an expired record, or none; then it inserts, unless the id is taken.
-                expired = {"lastActivity": {"$lt": self._oldest()}}
-                await records.update_one({"_id": id, **expired}, change, upsert=True)
-                return stored
-            result = await records.update_one({"_id": id, "payload": version, **self._alive()}, change)
+        if version is None:
+            # Finds an expired record, or none; then it inserts, unless the id is taken.
+            expired = {"_id": id, "lastActivity": {"$lt": self._oldest()}}
+            await self._run(lambda records: records.update_one(expired, change, upsert=True))
+            return stored
+        found = {"_id": id, "payload": version, **self._alive()}
+        result = await self._run(lambda records: records.update_one(found, change))
         if not result.matched_count:
             raise ConflictError("the record is no longer the one that was read")
         return stored
@@ -82,20 +84,19 @@ class MongoDriver(Driver):
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
         change = {"$set": {"lastActivity": float(now())}}
-        await self._twice(lambda records: records.update_one({"_id": id, **self._alive()}, change))
+        await self._run(lambda records: records.update_one({"_id": id, **self._alive()}, change), repeatable=True)
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
         wanted = {"_id": id} if version is None else {"_id": id, "payload": version}
-        async with self._records() as records:
-            result = await records.delete_one(wanted)
+        result = await self._run(lambda records: records.delete_one(wanted))
         if version is not None and not result.deleted_count and await self.read(id) is not None:
             raise ConflictError("the record is no longer the one that was read")
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""
-        async with self._records() as records:
-            result = await records.delete_many({"lastActivity": {"$lt": now() - lifetime}})
+        expired = {"lastActivity": {"$lt": now() - lifetime}}
+        result = await self._run(lambda records: records.delete_many(expired))
         return int(result.deleted_count)
 
     async def scan(self) -> AsyncIterator[Entry]:
@@ -173,30 +174,39 @@ class MongoDriver(Driver):
             **tls,
         )
 
-    async def _twice(self, ask: Callable[[Any], Awaitable[T]]) -> T:
-        """Ask for what may be asked twice: again with a new client, if there is no answer in half of the time.
+    async def _run(self, ask: Callable[[Any], Awaitable[Any]], *, repeatable: bool = False) -> Any:
+        """Ask, and once more where nothing was done, or where that does no harm (`repeatable`).
 
-        PyMongo closes a connection that was silent, but goes on with its idle siblings. It repeats what it asked as
-        well, but not after it has waited for its whole time limit.
+        PyMongo closes a connection that was silent, but goes on with its idle siblings; and it keeps those to a server
+        that is no longer the primary, which behind one address never leads to the new one. So the second time has a
+        new client. PyMongo repeats things as well, but not after it has waited for its whole time limit: what may be
+        repeated has half of it each time.
         """
-        half = self._connection.seconds / 2
+        seconds = self._connection.seconds / (2 if repeatable else 1)
         opened = None
         try:
-            async with self._records(half) as records:
+            async with self._records(seconds) as records:
                 opened = self._opened.opened()
-                with pymongo.timeout(half):
+                with pymongo.timeout(seconds * _EARLIER):
                     return await ask(records)
         except UnavailableError as error:
-            if not isinstance(error.__cause__, (errors.AutoReconnect, asyncio.TimeoutError)):
+            cause = error.__cause__
+            if isinstance(cause, (errors.NetworkTimeout, errors.NotPrimaryError)):
+                self._discard(opened)
+            if not repeatable and not _was_refused(cause):
                 raise
-            silent = isinstance(error.__cause__, (errors.NetworkTimeout, asyncio.TimeoutError))
-        if silent and opened is not None and self._connection.client is None and self._opened.discard(opened):
+            if not isinstance(cause, (errors.AutoReconnect, asyncio.TimeoutError)):
+                raise
+        async with self._records(seconds) as records:
+            with pymongo.timeout(seconds * _EARLIER):
+                return await ask(records)
+
+    def _discard(self, opened: tuple[Any, asyncio.Task[None]] | None) -> None:
+        """Let the next operation have a new client, and close this one in the background."""
+        if opened is not None and self._connection.client is None and self._opened.discard(opened):
             closing = asyncio.create_task(self._close(opened))
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
-        async with self._records(half) as records:
-            with pymongo.timeout(half):
-                return await ask(records)
 
     @contextlib.asynccontextmanager
     async def _records(self, seconds: float | None = None) -> AsyncIterator[Any]:
@@ -212,6 +222,12 @@ class MongoDriver(Driver):
             raise UnavailableError(f"{where}: no answer within {self._connection.timeout:g} ms") from error
         except (errors.PyMongoError, BSONError, OSError, ValueError, TypeError) as error:
             raise UnavailableError(f"{where}: {type(error).__name__}: {_first_line(error)}") from error
+
+
+def _was_refused(error: BaseException | None) -> bool:
+    """Whether a server that is not the primary has done nothing for that reason."""
+    details: Any = error.details if isinstance(error, errors.NotPrimaryError) else None
+    return isinstance(details, dict) and details.get("code") in _NOT_PRIMARY
 
 
 def _first_line(error: Exception) -> str:
