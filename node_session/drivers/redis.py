@@ -93,13 +93,20 @@ class _OneByOne:
     async def ask(self, *command: Any, repeatable: bool = False) -> Any:
         async with timeout(self._seconds), self._gate:
             try:
-                return await self._client.execute_command(*command)
+                return await self._execute(*command)
             except (BusyLoadingError, ClusterDownError, ReadOnlyError):  # nothing was done
                 pass
             except (BrokenError, SilentError):  # redis-py closes that server's other connections, too
                 if not repeatable:
                     raise
+            return await self._execute(*command)
+
+    async def _execute(self, *command: Any) -> Any:
+        try:
             return await self._client.execute_command(*command)
+        except (AttributeError, RuntimeError) as error:
+            # Redis-py closes all connections where it looks for the servers again, those that others use among them.
+            raise BrokenError("the connection was closed, as the cluster changes") from error
 
     async def close(self) -> None:
         pass
