@@ -134,6 +134,10 @@ class Postgresql(Server):
     def connection(self) -> dict:
         return {**super().connection, "user": "tester", "password": "pass word", "database": "postgres"}
 
+    def run_sql(self, statement: str) -> None:
+        at = f"host=127.0.0.1 port={self.port} user=tester password='pass word' dbname=postgres"
+        self.run(str(self.bin / "psql"), at, "-c", statement)
+
     def answers(self) -> bool:
         ready = [str(self.bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(ready, check=False).returncode == 0
@@ -147,6 +151,28 @@ class Postgresql(Server):
         deadline = time.monotonic() + 20
         while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
             time.sleep(0.02)
+
+
+class PostgresqlStandby(Postgresql):
+    """Follows a server, every commit of which waits for it; until it is promoted."""
+
+    def __init__(self, primary: Postgresql) -> None:
+        self.primary = primary
+        super().__init__()
+
+    def prepare(self) -> None:
+        at = f"host=127.0.0.1 port={self.primary.port} user=tester password='pass word' application_name=standby"
+        data = str(self.folder / "data")
+        self.run(str(self.bin / "pg_basebackup"), "-d", at, "-D", data, "-R", "-c", "fast", "--no-sync")
+
+    def start(self) -> None:
+        super().start()
+        self.primary.run_sql("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+        self.primary.run_sql("SELECT pg_reload_conf()")
+
+    def promote(self) -> None:
+        self.run_sql("ALTER SYSTEM RESET synchronous_standby_names")
+        self.run_sql("SELECT pg_promote()")
 
 
 class Mysql(Server):
@@ -219,6 +245,23 @@ class Redis(Server):
         return {**super().connection, "password": "pass word"}
 
 
+class RedisReplica(Redis):
+    """Follows a server, until it is told to be a master."""
+
+    def __init__(self, master: Redis) -> None:
+        self.master = master
+        super().__init__()
+
+    def command(self) -> list[str]:
+        return [*super().command(), "--replicaof", "127.0.0.1", str(self.master.port), "--masterauth", "pass word"]
+
+    def answers(self) -> bool:
+        if not super().answers():
+            return False
+        with redis.Redis(port=self.port, password="pass word") as client:
+            return client.info("replication")["master_link_status"] == "up"
+
+
 class RedisCluster(Redis):
     """A cluster of one server, which has all the slots."""
 
@@ -231,6 +274,66 @@ class RedisCluster(Redis):
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
             while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
                 time.sleep(0.05)
+
+
+class RedisNode(Redis):
+    """One of a cluster of several."""
+
+    def command(self) -> list[str]:
+        return [
+            *(*super().command(), "--masterauth", "pass word", "--cluster-enabled", "yes"),
+            *("--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000"),
+        ]
+
+    def ask(self, *command: object):
+        with redis.Redis(port=self.port, password="pass word") as client:
+            return client.execute_command(*command)
+
+
+class RedisClusterOfSix:
+    """Three masters, with a replica each."""
+
+    def __init__(self) -> None:
+        self.nodes: list[RedisNode] = []
+        try:
+            self.nodes += (RedisNode() for _ in range(6))
+            self.join()
+        except BaseException:
+            self.stop()
+            raise
+
+    def join(self) -> None:
+        masters, replicas = self.nodes[:3], self.nodes[3:]
+        for number, master in enumerate(masters):
+            master.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            master.ask("CLUSTER", "ADDSLOTSRANGE", number * 5461, 16383 if number == 2 else number * 5461 + 5460)
+        for node in self.nodes[1:]:
+            node.ask("CLUSTER", "MEET", "127.0.0.1", masters[0].port)
+        names = [master.ask("CLUSTER", "MYID").decode() for master in masters]
+        for replica, name in zip(replicas, names, strict=True):
+            self.wait_for(lambda: name in str(replica.ask("CLUSTER", "NODES")))  # noqa: B023 - asked at once
+            replica.ask("CLUSTER", "REPLICATE", name)
+        for node in self.nodes:
+            self.wait_for(lambda: "cluster_state:ok" in str(node.ask("CLUSTER", "INFO")))  # noqa: B023
+            self.wait_for(lambda: str(node.ask("CLUSTER", "NODES")).count("slave") == 3)  # noqa: B023
+        for replica in replicas:
+            self.wait_for(lambda: replica.ask("INFO", "replication")["master_link_status"] == "up")  # noqa: B023
+
+    @staticmethod
+    def wait_for(condition) -> None:
+        deadline = time.monotonic() + 60
+        while not condition():
+            if time.monotonic() > deadline:
+                raise RuntimeError("the cluster does not come together")
+            time.sleep(0.05)
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://:pass%20word@" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.stop()
 
 
 class Sentinel(Server):
@@ -246,6 +349,7 @@ class Sentinel(Server):
         (self.folder / "sentinel.conf").write_text(
             f"port {self.port}\nbind 127.0.0.1\nsentinel monitor sessions 127.0.0.1 {self.master.port} 1\n"
             'sentinel auth-pass sessions "pass word"\n'
+            "sentinel down-after-milliseconds sessions 1000\nsentinel failover-timeout sessions 5000\n"
         )
 
     def command(self) -> list[str]:
@@ -327,9 +431,14 @@ async def make_table(config: dict) -> None:
 
 def start(name: str) -> Server:
     """Start a server; skips the test where there is none, but never in CI."""
-    make, is_there, cure = NEEDS[name]
     if name == "mongodb" and "MONGODB_URI" in os.environ:
         return RunningMongo()
+    require(name)
+    return NEEDS[name][0]()
+
+
+def require(name: str) -> None:
+    """Skip the test where there is no such server, but never in CI."""
+    _, is_there, cure = NEEDS[name]
     if not is_there() and "CI" not in os.environ:
         pytest.skip(f"there is no {name} server: {cure}")
-    return make()

@@ -7,23 +7,33 @@ An answer says nothing of which command it belongs to; only the order does. So:
 
 - The answer to every command that was sent is read, also if nobody waits for it any more.
 - A connection of which not all answers were read is closed, whatever the reason.
-- Nothing is sent twice: what was sent may have been done.
+- Nothing that may have been done is sent twice. Once more is asked what the server refused because it takes no writes,
+  so that nothing was done; and, where that does no harm (`repeatable`), what was asked on a connection used before that
+  was silent for half of the time, or broke. A new connection then has the other half.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from async_timeout import timeout
+from async_timeout import timeout_at
 from hiredis import pack_command
-from redis.exceptions import ResponseError
+from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError, ResponseError
+
+from .database.trust import Trust
 
 
-class _Command(NamedTuple):
-    packed: bytes
-    answer: asyncio.Future[Any]
+class _Command:
+    __slots__ = ("answer", "packed", "repeatable", "tries")
+
+    def __init__(self, packed: bytes, answer: asyncio.Future[Any], repeatable: bool) -> None:
+        self.packed = packed
+        self.answer = answer
+        self.repeatable = repeatable
+        self.tries = 2
 
 
 class Pipeline:
@@ -39,62 +49,142 @@ class Pipeline:
         self._pool = pool
         self._gate = asyncio.Semaphore(connections)
         self._seconds = seconds
+        self._trust = Trust()
         self._collecting: list[_Command] | None = None  # what this turn's task will send
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself would forget them
 
-    def ask(self, *command: Any) -> asyncio.Future[Any]:
-        """Send a command; gives a future of its answer, as redis-py parses it, or of what went wrong."""
+    def ask(self, *command: Any, repeatable: bool = False) -> asyncio.Future[Any]:
+        """Send a command; gives a future of its answer, as redis-py parses it, or of what went wrong.
+
+        Args:
+            command: Its name and arguments.
+            repeatable: Whether it does no harm to do it twice.
+        """
         loop = asyncio.get_running_loop()
-        asked = _Command(pack_command(command), loop.create_future())
+        asked = _Command(pack_command(command), loop.create_future(), repeatable)
         if self._collecting is None:
             batch = self._collecting = [asked]
-            # A task of its own, as a request that is cancelled must not take the others with it.
-            task = loop.create_task(self._send(batch))
-            self._tasks.add(task)
-            task.add_done_callback(partial(self._end, batch))
+            self._start(batch, loop.time() + self._seconds)
         else:
             self._collecting.append(asked)
         return asked.answer
 
     async def close(self) -> None:
         """Wait for what is on its way, which has a time limit."""
-        if self._tasks:
+        while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _send(self, batch: list[_Command]) -> None:
-        self._collecting = None
-        async with timeout(self._seconds), self._gate:
+    def _start(self, batch: list[_Command], deadline: float) -> None:
+        # A task of its own, as a request that is cancelled must not take the others with it.
+        task = asyncio.get_running_loop().create_task(self._send(batch, deadline))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._end, batch))
+
+    def _ask_again(self, batch: list[_Command], commands: Iterable[_Command], deadline: float) -> None:
+        """Let another connection answer some of a batch's commands, if they have a try left."""
+        again = [command for command in commands if command.tries > 1 and not command.answer.done()]
+        if again:
+            for command in again:
+                command.tries -= 1
+                batch.remove(command)
+            self._start(again, deadline)
+
+    async def _send(self, batch: list[_Command], deadline: float) -> None:
+        if self._collecting is batch:
+            self._collecting = None
+        async with timeout_at(deadline), self._gate:
             wanted = [command for command in batch if not command.answer.done()]
             if not wanted:
                 return
-            connection = await self._pool.get_connection()
+            connection = await self._connect()
             try:
-                await connection.send_packed_command([command.packed for command in wanted])
-                for command in wanted:
-                    await _receive(connection, command.answer)
-            except BaseException:
-                await connection.disconnect(nowait=True)
-                raise
+                await self._exchange(connection, batch, wanted, deadline)
             finally:
                 await self._pool.release(connection)
+
+    async def _exchange(self, connection: Any, batch: list[_Command], wanted: list[_Command], deadline: float) -> None:
+        """Send commands over a connection, and read their answers."""
+        used_before = self._trust.knows(connection)
+        if not used_before:
+            self._trust.answered(connection)
+        patience = self._patience(batch, deadline) if used_before else None
+        refused: list[_Command] = []
+        try:
+            await connection.send_packed_command([command.packed for command in wanted])
+            for command in wanted:
+                if not await _receive(connection, command):
+                    refused.append(command)
+            self._trust.answered(connection)
+        except BaseException as error:
+            await self._close(connection)
+            if used_before and isinstance(error, (RedisError, OSError)):
+                self._trust.lost()
+                self._ask_again(batch, [command for command in batch if command.repeatable], deadline)
+            raise
+        finally:
+            if patience is not None:
+                patience.cancel()
+            if refused:
+                self._trust.demoted()
+                self._ask_again(batch, refused, deadline)
+        if refused:
+            await self._close(connection)
+
+    def _patience(self, batch: list[_Command], deadline: float) -> asyncio.TimerHandle:
+        """What ends when half of the time is over."""
+        loop = asyncio.get_running_loop()
+        return loop.call_at((loop.time() + deadline) / 2, self._lose_patience, asyncio.current_task(), batch, deadline)
+
+    def _lose_patience(self, task: asyncio.Task[None] | None, batch: list[_Command], deadline: float) -> None:
+        """Ask others what a silent connection does not answer, but go on waiting for what must not be sent twice."""
+        self._trust.lost()
+        self._ask_again(batch, [command for command in batch if command.repeatable], deadline)
+        if task is not None and all(command.answer.done() for command in batch):
+            task.cancel()
+
+    async def _connect(self) -> Any:
+        connection = await self._pool.get_connection()
+        try:
+            if not self._trust.allows(connection):
+                await self._close(connection)
+                await connection.connect()
+        except BaseException:
+            await self._pool.release(connection)
+            raise
+        return connection
+
+    async def _close(self, connection: Any) -> None:
+        self._trust.forget(connection)
+        await connection.disconnect(nowait=True)
 
     def _end(self, batch: list[_Command], task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if self._collecting is batch:  # it was cancelled before it began
             self._collecting = None
         error = ConnectionError("the connection is being closed") if task.cancelled() else task.exception()
+        if isinstance(error, asyncio.TimeoutError):
+            self._trust.lost()
         for command in batch:
             if error is not None and not command.answer.done():
                 command.answer.set_exception(error)
 
 
-async def _receive(connection: Any, answer: asyncio.Future[Any]) -> None:
-    """Read one answer from a connection, and hand it to whoever waits for it."""
+async def _receive(connection: Any, command: _Command) -> bool:
+    """Read one answer, and hand it to whoever waits for it; False, if it is to be asked for on another connection."""
     try:
         result = await connection.read_response()
-    except ResponseError as error:  # the server's answer to this command; the next one's follows
-        if not answer.done():
-            answer.set_exception(error)
+    except (ResponseError, BusyLoadingError) as error:  # the server's answer to this command; the next one's follows
+        if is_refused(error) and command.tries > 1:
+            return False
+        if not command.answer.done():
+            command.answer.set_exception(error)
     else:
-        if not answer.done():
-            answer.set_result(result)
+        if not command.answer.done():
+            command.answer.set_result(result)
+    return True
+
+
+def is_refused(error: Exception) -> bool:
+    """Whether a server has not done what it was asked to do, as it is a replica, or is starting."""
+    # Redis 6.2 gives a script's error as a text of its own.
+    return isinstance(error, (ReadOnlyError, BusyLoadingError, MasterDownError)) or "-READONLY " in str(error)

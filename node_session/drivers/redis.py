@@ -20,22 +20,34 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from async_timeout import timeout
+from redis.asyncio import Connection as RedisConnection
 from redis.asyncio import Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+)
+from redis.exceptions import ConnectionError as BrokenError
+from redis.exceptions import TimeoutError as SilentError
 
 from ..errors import ConflictError, DamagedError, UnavailableError
 from ._pipeline import Pipeline
 from .base import Driver, Entry, Record
 from .database.connection import Connection
 from .database.per_loop import PerLoop
+from .database.trust import keepalive_options
 
 if TYPE_CHECKING:
     from ..config import Config
 
-_ALSO_TO_SENTINELS = ("socket_timeout", "socket_connect_timeout", "retry", "ssl")
+_ALSO_TO_SENTINELS = ("retry", "ssl", "socket_keepalive", "socket_keepalive_options")
 
 _FAILURES = (RedisError, RedisClusterException, OSError, ValueError, asyncio.TimeoutError)
 
@@ -78,12 +90,38 @@ class _OneByOne:
         self._gate = asyncio.Semaphore(connections)  # redis-py's own limit is an error there instead of a queue
         self._seconds = seconds
 
-    async def ask(self, *command: Any) -> Any:
+    async def ask(self, *command: Any, repeatable: bool = False) -> Any:
         async with timeout(self._seconds), self._gate:
+            try:
+                return await self._execute(*command)
+            except (BusyLoadingError, ClusterDownError, ReadOnlyError):  # nothing was done
+                pass
+            except (BrokenError, SilentError):  # redis-py closes that server's other connections, too
+                if not repeatable:
+                    raise
+            return await self._execute(*command)
+
+    async def _execute(self, *command: Any) -> Any:
+        try:
             return await self._client.execute_command(*command)
+        except (AttributeError, RuntimeError) as error:
+            # Redis-py closes all connections where it looks for the servers again, those that others use among them.
+            raise BrokenError("the connection was closed, as the cluster changes") from error
 
     async def close(self) -> None:
         pass
+
+
+class _OfSentinel(SentinelManagedConnection):
+    """Redis-py's, which gives "read-only" as it is, so that the others in the pipeline have their answers as well."""
+
+    read_response = RedisConnection.read_response  # type: ignore[assignment]
+
+
+class _OfSentinelByTls(SentinelManagedSSLConnection):
+    """The same."""
+
+    read_response = RedisConnection.read_response  # type: ignore[assignment]
 
 
 class _Open(NamedTuple):
@@ -114,7 +152,7 @@ class RedisDriver(Driver):
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
         renew = ("PX", self._lifetime) if self._lifetime else ()
-        stored = await self._ask("GETEX", self._prefix + id, *renew)
+        stored = await self._ask("GETEX", self._prefix + id, *renew, repeatable=True)
         if stored is None:
             return None
         try:
@@ -138,7 +176,7 @@ class RedisDriver(Driver):
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
         if self._lifetime:
-            await self._ask("PEXPIRE", self._prefix + id, self._lifetime)
+            await self._ask("PEXPIRE", self._prefix + id, self._lifetime, repeatable=True)
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
@@ -196,25 +234,32 @@ class RedisDriver(Driver):
         if password:
             options["password"] = password
         scheme = parts.scheme
+        if scheme != "unix":
+            options |= {"socket_keepalive": True, "socket_keepalive_options": keepalive_options()}
         if scheme in ("rediss+cluster", "rediss+sentinel") or (to.ssl and not to.url):
             options["ssl"] = True  # with the checks of redis-py's own context
         if to.url and scheme in ("redis+cluster", "rediss+cluster"):
             nodes = [ClusterNode(host, port) for host, port in _addresses(to.url, 6379)]
+            # In the other half of the time a command may be asked for once more, or the cluster where the keys are now.
+            options |= dict.fromkeys(("socket_timeout", "socket_connect_timeout"), to.seconds / 2)
             return RedisCluster(startup_nodes=nodes, **options)
         if to.url and scheme in ("redis+sentinel", "rediss+sentinel"):
             master, _, database = parts.path.strip("/").partition("/")
+            sentinels = _addresses(to.url, 26379)
             limits = {name: value for name, value in options.items() if name in _ALSO_TO_SENTINELS}
-            sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
-                _addresses(to.url, 26379), sentinel_kwargs=limits
-            )
+            # So that the last one is asked in time where nobody answers at the address of the others.
+            each = to.seconds / len(sentinels) / 2
+            limits |= dict.fromkeys(("socket_timeout", "socket_connect_timeout"), each)
+            sentinel: Any = Sentinel(sentinels, sentinel_kwargs=limits)  # type: ignore[no-untyped-call]
+            options["connection_class"] = _OfSentinelByTls if options.get("ssl") else _OfSentinel
             return sentinel.master_for(master or "mymaster", db=int(database or 0), **options)
         if to.url:
             return Redis.from_url(to.url, **options)
         return Redis(host=to.host, port=to.port or 6379, db=int(to.database or 0), **options)
 
-    async def _ask(self, *command: Any) -> Any:
+    async def _ask(self, *command: Any, repeatable: bool = False) -> Any:
         try:
-            return await (await self._opened.get()).way.ask(*command)
+            return await (await self._opened.get()).way.ask(*command, repeatable=repeatable)
         except NoScriptError:
             raise
         except _FAILURES as error:

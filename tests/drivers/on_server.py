@@ -8,6 +8,7 @@ import itertools
 import json
 import logging
 import re
+import socket
 import subprocess
 import sys
 
@@ -46,13 +47,13 @@ class Reader(SessionMixin, RequestHandler):
 
 
 @contextlib.asynccontextmanager
-async def application(config: dict):
-    """Serves `Counter`; gives a function that asks it with a cookie, for the status, the body and the cookie."""
+async def application(config: dict, routes=()):
+    """Serves `Counter` and `routes`; gives a function that asks with a cookie, for status, body and cookie."""
     sessions = NodeSession(config)
-    server = HTTPServer(Application([("/", Counter), ("/read", Reader)], node_session=sessions))
-    socket, port = bind_unused_port()
-    server.add_socket(socket)
-    client = AsyncHTTPClient(force_instance=True)
+    server = HTTPServer(Application([("/", Counter), ("/read", Reader), *routes], node_session=sessions))
+    listening, port = bind_unused_port()
+    server.add_socket(listening)
+    client = AsyncHTTPClient(force_instance=True, max_clients=100)
 
     async def ask(cookie: str | None, path: str = "/") -> tuple[int, str, str | None]:
         headers = {"Cookie": cookie} if cookie else {}
@@ -96,11 +97,16 @@ def check_interrupted(config: dict) -> None:
 
 
 class Proxy:
-    """Passes connections on to a server; can cut them all, or let them in and never pass anything on."""
+    """Passes connections on to a server; can cut them all, or let them in and never pass anything on.
+
+    Or it can forget those that are there now, as a firewall does: nothing says so, and new ones work. With
+    ``answers``, only what the server says is lost.
+    """
 
     def __init__(self, port: int) -> None:
         self.target = port
         self.mute = False
+        self.connections = self.forgotten = self.unanswered = 0
         self.writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Proxy:
@@ -116,20 +122,42 @@ class Proxy:
         for writer in self.writers:
             writer.transport.abort()
 
+    def forget(self, *, answers: bool = False) -> None:
+        self.unanswered = self.connections
+        if not answers:
+            self.forgotten = self.connections
+
     async def serve(self, reader, writer) -> None:
+        self.connections += 1
+        number = self.connections
         with contextlib.suppress(OSError, asyncio.CancelledError):
             back, forth = await asyncio.open_connection("127.0.0.1", self.target)
             self.writers |= {writer, forth}
-            await asyncio.gather(self.pump(reader, forth), self.pump(back, writer))
+            await asyncio.gather(
+                self.pump(reader, forth, lambda: self.mute or number <= self.forgotten),
+                self.pump(back, writer, lambda: self.mute or number <= self.unanswered),
+            )
 
-    async def pump(self, reader, writer) -> None:
+    async def pump(self, reader, writer, is_mute) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                while self.mute:
+                while is_mute():
                     await asyncio.sleep(0.01)
                 writer.write(data)
                 await writer.drain()
         writer.close()
+
+
+async def fill_pool(proxy: Proxy, ask) -> None:
+    """Have several connections in the pool, however fast each request is answered."""
+    while proxy.connections < 4:
+        proxy.mute = True
+        asking = []
+        for _ in range(4):
+            asking.append(asyncio.ensure_future(ask()))
+            await asyncio.sleep(0.05)
+        proxy.mute = False
+        assert {answer[0] for answer in await asyncio.gather(*asking)} == {200}
 
 
 class ServerContract(DriverContract):
@@ -330,6 +358,75 @@ class ServerContract(DriverContract):
                 proxy.cut()
 
         asyncio.run(main())
+
+    def test_forgotten_connections(self) -> None:
+        """Connections that a firewall has forgotten cost neither reading nor, after that, writing an error."""
+
+        async def main() -> None:
+            async with Proxy(self.server.port) as proxy:
+                config = await self.with_table(self.config({"port": proxy.port, "timeout": 4000}))
+                async with application(config) as ask:
+                    _, _, cookie = await ask(None)
+                    await fill_pool(proxy, lambda: ask(cookie, "/read"))
+                    proxy.forget()
+                    assert (await ask(cookie, "/read"))[:2] == (200, "1")
+                    assert [(await ask(cookie))[:2] for _ in range(5)] == [(200, str(count)) for count in range(2, 7)]
+
+        asyncio.run(main())
+
+    def test_forgotten_while_nobody_asked(self, monkeypatch) -> None:
+        """After a while without use no connection is used again, so that even a write needs no second try."""
+
+        async def main() -> None:
+            async with Proxy(self.server.port) as proxy:
+                config = await self.with_table(self.config({"port": proxy.port, "timeout": 4000}))
+                driver = await drivers.create(Config.from_dict(config))
+                version = await driver.write(ID, "text", None)
+                proxy.forget()
+                await asyncio.sleep(1.5)
+                await driver.write(ID, "next", version)
+                await driver.close()
+
+        monkeypatch.setattr("node_session.drivers.database.trust.IDLE_LIMIT", 1)
+        monkeypatch.setattr("node_session.drivers.database.mongo.IDLE_LIMIT", 1)
+        asyncio.run(main())
+
+    def test_write_without_an_answer(self) -> None:
+        """A write that was done, and whose answer was lost, is an error, and not sent twice."""
+
+        async def main() -> None:
+            async with Proxy(self.server.port) as proxy:
+                config = await self.with_table(self.config({"port": proxy.port, "timeout": 1500}))
+                driver = await drivers.create(Config.from_dict(config))
+                version = await driver.write(ID, "text", None)
+                version = await driver.write(ID, "text", version)  # so that the server knows the statement
+                proxy.forget(answers=True)
+                with pytest.raises(UnavailableError):  # twice, it would be a conflict with itself
+                    await driver.write(ID, "next", version)
+                assert (await driver.read(ID)).payload == "next"
+                await driver.close()
+
+        asyncio.run(main())
+
+    def test_keepalive(self, monkeypatch) -> None:
+        """The system probes every connection before a firewall forgets it."""
+        probed = []
+        setsockopt = socket.socket.setsockopt
+
+        def note(connection, level, option, value):
+            if (level, option) == (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE):
+                probed.append(value)
+            return setsockopt(connection, level, option, value)
+
+        async def main() -> None:
+            driver = await drivers.create(Config.from_dict(await self.with_table(self.config())))
+            probed.clear()
+            monkeypatch.setattr(socket.socket, "setsockopt", note)
+            await driver.write(ID, "text", None)
+            await driver.close()
+
+        asyncio.run(main())
+        assert probed and max(probed) <= 120
 
     def test_no_server(self, caplog) -> None:
         """A refused connection is a 503 and one line of log that says what and where."""

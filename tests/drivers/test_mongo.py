@@ -9,10 +9,11 @@ import pymongo
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 
+from drivers.fake_mongo import FakeMongo
 from drivers.on_server import ID, SECRET, Proxy, ServerContract, application
 from node_session import drivers
 from node_session.config import Config
-from node_session.errors import DamagedError
+from node_session.errors import DamagedError, UnavailableError
 
 
 class TestContract(ServerContract):
@@ -126,3 +127,61 @@ class TestContract(ServerContract):
             await other.close()
 
         self._run(scenario)
+
+
+def no_longer_primary(fake: FakeMongo, code: int = 10107):
+    """A server that answers updates on the first connection that asks for one with an error, and then is well."""
+    first = []
+
+    def answer(number, command):
+        if "update" not in command:
+            return None
+        first.append(number)
+        if number != first[0] or (fake.replica_set and len(first) > 1):
+            return None
+        labels = {"errorLabels": ["RetryableWriteError"]} if fake.replica_set else {}
+        return {"ok": 0.0, "code": code, "errmsg": "not primary", **labels}
+
+    return answer
+
+
+@pytest.mark.parametrize("replica_set", [False, True], ids=["one address", "replica set"])
+def test_no_longer_primary(replica_set):
+    """A server that is no longer the primary has done nothing, so the next one is asked, by PyMongo or by us."""
+
+    async def main():
+        async with FakeMongo(None, replica_set=replica_set) as fake:
+            fake.answer = no_longer_primary(fake)
+            driver = await drivers.create(Config.from_dict(to_fake(fake)))
+            await driver.write(ID, "text", '"before"')
+            await driver.write(ID, "next", '"text"')
+            updates = [(number, command) for number, command in fake.commands if "update" in command]
+            assert len(updates) == 3
+            if replica_set:  # it is the server that knows a write by its number, so that it is not done twice
+                assert len({command["txnNumber"] for _, command in updates[:2]}) == 1
+            else:
+                assert updates[0][0] != updates[1][0]
+            await driver.close()
+
+    asyncio.run(main())
+
+
+def test_interrupted_by_a_stepdown():
+    """A write that was under way when its server stepped down may have been done: an error, and asked once."""
+
+    async def main():
+        async with FakeMongo(None) as fake:
+            fake.answer = no_longer_primary(fake, 11602)
+            driver = await drivers.create(Config.from_dict(to_fake(fake)))
+            with pytest.raises(UnavailableError):
+                await driver.write(ID, "text", '"before"')
+            await driver.write(ID, "text", '"before"')  # on a connection to whoever is the primary now
+            assert len([command for _, command in fake.commands if "update" in command]) == 2
+            await driver.close()
+
+    asyncio.run(main())
+
+
+def to_fake(fake: FakeMongo) -> dict:
+    connection = {"adapter": "mongodb", "url": f"mongodb://127.0.0.1:{fake.port}/tests"}
+    return {"secret": SECRET, "driver": "database", "connection": connection}

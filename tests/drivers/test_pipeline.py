@@ -8,9 +8,10 @@ import random
 import secrets
 import sys
 
+import hiredis
 import pytest
 import redis.asyncio
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError, ResponseError
 from servers import Server, start
 
 from drivers.on_server import Proxy
@@ -221,6 +222,98 @@ def test_closed_meanwhile(server):
         assert await waiting == b"a" and await asked.echoes()
 
     run(server, scenario, seconds=1)
+
+
+def test_silent_connection(server):
+    """What may be asked twice is asked on another connection; what must not is still answered, if late."""
+
+    async def scenario(asked):
+        assert await asked.echoes()
+        asked.proxy.forget(answers=True)
+        written, read = asked.ask("INCR", "n"), asked.ask("GET", "n", repeatable=True)
+        assert await read == b"1" and not written.done()
+        asked.proxy.unanswered = 0
+        assert await written == 1 and await asked.client.get("n") == b"1"
+        assert asked.connections() == 2
+
+    run(server, scenario, seconds=6)
+
+
+def test_siblings_of_a_silent_connection(server):
+    """No connection that was idle while another was silent is used again."""
+
+    async def scenario(asked):
+        waiting = [asked.ask("BLPOP", "list", 0)]
+        for _ in range(3):  # each needs a connection of its own
+            await asyncio.sleep(0.1)
+            waiting.append(asked.ask("BLPOP", "list", 0))
+        await asyncio.sleep(0.1)
+        await asked.client.rpush("list", *"abcd")
+        await asyncio.gather(*waiting)
+        assert asked.connections() == 4
+        asked.proxy.forget()
+        assert await asked.ask("GET", "n", repeatable=True) is None
+        assert await asyncio.gather(*(asked.ask("INCR", "n") for _ in range(4))) == [1, 2, 3, 4]
+        assert asked.connections() == 5
+
+    run(server, scenario, seconds=4)
+
+
+class Fake:
+    """A server whose first connection refuses what changes something, in given words."""
+
+    def __init__(self, refusal: str, times: int = 1) -> None:
+        self.refusal = refusal
+        self.times = times
+        self.asked: list[tuple[int, bytes]] = []
+        self.connections = 0
+
+    async def serve(self, reader, writer) -> None:
+        self.connections += 1
+        number = self.connections
+        parser = hiredis.Reader()
+        while data := await reader.read(65536):
+            parser.feed(data)
+            while command := parser.gets():
+                refused = number <= self.times and command[0] == b"SET"
+                writer.write(f"-{self.refusal}\r\n".encode() if refused else b"+OK\r\n")
+                if command[0] != b"CLIENT":
+                    self.asked.append((number, command[0]))
+        writer.close()
+
+
+REFUSALS = {
+    "READONLY You can't write against a read only replica.": ReadOnlyError,
+    "LOADING Redis is loading the dataset in memory": BusyLoadingError,
+    "MASTERDOWN Link with MASTER is down": MasterDownError,
+    "ERR Error running script (call to f_1): @user_script:3: -READONLY You can't write": ResponseError,
+}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_refused(refusal, times):
+    """What a replica, or a server that is starting, refused is asked once more, on a new connection."""
+
+    async def main():
+        fake = Fake(refusal, times)
+        listening = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        pool = redis.asyncio.ConnectionPool(host="127.0.0.1", port=port, protocol=2, socket_timeout=None)
+        pipeline = Pipeline(pool, 10, 10)
+        assert await pipeline.ask("GET", "a") == b"OK"
+        got = await asyncio.gather(pipeline.ask("GET", "a"), pipeline.ask("SET", "a", "1"), return_exceptions=True)
+        assert got[0] == b"OK"
+        if times == 1:
+            assert got[1] == b"OK" and await pipeline.ask("SET", "a", "1") == b"OK"
+        else:
+            assert isinstance(got[1], REFUSALS[refusal])
+        assert fake.asked[:4] == [(1, b"GET"), (1, b"GET"), (1, b"SET"), (2, b"SET")]
+        await pipeline.close()
+        await pool.aclose()
+        listening.close()
+
+    asyncio.run(main())
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks yet")

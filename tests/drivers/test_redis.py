@@ -12,6 +12,7 @@ from servers import Sentinel, start
 from drivers.on_server import ID, SECRET, TABLES, Proxy, ServerContract, application
 from node_session import drivers
 from node_session.config import Config
+from node_session.drivers.redis import _OneByOne
 from node_session.errors import ConflictError, DamagedError
 from node_session.testing import DriverContract
 
@@ -235,3 +236,18 @@ class TestSentinel(TestCluster):
 
     def url(self) -> str:
         return f"redis+sentinel://:pass%20word@127.0.0.1:1,127.0.0.1:{self.sentinel.port}/sessions"
+
+
+@pytest.mark.parametrize("error", [AttributeError("'NoneType' object has no attribute 'writelines'"), RuntimeError()])
+def test_connection_closed_by_another(error):
+    """A connection of a cluster that redis-py closes under a request costs it a 503, and no 500."""
+
+    class Client:
+        async def execute_command(self, *command):
+            raise error
+
+    async def main():
+        with pytest.raises(redis.exceptions.ConnectionError):
+            await _OneByOne(Client(), 1, 5).ask("SET", "a", "1")
+
+    asyncio.run(main())

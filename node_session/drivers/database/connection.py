@@ -104,6 +104,13 @@ class Connection:
         )
 
     @property
+    def urls(self) -> list[str]:
+        """The URL once for each of the servers that it names, with commas."""
+        parts = urlsplit(self.url or "")
+        user, at, hosts = parts.netloc.rpartition("@")
+        return [parts._replace(netloc=f"{user}{at}{host}").geturl() for host in hosts.split(",")]
+
+    @property
     def where(self) -> str:
         """For messages: which database, without user and password."""
         if self.url is not None:

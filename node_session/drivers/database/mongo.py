@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import pymongo
@@ -23,9 +22,14 @@ from ..base import Driver, Entry, Record
 from .connection import POOL_SIZE, Connection
 from .per_loop import PerLoop
 from .sql import decode, decode_leniently, encode, now
+from .trust import IDLE_LIMIT
 
 if TYPE_CHECKING:
     from ...config import Config
+
+_EARLIER = 0.9  # PyMongo's limit ends before ours, so that it can tell a silent connection from no server at all
+
+_NOT_PRIMARY = (10107, 13435)  # others of its kind may come when a write is half done
 
 logger = logging.getLogger("node_session")
 
@@ -49,11 +53,11 @@ class MongoDriver(Driver):
         self._collection = collection
         self._lifetime = lifetime
         self._opened = PerLoop(self._open, self._close)
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
-        async with self._records() as records:
-            document = await records.find_one({"_id": id, **self._alive()})
+        document = await self._run(lambda records: records.find_one({"_id": id, **self._alive()}), repeatable=True)
         if document is None:
             return None
         stored = document.get("payload")
@@ -66,36 +70,35 @@ class MongoDriver(Driver):
         stored = encode(payload)
         # As a double, which is what JavaScript's driver makes of a number of this size.
         change = {"$set": {"payload": stored, "lastActivity": float(now())}}
-        async with self._records() as records:
-            if version is None:
-                # Finds an expired record, or none; then it inserts, unless the id is taken.
-                expired = {"lastActivity": {"$lt": self._oldest()}}
-                await records.update_one({"_id": id, **expired}, change, upsert=True)
-                return stored
-            result = await records.update_one({"_id": id, "payload": version}, change)
+        if version is None:
+            # Finds an expired record, or none; then it inserts, unless the id is taken.
+            expired = {"_id": id, "lastActivity": {"$lt": self._oldest()}}
+            await self._run(lambda records: records.update_one(expired, change, upsert=True))
+            return stored
+        found = {"_id": id, "payload": version}
+        result = await self._run(lambda records: records.update_one(found, change))
         if not result.matched_count:
             raise ConflictError("the record is no longer the one that was read")
         return stored
 
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
-        async with self._records() as records:
-            change = {"$set": {"lastActivity": float(now())}}
-            await records.update_one({"_id": id, **self._alive()}, change)
+        change = {"$set": {"lastActivity": float(now())}}
+        await self._run(lambda records: records.update_one({"_id": id, **self._alive()}, change), repeatable=True)
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
         wanted = {"_id": id} if version is None else {"_id": id, "payload": version}
-        async with self._records() as records:
-            result = await records.delete_one(wanted)
-            is_another = version is not None and not result.deleted_count and await records.find_one({"_id": id})
-        if is_another:
+        result = await self._run(lambda records: records.delete_one(wanted))
+        if version is None or result.deleted_count:
+            return
+        if await self._run(lambda records: records.find_one({"_id": id}), repeatable=True):
             raise ConflictError("the record is no longer the one that was read")
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""
-        async with self._records() as records:
-            result = await records.delete_many({"lastActivity": {"$lt": now() - lifetime}})
+        expired = {"lastActivity": {"$lt": now() - lifetime}}
+        result = await self._run(lambda records: records.delete_many(expired))
         return int(result.deleted_count)
 
     async def scan(self) -> AsyncIterator[Entry]:
@@ -109,6 +112,8 @@ class MongoDriver(Driver):
     async def close(self) -> None:
         """See `Driver.close`."""
         await self._opened.close()
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     def _alive(self) -> dict[str, Any]:
         """What finds only records that have not expired."""
@@ -134,9 +139,8 @@ class MongoDriver(Driver):
         indexing.cancel()
         await asyncio.wait([indexing])
         if self._connection.client is None:
-            closing = collection.database.client.close()
-            if inspect.isawaitable(closing):
-                await closing
+            # In a thread, as it says goodbye to a server that may not answer.
+            await asyncio.to_thread(collection.database.client.delegate.close)
 
     async def _make_index(self, collection: Any) -> None:
         """In the background and without a time limit: of a large collection it takes long, and no session needs it."""
@@ -164,6 +168,7 @@ class MongoDriver(Driver):
             to.url or (f"[{to.host}]" if ":" in to.host else to.host),
             port=to.port or 27017,
             maxPoolSize=to.pool_size or POOL_SIZE,
+            maxIdleTimeMS=IDLE_LIMIT * 1000,
             serverSelectionTimeoutMS=milliseconds,
             connectTimeoutMS=milliseconds,
             timeoutMS=milliseconds,
@@ -171,12 +176,46 @@ class MongoDriver(Driver):
             **tls,
         )
 
+    async def _run(self, ask: Callable[[Any], Awaitable[Any]], *, repeatable: bool = False) -> Any:
+        """Ask, and once more where nothing was done, or where that does no harm (`repeatable`).
+
+        PyMongo closes a connection that was silent, but goes on with its idle siblings; and it keeps those to a server
+        that is no longer the primary, which behind one address never leads to the new one. So the second time has a
+        new client. PyMongo repeats things as well, but not after it has waited for its whole time limit: what may be
+        repeated has half of it each time.
+        """
+        seconds = self._connection.seconds / (2 if repeatable else 1)
+        opened = None
+        try:
+            async with self._records(seconds) as records:
+                opened = self._opened.opened()
+                with pymongo.timeout(seconds * _EARLIER):
+                    return await ask(records)
+        except UnavailableError as error:
+            cause = error.__cause__
+            if isinstance(cause, (errors.NetworkTimeout, errors.NotPrimaryError)):
+                self._discard(opened)
+            if not repeatable and not _was_refused(cause):
+                raise
+            if not isinstance(cause, (errors.AutoReconnect, asyncio.TimeoutError)):
+                raise
+        async with self._records(seconds) as records:
+            with pymongo.timeout(seconds * _EARLIER):
+                return await ask(records)
+
+    def _discard(self, opened: tuple[Any, asyncio.Task[None]] | None) -> None:
+        """Let the next operation have a new client, and close this one in the background."""
+        if opened is not None and self._connection.client is None and self._opened.discard(opened):
+            closing = asyncio.create_task(self._close(opened))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
     @contextlib.asynccontextmanager
-    async def _records(self) -> AsyncIterator[Any]:
+    async def _records(self, seconds: float | None = None) -> AsyncIterator[Any]:
         """The collection, for one operation. The client's own limits do not count what waits in motor's threads."""
         where = self._connection.where
         try:
-            async with timeout(self._connection.seconds):
+            async with timeout(seconds or self._connection.seconds):
                 collection, _ = await self._opened.get()
                 yield collection
         except errors.DuplicateKeyError:
@@ -185,6 +224,12 @@ class MongoDriver(Driver):
             raise UnavailableError(f"{where}: no answer within {self._connection.timeout:g} ms") from error
         except (errors.PyMongoError, BSONError, OSError, ValueError, TypeError) as error:
             raise UnavailableError(f"{where}: {type(error).__name__}: {_first_line(error)}") from error
+
+
+def _was_refused(error: BaseException | None) -> bool:
+    """Whether a server that is not the primary has done nothing for that reason."""
+    details: Any = error.details if isinstance(error, errors.NotPrimaryError) else None
+    return isinstance(details, dict) and details.get("code") in _NOT_PRIMARY
 
 
 def _first_line(error: Exception) -> str:

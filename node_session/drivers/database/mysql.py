@@ -13,7 +13,7 @@ from asyncmy.constants.CLIENT import FOUND_ROWS
 from asyncmy.errors import MySQLError
 
 from .connection import POOL_SIZE, Connection
-from .server import ServerDriver
+from .server import Result, ServerDriver
 from .sql import Dialect
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ _DIALECT = Dialect(
 )
 
 _DUPLICATE_KEY, _NO_TABLE, _DEADLOCK = 1062, 1146, 1213
-_READ_ONLY = (1290, 1836)
+_READ_ONLY = (1290, 1792, 1836, 1047)  # the last one: a node that has left its Galera cluster
+_LOST = (1053, 1927, 2006, 2013, 2055)  # shut down, killed, gone
 
 
 def create(config: Config, connection: Connection) -> MysqlDriver:
@@ -65,39 +66,41 @@ class MysqlDriver(ServerDriver):
             f") ENGINE=InnoDB;\n"
         )
 
-    async def _fetch_on(self, pool: Any, statement: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
-        return (await self._run_on_pool(pool, statement, values))[1]
-
-    async def _execute_on(self, pool: Any, statement: str, values: Sequence[Any]) -> int:
-        return (await self._run_on_pool(pool, statement, values))[0]
-
-    async def _run_on_pool(
-        self, pool: Any, statement: str, values: Sequence[Any]
-    ) -> tuple[int, Sequence[Sequence[Any]]]:
-        """How many rows were changed, and the rows of a query.
+    async def _run_on_pool(self, pool: Any, statement: str, values: Sequence[Any], patience: float | None) -> Result:
+        """See `ServerDriver._run_on_pool`.
 
         Asyncmy connects within `asyncio.wait_for`, which before Python 3.12 forgets that it was cancelled when that
         happens at the moment it is done. What then goes on without a time limit is cancelled once more.
         """
-        async with timeout(2 * self._connection.seconds), pool.acquire() as connection:
-            try:
-                async with connection.cursor() as cursor:
-                    await cursor.execute(statement, values or None)
-                    rows: Sequence[Sequence[Any]] = await cursor.fetchall() if cursor.description else ()
-                    return int(cursor.rowcount), rows
-            except MySQLError as error:
-                if _code(error) in _READ_ONLY:
-                    connection.close()  # or the pool would keep what has become a replica
-                raise
-            except BaseException:
-                connection.close()  # an answer may still be on its way, and would be taken for the next one's
-                raise
+        async with timeout(2 * self._connection.seconds):
+            return await super()._run_on_pool(pool, statement, values, patience)
+
+    async def _run_on(self, connection: Any, statement: str, values: Sequence[Any]) -> Result:
+        async with connection.cursor() as cursor:
+            await cursor.execute(statement, values or None)
+            return Result(int(cursor.rowcount), await cursor.fetchall() if cursor.description else ())
+
+    async def _acquire(self, pool: Any) -> Any:
+        return await pool.acquire()
+
+    async def _release(self, pool: Any, connection: Any) -> None:
+        await pool.release(connection)
+
+    def _close_connection(self, connection: Any) -> None:
+        connection.close()
+
+    def _opened(self, connection: Any) -> float:
+        return float(connection.last_usage)
+
+    def _transport(self, connection: Any) -> Any:
+        return getattr(connection, "_transport", None)  # asyncmy has no public name for it
 
     async def _open_pool(self) -> Any:
         to = self._connection
         return await asyncmy.create_pool(
             minsize=0,
             maxsize=to.pool_size or POOL_SIZE,
+            pool_recycle=-1,  # or it waits for a connection that nobody answers on to be closed; see trust.py
             host=to.host,
             port=to.port,
             user=to.user,
@@ -125,6 +128,15 @@ class MysqlDriver(ServerDriver):
     def _is_broken_off(self, error: Exception) -> bool:
         return _code(error) == _DEADLOCK
 
+    def _is_read_only(self, error: BaseException) -> bool:
+        return _code(error) in _READ_ONLY
 
-def _code(error: Exception) -> object:
+    def _is_lost(self, error: BaseException) -> bool:
+        return _code(error) in _LOST or isinstance(error, OSError)
+
+    def _leaves_it_usable(self, error: BaseException) -> bool:
+        return isinstance(error, MySQLError)
+
+
+def _code(error: BaseException) -> object:
     return error.args[0] if isinstance(error, MySQLError) and error.args else None

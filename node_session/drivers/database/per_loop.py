@@ -62,6 +62,13 @@ class PerLoop(Generic[T]):
         await self._close(old)
         return await self._open()
 
+    def discard(self, opened: T) -> bool:
+        """Forget what the running loop has opened, if it is still this one; the caller closes it."""
+        if self.opened() is not opened:
+            return False
+        del self._opened[asyncio.get_running_loop()]
+        return True
+
     async def close(self) -> None:
         """Close what the running loop has opened."""
         if self._process != os.getpid():

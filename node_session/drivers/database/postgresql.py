@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncpg  # type: ignore[import-untyped]
 
 from .connection import POOL_SIZE, Connection
-from .server import ServerDriver
+from .server import Result, ServerDriver
 from .sql import Dialect
+from .trust import IDLE_LIMIT
 
 if TYPE_CHECKING:
     from ...config import Config
+
+_SHUTDOWNS = (asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError)
+_NOT_THIS_SERVER = (*_SHUTDOWNS, asyncpg.TargetServerAttributeNotMatched)
 
 _DIALECT = Dialect(quote='"', placeholder="${}".format)
 
@@ -52,36 +57,45 @@ class PostgresqlDriver(ServerDriver):
             f'CREATE INDEX IF NOT EXISTS "{index}" ON {self.table} ({self.last});\n'
         )
 
-    async def _fetch_on(self, pool: Any, statement: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
-        rows: Sequence[Sequence[Any]] = await self._run_on_pool(pool, "fetch", statement, values)
-        return rows
-
-    async def _execute_on(self, pool: Any, statement: str, values: Sequence[Any]) -> int:
-        status: str = await self._run_on_pool(pool, "execute", statement, values)
+    async def _run_on(self, connection: Any, statement: str, values: Sequence[Any]) -> Result:
+        if statement.startswith("SELECT"):
+            return Result(0, await connection.fetch(statement, *values))
+        status: str = await connection.execute(statement, *values)
         number = status.rpartition(" ")[2]
-        return int(number) if number.isdigit() else 0  # CREATE TABLE counts nothing
+        return Result(int(number) if number.isdigit() else 0)  # CREATE TABLE counts nothing
 
-    async def _run_on_pool(self, pool: Any, method: str, statement: str, values: Sequence[Any]) -> Any:
-        connection = await pool.acquire()
-        try:
-            return await getattr(connection, method)(statement, *values)
-        except asyncpg.PostgresError:
-            raise
-        except BaseException:
-            connection.terminate()  # or asyncpg would ask the server, which does not answer, to cancel the statement
-            raise
-        finally:
-            await pool.release(connection)
+    async def _acquire(self, pool: Any) -> Any:
+        return await pool.acquire()
+
+    async def _release(self, pool: Any, connection: Any) -> None:
+        await pool.release(connection)
+
+    def _identity(self, connection: Any) -> object:
+        return connection.itself()
+
+    def _close_connection(self, connection: Any) -> None:
+        connection.terminate()  # asyncpg would ask the server, which does not answer, to cancel the statement
+
+    def _opened(self, connection: Any) -> float:
+        opened: float = connection.opened
+        return opened
+
+    def _transport(self, connection: Any) -> Any:
+        return connection.transport
 
     async def _open_pool(self) -> Any:
         to = self._connection
-        where = {"dsn": to.url} if to.url else {"host": to.host, "port": to.port}
-        who = {"user": to.user, "password": to.password, "database": to.database}
+        where = {} if to.url else {"host": to.host, "port": to.port}
         return await asyncpg.create_pool(
             **where,
-            **who,
+            user=to.user,
+            password=to.password,
+            database=to.database,
+            connect=_connect_to_one_of(to) if to.url else asyncpg.connect,
+            connection_class=_Connection,
             min_size=0,
             max_size=to.pool_size or POOL_SIZE,
+            max_inactive_connection_lifetime=IDLE_LIMIT,
             timeout=to.seconds,
             **({"ssl": to.tls} if to.tls else {}),
             statement_cache_size=100 if to.prepared_statements else 0,
@@ -102,6 +116,54 @@ class PostgresqlDriver(ServerDriver):
 
     def _is_broken_off(self, error: Exception) -> bool:
         return isinstance(error, (asyncpg.SerializationError, asyncpg.DeadlockDetectedError))
+
+    def _is_read_only(self, error: BaseException) -> bool:
+        return isinstance(error, asyncpg.ReadOnlySQLTransactionError)
+
+    def _is_lost(self, error: BaseException) -> bool:
+        return isinstance(error, (asyncpg.PostgresConnectionError, *_SHUTDOWNS, OSError))
+
+    def _leaves_it_usable(self, error: BaseException) -> bool:
+        return isinstance(error, asyncpg.PostgresError)
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]
+    """Asyncpg's, which tells what its pool keeps to itself."""
+
+    def __init__(self, protocol: Any, transport: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(protocol, transport, *args, **kwargs)
+        self.transport = transport
+        self.opened = time.monotonic()
+
+    def itself(self) -> _Connection:
+        """The connection; the pool gives a new proxy of it each time."""
+        return self
+
+
+def _connect_to_one_of(to: Connection) -> Callable[..., Awaitable[Any]]:
+    """What connects to one of the servers that a URL names.
+
+    Asyncpg has one time limit for them all, so that it would never come to the second one while nobody answers at the
+    address of the first. Of several servers it must be one that takes writes, unless the URL says otherwise.
+    """
+    urls = to.urls
+    options: dict[str, Any] = {}
+    if len(urls) > 1:
+        options["timeout"] = to.seconds / len(urls) / 2  # a request may have spent half of its time already
+        if "target_session_attrs=" not in (to.url or ""):
+            options["target_session_attrs"] = "read-write"
+
+    async def connect(dsn: None, **given: Any) -> Any:
+        for url in list(urls):
+            try:
+                return await asyncpg.connect(url, **{**given, **options})
+            except (OSError, asyncio.TimeoutError, *_NOT_THIS_SERVER) as error:
+                urls.remove(url)  # the next connection begins with those that may be better
+                urls.append(url)
+                failed = error
+        raise failed
+
+    return connect
 
 
 async def _leave_as_it_is(connection: Any) -> None:

@@ -1,24 +1,44 @@
-"""What the databases that are servers have in common: a pool of connections for each loop, time limits, messages."""
+"""What the databases that are servers have in common: a pool of connections for each loop, time limits, messages.
+
+A statement is run again where that is safe:
+
+- The database broke it off in favour of another transaction, or the server is read-only: nothing was done.
+- It only reads or renews, and a connection used before was silent for half of the time limit, or broke. Only half, so
+  that a new connection has the other half. A new connection that is silent has the whole of it.
+
+What may have been done is never sent twice.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple
 
-from async_timeout import timeout
+from async_timeout import Timeout, timeout
 
 from ...errors import ConflictError, UnavailableError
 from .connection import Connection
 from .per_loop import PerLoop
 from .sql import Dialect, SqlDriver
-
-T = TypeVar("T")
+from .trust import Trust, keep_alive
 
 # How often a statement is run that the database broke off in favour of another transaction: nothing was done then.
 _TRIES = 5
+
+
+class Result(NamedTuple):
+    """What a statement gave."""
+
+    changed: int
+    rows: Sequence[Sequence[Any]] = ()
+
+
+class _LostError(Exception):
+    """A connection that was used before is silent, or broke."""
 
 
 class ServerDriver(SqlDriver):
@@ -41,6 +61,7 @@ class ServerDriver(SqlDriver):
         self._name = table
         self._connection = connection
         self._pools: PerLoop[Any] = PerLoop(self._open_pool, self._close_pool)
+        self._trust = Trust()
 
     @abstractmethod
     def ddl(self) -> str:
@@ -48,7 +69,7 @@ class ServerDriver(SqlDriver):
 
     async def create_table(self) -> None:
         """Run `ddl`."""
-        await self._run(self._execute_on, self.ddl())
+        await self._run(self.ddl())
 
     async def close(self) -> None:
         """See `Driver.close`."""
@@ -61,12 +82,31 @@ class ServerDriver(SqlDriver):
     async def _close_pool(self, pool: Any) -> None: ...
 
     @abstractmethod
-    async def _fetch_on(self, pool: Any, statement: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
-        """The rows of a query."""
+    async def _acquire(self, pool: Any) -> Any:
+        """A connection of the pool."""
 
     @abstractmethod
-    async def _execute_on(self, pool: Any, statement: str, values: Sequence[Any]) -> int:
-        """How many rows a statement changed."""
+    async def _release(self, pool: Any, connection: Any) -> None:
+        """Give it back, be it open or closed."""
+
+    def _identity(self, connection: Any) -> object:
+        """What stays the same each time that a connection is taken from the pool."""
+        return connection
+
+    @abstractmethod
+    def _close_connection(self, connection: Any) -> None:
+        """Close it without waiting for the server."""
+
+    @abstractmethod
+    def _opened(self, connection: Any) -> float:
+        """When it was opened, by the monotonic clock; asked before it is used."""
+
+    @abstractmethod
+    def _transport(self, connection: Any) -> Any:
+        """Its transport; None if that is not known."""
+
+    @abstractmethod
+    async def _run_on(self, connection: Any, statement: str, values: Sequence[Any]) -> Result: ...
 
     @abstractmethod
     def _is_duplicate(self, error: Exception) -> bool:
@@ -80,22 +120,88 @@ class ServerDriver(SqlDriver):
     def _is_broken_off(self, error: Exception) -> bool:
         """Whether an error says that the statement was broken off in favour of another transaction."""
 
+    @abstractmethod
+    def _is_read_only(self, error: BaseException) -> bool:
+        """Whether an error says that this server takes no writes, so that nothing was done."""
+
+    @abstractmethod
+    def _is_lost(self, error: BaseException) -> bool:
+        """Whether an error says that the connection broke, or is about to."""
+
+    @abstractmethod
+    def _leaves_it_usable(self, error: BaseException) -> bool:
+        """Whether the connection is as good as before an error: no answer can still be on its way."""
+
     async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
-        return await self._run(self._fetch_on, statement, *values)
+        return (await self._run(statement, *values, repeatable=True)).rows
 
     async def _change(self, statement: str, *values: Any) -> int:
-        return await self._run(self._execute_on, statement, *values)
+        return (await self._run(statement, *values, repeatable=statement is self._touch)).changed
 
-    async def _run(self, work: Callable[[Any, str, Sequence[Any]], Awaitable[T]], statement: str, *values: Any) -> T:
+    async def _run(self, statement: str, *values: Any, repeatable: bool = False) -> Result:
+        tries, once_more = _TRIES, True
         with self._translated():
-            async with timeout(self._connection.seconds):
-                for _ in range(_TRIES - 1):
+            async with timeout(self._connection.seconds) as limit:
+                while True:
+                    tries -= 1
+                    pool = await self._pools.get()
+                    patience = _half_of(limit) if repeatable and once_more else None
                     try:
-                        return await work(await self._pools.get(), statement, values)
+                        return await self._run_on_pool(pool, statement, values, patience)
+                    except _LostError:
+                        once_more = False
                     except self.failures as error:
-                        if not self._is_broken_off(error):
+                        if once_more and self._is_read_only(error):
+                            once_more = False
+                        elif not tries or not self._is_broken_off(error):
                             raise
-                return await work(await self._pools.get(), statement, values)
+
+    async def _run_on_pool(self, pool: Any, statement: str, values: Sequence[Any], patience: float | None) -> Result:
+        """Run a statement once.
+
+        Args:
+            pool: Of this loop.
+            statement: SQL.
+            values: Of its placeholders.
+            patience: Seconds that a connection which was idle may be silent; None: the statement must not be run again.
+
+        Raises:
+            _LostError: The connection is silent or broke, and the statement may be run again on another one.
+        """
+        asked = time.monotonic()
+        connection, identity = await self._acquire_trusted(pool)
+        used_before = not self._trust.has_answered_since(identity, asked)
+        try:
+            async with timeout(patience if used_before else None):
+                result = await self._run_on(connection, statement, values)
+            self._trust.answered(identity)
+            return result
+        except BaseException as error:
+            lost = isinstance(error, asyncio.TimeoutError) or self._is_lost(error)
+            read_only = not lost and self._is_read_only(error)
+            if lost or read_only or not self._leaves_it_usable(error):
+                self._close_connection(connection)
+            if read_only:
+                self._trust.demoted()
+            if lost:
+                self._trust.lost()
+                if used_before and patience is not None:
+                    raise _LostError from error
+            raise
+        finally:
+            await self._release(pool, connection)
+
+    async def _acquire_trusted(self, pool: Any) -> tuple[Any, object]:
+        """A connection of the pool, and what to remember it by."""
+        while True:
+            connection = await self._acquire(pool)
+            identity = self._identity(connection)
+            if self._trust.meet(identity, self._opened(connection)):
+                keep_alive(self._transport(connection))
+            if self._trust.allows(identity):
+                return connection, identity
+            self._close_connection(connection)
+            await self._release(pool, connection)
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -104,6 +210,7 @@ class ServerDriver(SqlDriver):
         try:
             yield
         except asyncio.TimeoutError as error:
+            self._trust.lost()
             raise UnavailableError(f"{where}: no answer within {self._connection.timeout:g} ms") from error
         except failures as error:
             if self._is_duplicate(error):
@@ -115,3 +222,9 @@ class ServerDriver(SqlDriver):
                 ) from error
             what = str(error).partition("\n")[0]  # a statement's details may quote what a session holds
             raise UnavailableError(f"{where}: {type(error).__name__}: {what}") from error
+
+
+def _half_of(limit: Timeout) -> float:
+    """Half of the seconds that are left."""
+    now = asyncio.get_running_loop().time()
+    return ((limit.deadline or now) - now) / 2
