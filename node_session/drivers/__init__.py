@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UnavailableError
 from . import database
-from .base import Driver, Entry, PlainDriver, Record
+from .base import FAILURES, Driver, Entry, PlainDriver, Record, reason, settle
 from .file import FileDriver
 from .hashed import HashedDriver
 from .memory import MemoryDriver
@@ -80,10 +80,15 @@ def problems(config: Config) -> list[str]:
 
 
 async def create(config: Config) -> Driver:
-    """Make the driver that `config.driver` names; one that is not a `Driver` is adapted."""
-    driver = _creators[config.driver](config)
-    if inspect.isawaitable(driver):
-        driver = await driver
+    """Make the driver that `config.driver` names; one that is not a `Driver` is adapted.
+
+    Raises:
+        UnavailableError: Its creator failed with an OSError or TimeoutError, as one that connects may do.
+    """
+    try:
+        driver = await settle(_creators[config.driver](config))
+    except FAILURES as error:
+        raise UnavailableError(f"driver {config.driver!r} cannot be made: {reason(error)}") from error
     if not isinstance(driver, Driver):
         driver = PlainDriver(driver)
     return HashedDriver(driver) if config.hash_ids else driver
