@@ -72,8 +72,8 @@ class FileDriver(Driver):
         clock: Gives seconds since 1970.
     """
 
-    # The original truncates a file and then fills it. That takes a millisecond; but its machine may be busy, and the clock
-    # of a file server a little off.
+    # The original truncates a file and then fills it. That takes a millisecond; but its machine may be busy, and the
+    # clock of a file server a little off.
     half_written_for = 10_000
 
     def __init__(
