@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,20 @@ _creators: dict[str, Creator] = {
 def names() -> list[str]:
     """The driver names that a config may use."""
     return sorted(_creators)
+
+
+def nearest(name: object) -> str | None:
+    """What is probably meant by a driver name that is none, quoted: another one, or the driver of a database."""
+    if not isinstance(name, str):
+        return None
+    spelling = {each.lower(): each for each in names()}
+    near = difflib.get_close_matches(name.lower(), spelling, n=1, cutoff=0.75)
+    if near:
+        return repr(spelling[near[0]])
+    adapter = database.nearest(name)
+    if adapter is None:
+        return None
+    return "'redis'" if adapter == "redis" else f"'database', with connection: {{'adapter': {adapter!r}}}"
 
 
 def register(name: str, creator: Creator) -> None:
