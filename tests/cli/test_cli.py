@@ -410,6 +410,26 @@ def test_many_damaged_records_take_no_time(shop, monkeypatch, content, command, 
     assert sum(waits) <= (0 if idle else 1.3)
 
 
+def test_a_record_that_is_being_written(shop, monkeypatch):
+    """A file that the original has truncated just now is looked at again when that must be over."""
+    shop.put(ANN, "")
+    written = (shop.files() / ANN).stat().st_mtime
+    waits = []
+
+    class Clock:
+        def time(self):
+            return written + 0.1
+
+    async def sleep(seconds):
+        waits.append(seconds)
+        shop.put(ANN, '{"user":{"name":"Ann"}}')
+
+    monkeypatch.setattr("node_session.cli.records.asyncio.sleep", sleep)
+    monkeypatch.setattr("node_session.cli.records.time", Clock())
+    assert len(shop.json("ls", shop.config, "--user", "user.name=Ann")) == 1
+    assert [round(each, 1) for each in waits] == [1.2]
+
+
 # -------------------------------------------------------------------- copy
 
 
