@@ -48,6 +48,7 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["node_session", "node_session.*"]),
     package_data={"node_session": ["py.typed"]},
+    entry_points={"console_scripts": ["node-session = node_session.cli:main"]},
     install_requires=[
         "tornado>=6.4",
         "motor>=3.4",

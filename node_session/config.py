@@ -26,6 +26,10 @@ SameSite = Literal["lax", "strict", "none"]
 # Browsers keep a cookie for 400 days at most; far beyond a century, the dates in headers cannot be written.
 _CENTURY = 100 * 365 * 24 * 60 * 60 * 1000
 
+# In seconds.
+_QUARTER = 15 * 60
+_DAY = 24 * 60 * 60
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -161,8 +165,14 @@ class Config:
         return config
 
     def _doubts(self) -> Iterator[str]:
-        if self.lifetime < 1000:
-            yield _short_lifetime(self.lifetime)
+        if self.lifetime == 0:
+            yield "lifetime: 0 keeps every session for ever; for a cookie that ends with the browser use expireOnClose"
+        for name, value in (("lifetime", self.lifetime), ("absoluteLifetime", self.absolute_lifetime)):
+            if value and (value < 1000 or _looks_like_seconds(value)):
+                yield _short_lifetime(name, value)
+        for name, value in (("regenerateGrace", self.regenerate_grace), ("saveTimeout", self.save_timeout)):
+            if 0 < value <= 30:
+                yield f"{name}: is in milliseconds; did you mean {value:.15g} seconds? That is {value * 1000:.15g}"
         if self.driver in ("file", "native") and _is_open_to_all(self.files):
             yield f"files: everybody on this machine can write sessions into {str(self.files)!r}; chmod it to 700"
         if min(map(len, self.secret)) < 32:
@@ -209,10 +219,19 @@ def _unknown(name: str, known: list[str]) -> str:
     return f"unknown session option {name!r} is ignored: {advice}"
 
 
-def _short_lifetime(lifetime: float) -> str:
-    if lifetime == 0:
-        return "lifetime: 0 keeps every session for ever; for a cookie that ends with the browser use expireOnClose"
-    return f"lifetime: is in milliseconds; {lifetime:g} of them are hardly a session (five minutes are 300000)"
+def _looks_like_seconds(value: float) -> bool:
+    """Whether a number of milliseconds is odd, and round if it is meant as seconds: 3600, 86400, 2592000.
+
+    There is no limit below which every lifetime would be a slip: three seconds are one for a test, while two weeks in
+    seconds are twenty minutes in milliseconds. So what tells is that nobody chooses 3.6 seconds, or 43.2 minutes.
+    """
+    return (value % _QUARTER == 0 and value % 1000 != 0) or (value % _DAY == 0 and value % 60_000 != 0)
+
+
+def _short_lifetime(name: str, value: float) -> str:
+    if value < 1000:
+        return f"{name}: is in milliseconds; {value:g} of them are hardly a session (five minutes are 300000)"
+    return f"{name}: is in milliseconds; did you mean {value:.15g} seconds? That is {value * 1000:.15g}"
 
 
 # Each check returns the value to keep, or raises a ValueError that says what was expected.
@@ -227,12 +246,14 @@ def _secret(value: Any) -> tuple[str, ...]:
 
 
 def _driver(value: Any) -> str:
-    if value not in drivers.names():
-        raise ValueError(
-            f"{value!r} is not known; choose one of {', '.join(map(repr, drivers.names()))}, "
-            "or register yours first with NodeSession.register_handler(name, creator)"
-        )
-    return str(value)
+    if value in drivers.names():
+        return str(value)
+    meant = drivers.nearest(value)
+    advice = f"did you mean {meant}? Known are" if meant else "choose one of"
+    raise ValueError(
+        f"{value!r} is not known; {advice} {', '.join(map(repr, drivers.names()))}, "
+        "or register yours first with NodeSession.register_handler(name, creator)"
+    )
 
 
 def _milliseconds(value: Any) -> float:

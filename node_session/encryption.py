@@ -24,17 +24,21 @@ import binascii
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Sequence
 from secrets import token_bytes
 from typing import Any, Protocol
 
 from . import aes
-from .errors import ConfigError, DamagedError, UnavailableError
+from .errors import ConfigError, DamagedError, MismatchError, UnavailableError
 
 # What is around the key's name (8 characters), the encrypted text and the MAC (43). It is looked for by position, as a
 # regular expression takes longer than the decryption of a long text; what is in between is the MAC's business.
 _FORM = ('{"v":2,"k":"', '","ct":"', '","mac":"', '"}')
 _SHORTEST = len("".join(_FORM)) + 8 + 43
+
+_STARTS = (_FORM[0], '{"ct":"')
+_is_legacy = re.compile(r'\{"ct":"[A-Za-z0-9+/]*={0,2}","mac":"[A-Za-z0-9+/]{27}="\}').fullmatch
 
 
 class AnyEncrypter(Protocol):
@@ -48,6 +52,7 @@ class AnyEncrypter(Protocol):
 
         Raises:
             DamagedError: The text was not encrypted for this session under a known secret, or has been changed.
+            MismatchError: It may be whole; but it is not encrypted, or otherwise than here.
         """
 
     def is_current(self, text: str) -> bool:
@@ -85,12 +90,12 @@ class Encrypter:
 
     def decrypt(self, text: str, session_id: str) -> str:
         """See `AnyEncrypter.decrypt`."""
-        if len(text) < _SHORTEST or (text[:12], text[20:28], text[-54:-45], text[-2:]) != _FORM or not text.isascii():
+        if not _is_ours(text):
             return self._legacy.decrypt(text, session_id)
         head, encoded, mac = text[:-53], text[28:-54], text[-45:-2]
         keys = self._by_name.get(text[12:20])
         if keys is None:
-            raise DamagedError("it is encrypted under none of the secrets")
+            raise _unknown_secret("encrypted under none of the secrets")
         if not hmac.compare_digest(keys.mac(session_id, head), mac):
             raise DamagedError("its encrypted text was changed, or is another session's")
         encrypted = _from_base64(encoded)
@@ -146,11 +151,14 @@ class LegacyEncrypter:
 
     def decrypt(self, text: str, session_id: str) -> str:
         """See `AnyEncrypter.decrypt`; the id has no part in it."""
+        if _is_ours(text):
+            raise MismatchError("encrypted, but not in the original's format", "should encrypt be true, not 'legacy'?")
         try:
             parts = json.loads(text)
             encoded, mac = parts["ct"].encode("ascii"), parts["mac"].encode("ascii")
             encrypted = base64.b64decode(encoded, validate=True)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, binascii.Error):
+            _refuse_plain(text)
             raise DamagedError("it is not an encrypted session") from None
         for keys in self._keys:
             if hmac.compare_digest(keys.mac(encoded.decode()).encode(), mac):
@@ -158,7 +166,7 @@ class LegacyEncrypter:
                     return keys.apply(encrypted).decode()
                 except UnicodeDecodeError:
                     break
-        raise DamagedError("its encrypted text was changed, or is encrypted under none of the secrets")
+        raise _unknown_secret("encrypted under none of the secrets, or changed")
 
     def is_current(self, text: str) -> bool:
         """See `AnyEncrypter.is_current`."""
@@ -205,13 +213,19 @@ class CustomEncrypter:
         return self._text("encrypt", self._encrypter.encrypt(text))
 
     def decrypt(self, text: str, session_id: str) -> str:
-        """See `AnyEncrypter.decrypt`; any exception but `UnavailableError` means that the text is damaged."""
+        """See `AnyEncrypter.decrypt`; any exception but `UnavailableError` means that it refuses the text."""
         try:
             return self._text("decrypt", self._encrypter.decrypt(text))
         except UnavailableError:  # of a service that keeps its keys, say: the text may be whole
             raise
         except Exception as error:
-            raise DamagedError(f"its encrypter refused it: {type(error).__name__}") from error
+            if not text:
+                raise DamagedError("its text is empty") from error
+            # Only the encrypter could tell a damaged text from one under another key, and it does not say.
+            raise MismatchError(
+                f"its encrypter refused it: {type(error).__name__}",
+                "are the store's records encrypted, and by this encrypter with this key?",
+            ) from error
 
     def is_current(self, text: str) -> bool:
         """See `AnyEncrypter.is_current`; only the encrypter itself could tell."""
@@ -223,6 +237,38 @@ class CustomEncrypter:
                 f"{type(self._encrypter).__name__}.{method}() returned {type(result).__name__}; it must return str"
             )
         return result
+
+
+def refuse_encrypted(text: str) -> None:
+    """Look at a text that is to be read without an encrypter of this package.
+
+    An encrypted text is JSON, too. Taken for a session, it would be lost with the first change.
+
+    Raises:
+        MismatchError: It is encrypted.
+    """
+    if text.startswith(_STARTS) and (_is_ours(text) or _is_legacy(text)):
+        raise MismatchError("encrypted, although encrypt is not set", "is encrypt missing in this config?")
+
+
+def _refuse_plain(text: str) -> None:
+    try:
+        is_plain = isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return
+    if is_plain:
+        raise MismatchError(
+            "not encrypted, although encrypt is set", "is encrypt set for a store whose records are not encrypted?"
+        )
+
+
+def _unknown_secret(message: str) -> MismatchError:
+    return MismatchError(message, "is secret another one, or an old one missing from its list?")
+
+
+def _is_ours(text: str) -> bool:
+    """Whether a text has the form of `Encrypter`."""
+    return len(text) >= _SHORTEST and (text[:12], text[20:28], text[-54:-45], text[-2:]) == _FORM and text.isascii()
 
 
 def _to_base64(data: bytes) -> str:

@@ -32,7 +32,31 @@ class SerializationError(SessionError, TypeError):
 
 
 class DamagedError(SessionError, ValueError):
-    """A record was read, but its text is not a session: cut off, not JSON, of the wrong shape, or tampered with."""
+    """A record was read, but its text is not a session: cut off, not JSON, of the wrong shape, or tampered with.
+
+    Args:
+        message: What is wrong with it.
+        idle: Milliseconds since the record's last activity, where a driver raises this and knows that.
+    """
+
+    def __init__(self, message: str, idle: float = float("inf")) -> None:
+        super().__init__(message)
+        self.idle = idle
+
+
+class MismatchError(DamagedError):
+    """A record may be whole, but this config cannot read it: `encrypt` or `secret` is not the one it was written with.
+
+    It is left where it is, so that it can be read again when the config is corrected.
+
+    Args:
+        message: What the record is.
+        cure: What to look at in the config.
+    """
+
+    def __init__(self, message: str, cure: str) -> None:
+        super().__init__(message)
+        self.cure = cure
 
 
 class ConflictError(SessionError):

@@ -10,12 +10,13 @@ As it goes, a session notes a few words and numbers (`Trace`). Everything else i
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from . import ids, serializer
-from .errors import SerializationError
+from .errors import MismatchError, SerializationError
 
 if TYPE_CHECKING:
     from .store import Store
@@ -101,7 +102,7 @@ class Stats:
         merged: Its changes and ours were merged.
         not_resurrected: A session was not saved, as another request had destroyed it.
         expired: A signed cookie led to no record any more, or to a session past its `absoluteLifetime`.
-        damaged: A record was no session.
+        damaged: A record was no session, or one that this config cannot read.
         forged: A cookie's signature was wrong.
         removed: Expired records were removed by gc; a store that expires them by itself is not counted.
     """
@@ -132,6 +133,25 @@ class Watch:
         self.driver = driver
         self.on_event = on_event
         self.stats = Stats()
+        self._mismatches: Counter[str] = Counter()
+
+    def warn_of_mismatch(self, id: str, error: MismatchError) -> None:
+        """Log that this config cannot read a record: the 1st of a kind, the 10th, the 100th, and so on.
+
+        A slip in the config concerns every record; a line for each would bury the one that names the cure.
+        """
+        self._mismatches[str(error)] += 1
+        count = self._mismatches[str(error)]
+        if str(count).strip("0") == "1":
+            logger.error(
+                "session %s cannot be read (%s); %s A fresh session is started, the record is left as it is "
+                "(such records so far: %d; the next line comes at %d)",
+                ids.shorten(id),
+                error,
+                error.cure,
+                count,
+                count * 10,
+            )
 
     def note(self, event: str, session: Store | None = None, count: int = 1) -> None:
         """Something has happened, `count` times."""

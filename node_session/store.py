@@ -24,16 +24,17 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from . import ids, paths, serializer
+from . import encryption, ids, paths, serializer
 from .attributes import Attributes
 from .callbacks import takes_callback
-from .drivers import Driver
+from .drivers import Driver, Record
 from .encryption import AnyEncrypter
 from .errors import (
     ConflictError,
     DamagedError,
     GoneError,
     HeadersSentError,
+    MismatchError,
     SerializationError,
     SessionError,
     UnavailableError,
@@ -44,9 +45,9 @@ from .report import Report, Trace, Watch, make_report
 
 logger = logging.getLogger("node_session")
 
-# After how many seconds each a damaged text is read again before it is believed to be one, in all a good second: the
-# original truncates a file and then fills it, so that whoever reads in between sees an empty or half text. That is
-# over in a millisecond, unless the machine is so busy that the original has to wait for a processor in between.
+# Delays, in seconds, before rereading a record that looks damaged, if its driver says that it may be half written
+# (`Driver.half_written_for`). The original's writing is over in a millisecond, unless the machine is so busy that it
+# must wait for a processor in between.
 SECOND_LOOKS = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 
 # Seconds for which a request takes it that its session has not been destroyed since it was loaded. After that it asks
@@ -476,18 +477,18 @@ class Store(Attributes):
 
     async def _load(self, id: str) -> _Loaded | None:
         """What is stored under an id; None if there is no record, one that is over, or none that makes sense."""
-        version: object = None
         for delay in (*SECOND_LOOKS, None):
+            record: Record | None = None
             try:
                 record = await self._driver.read(id)
                 if record is None:
                     return None
-                version = record.version
                 text = self._reveal(record.payload, id)
-                loaded = _Loaded(serializer.loads(text), text, version, record.idle)
+                loaded = _Loaded(serializer.loads(text), text, record.version, record.idle)
             except DamagedError as error:
-                if delay is None:
-                    await self._set_aside(id, version, error)
+                idle = error.idle if record is None else record.idle
+                if delay is None or not abs(idle) < self._driver.half_written_for:
+                    await self._set_aside(id, None if record is None else record.version, error)
                     return None
                 await asyncio.sleep(delay)
             else:
@@ -500,12 +501,17 @@ class Store(Attributes):
         raise AssertionError("the last look returns")
 
     async def _set_aside(self, id: str, version: object, error: DamagedError) -> None:
-        logger.error(
-            "session %s is damaged (%s): a fresh session is started, the record is kept aside", ids.shorten(id), error
-        )
         self.trace.found = "damaged"
         self.watch.note("damaged", self)
-        await self._driver.set_aside(id, version)
+        if isinstance(error, MismatchError):  # with the right config it is a session
+            self.watch.warn_of_mismatch(id, error)
+        else:
+            logger.error(
+                "session %s is damaged (%s): a fresh session is started, the record is kept aside",
+                ids.shorten(id),
+                error,
+            )
+            await self._driver.set_aside(id, version)
         if id == self._id:
             self.set_id()
 
@@ -1033,6 +1039,7 @@ class Store(Attributes):
 
     def _reveal(self, payload: str, id: str) -> str:
         """The JSON text in a stored payload."""
+        encryption.refuse_encrypted(payload)
         return payload
 
     def _conceal(self, text: str, id: str) -> str:

@@ -168,6 +168,137 @@ def test_lifetime_in_seconds_is_a_warning(lifetime):
         Config.from_dict({"secret": SECRET, "lifetime": lifetime})
 
 
+@pytest.mark.parametrize("name", ["lifetime", "absoluteLifetime"])
+@pytest.mark.parametrize("seconds", [300, 1800, 3600, 43_200, 86_400, 604_800, 1_209_600, 2_592_000, 31_536_000])
+def test_usual_lifetimes_in_seconds_are_a_warning(name, seconds):
+    """The lifetimes that other libraries take in seconds are a warning that gives the milliseconds."""
+    with pytest.warns(ConfigWarning, match=f"{name}: is in milliseconds") as caught:
+        Config.from_dict({"secret": SECRET, name: seconds})
+    assert len(caught) == 1
+    assert seconds < 1000 or str(caught[0].message).endswith(f"did you mean {seconds} seconds? That is {seconds}000")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Config.from_dict({"secret": SECRET, name: seconds * 1000})
+
+
+@pytest.mark.parametrize("lifetime", [1000, 1500, 2000, 9000, 60_000, 90_000, 300_000, 900_000, 1_800_000, 21_600_000])
+def test_other_lifetimes_are_no_warning(lifetime):
+    """A lifetime that is round in milliseconds is meant so, however short it is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Config.from_dict({"secret": SECRET, "lifetime": lifetime, "absoluteLifetime": lifetime})
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("regenerateGrace", 10), ("saveTimeout", 5)])
+def test_other_times_in_seconds_are_a_warning(name, seconds):
+    """So are the other times that look like seconds; 0 has a meaning of its own."""
+    with pytest.warns(ConfigWarning, match=f"{name}: is in milliseconds.*That is {seconds}000"):
+        Config.from_dict({"secret": SECRET, name: seconds})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Config.from_dict({"secret": SECRET, name: 0})
+
+
+@pytest.mark.parametrize(
+    ("driver", "meant"),
+    [
+        ("sqlite", "'database', with connection: {'adapter': 'sqlite'}"),
+        ("postgres", "'database', with connection: {'adapter': 'postgresql'}"),
+        ("PostgreSQL", "'database', with connection: {'adapter': 'postgresql'}"),
+        ("sails-mongo", "'database', with connection: {'adapter': 'mongodb'}"),
+        ("mariadb", "'database', with connection: {'adapter': 'mysql'}"),
+        ("valkey", "'redis'"),
+        ("redsi", "'redis'"),
+        ("Redis", "'redis'"),
+        ("files", "'file'"),
+    ],
+)
+def test_driver_that_is_meant(driver, meant):
+    """A driver that is none is an error that names the nearest one, or how a database is chosen."""
+    with pytest.raises(ConfigError) as caught:
+        NodeSession({"secret": SECRET, "driver": driver})
+    assert f"driver: {driver!r} is not known; did you mean {meant}?" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "meant"),
+    [
+        ("postgres", "postgresql"),
+        ("pg", "postgresql"),
+        ("sails-postgres", "postgresql"),
+        ("mongo", "mongodb"),
+        ("mariadb", "mysql"),
+        ("sqlite3", "sqlite"),
+        ("SQLite", "sqlite"),
+        ("sails_disk", "sqlite"),
+    ],
+)
+def test_adapter_that_is_meant(adapter, meant):
+    """An adapter that is none is an error that names the nearest one."""
+    with pytest.raises(ConfigError, match=f"adapter '{adapter}' is not known; did you mean '{meant}'"):
+        NodeSession({"secret": SECRET, "driver": "database", "connection": {"adapter": adapter}})
+
+
+@pytest.mark.parametrize("adapter", ["sqlite", "sails-disk", "mysql", "sails-mongo"])
+def test_redis_takes_no_other_adapter(adapter, tmp_path):
+    """Driver redis with a database's adapter is an error, not that database; without one, or its own, it is Redis."""
+    config = {"secret": SECRET, "driver": "redis", "files": str(tmp_path / "sessions")}
+    with pytest.raises(ConfigError, match=f"connection: adapter '{adapter}' is not for driver 'redis'; set driver to"):
+        NodeSession({**config, "connection": {"adapter": adapter}})
+    for connection in (False, {}, {"adapter": "redis"}, {"adapter": "sails-redis", "host": "h"}):
+        NodeSession({**config, "connection": connection})
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("hostname", "host"),
+        ("Host", "host"),
+        ("username", "user"),
+        ("userName", "user"),
+        ("pass", "password"),
+        ("passwd", "password"),
+        ("db", "database"),
+        ("dbname", "database"),
+        ("db_name", "database"),
+        ("uri", "url"),
+        ("tls", "ssl"),
+        ("pool_size", "poolSize"),
+        ("poolsize", "poolSize"),
+        ("prepared_statements", "preparedStatements"),
+        ("adaptor", "adapter"),
+    ],
+)
+@pytest.mark.parametrize("driver", ["database", "redis"])
+def test_connection_key_that_is_meant(driver, key, meant):
+    """A key of `connection` that others use, or that is misspelt, is an error that names the right one only."""
+    with pytest.raises(ConfigError, match=f"connection: {key}: is not known; did you mean '{meant}'") as caught:
+        NodeSession({"secret": SECRET, "driver": driver, "connection": {key: "pass-word"}})
+    assert "pass-word" not in str(caught.value)
+
+
+# Of sails-disk, sails-mongo, sails-mysql, sails-postgresql and of the clients that they pass their options to.
+WATERLINE = """
+    adapter host port user password database url schema migrate charset collation identity module filePath inMemory
+    readPreference w wtimeout fsync journal nativeParser forceServerObjectId recordQueryStats retryMiliSeconds
+    numberOfRetries ssl sslValidate sslCA sslCert sslKey poolSize socketOptions auto_reconnect reconnectInterval
+    disableDriverBSONSizeCheck uri_decode_auth replSet mongos auth pool connectionLimit waitForConnections queueLimit
+    socketPath localAddress timezone connectTimeout stringifyObjects insecureAuth typeCast queryFormat
+    supportBigNumbers bigNumberStrings dateStrings debug trace multipleStatements flags createSchemas
+    application_name fallback_application_name client_encoding binary keepAlive statement_timeout options
+"""
+
+
+@pytest.mark.parametrize("name", [each for each in WATERLINE.split() if each not in ("adapter", "url")])
+def test_options_of_waterline_are_no_error(name):
+    """What the original passes on to its database is taken without a word: one dict configures both programs."""
+    values = {"port": 27017, "poolSize": 5, "ssl": False}
+    connection = {"adapter": "sails-mongo", name: values.get(name, "x")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Config.from_dict({"secret": SECRET, "driver": "database", "connection": connection})
+
+
 @pytest.mark.parametrize(
     ("secret", "warning"),
     [

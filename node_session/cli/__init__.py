@@ -1,4 +1,4 @@
-"""The command line: ``python -m node_session COMMAND CONFIG.json``.
+"""The command line: ``python -m node_session COMMAND CONFIG.json``, or ``node-session COMMAND CONFIG.json``.
 
     python -m node_session check sessions.json
     python -m node_session ls sessions.json --user user.name=Ann
@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from ..errors import ConfigError, SessionError, UnavailableError
@@ -34,9 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; ``--help`` tells what each means.
     """
-    options = parse(arguments)
     try:
+        options = parse(arguments)
         outcome: Outcome = asyncio.run(options.command(options))
+        return _print(outcome, options.json)
     except (ConfigError, NotImplementedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG
@@ -49,12 +51,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
-    return _print(json.dumps(outcome.data, ensure_ascii=False) if options.json else outcome.text, outcome.code)
+    except Exception:  # of a driver of the user's own, say; Python's own code for it, 1, means something else here
+        traceback.print_exc()
+        return WRONG
 
 
-def _print(text: str, code: int) -> int:
+def _print(outcome: Outcome, as_json: bool) -> int:
+    text = json.dumps(outcome.data, ensure_ascii=False) if as_json else outcome.text
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:  # half an emoji, as JavaScript may store; or a terminal of few letters
+        text = json.dumps(outcome.data) if as_json else text.encode(encoding, "backslashreplace").decode(encoding)
     try:
         print(text, flush=True)
-    except BrokenPipeError:  # `… | head` has read enough; without this, Python complains again when it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return code
+        return outcome.code
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again when it ends
+        if isinstance(error, BrokenPipeError):  # `… | head` has read enough
+            return outcome.code
+        print(f"error: done, but it cannot be printed: {error.strerror}", file=sys.stderr)
+        return outcome.code or ATTENTION

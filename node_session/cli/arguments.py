@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from . import changing, checking, listing
@@ -16,9 +18,10 @@ CONFIG.json is the file of options that your programs read; relative paths in it
 
 _EPILOG = """exit codes:
   0  done
-  1  done, but something needs your attention: a damaged record, nothing found
-  2  wrong arguments, a config that cannot be used, or a driver that cannot do this
+  1  done, but something needs your attention: a damaged record, no such session
+  2  wrong arguments, a config that cannot be used, or a driver that cannot do this or fails
   3  the store cannot be reached
+  130  interrupted (Ctrl-C); copy, rewrap and destroy may have done a part
 
 Whole ids and tokens are printed with --whole only: who has an id and the secret is logged in. Where a command takes an
 ID, its first characters will do; one that begins with a dash goes last, after --.
@@ -34,8 +37,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     for module in options.imports:
         try:
             importlib.import_module(module)
-        except ImportError as error:
-            parser.error(f"--import {module}: {error}")
+        except Exception as error:  # of whatever runs when it is imported
+            parser.error(f"--import {module}: {type(error).__name__}: {error}")
     return options
 
 
@@ -55,9 +58,28 @@ def key_value(text: str) -> tuple[str, str]:
     return key, value
 
 
+def id_start(text: str) -> str:
+    """The beginning of an id; an empty one, as of a variable that is not set, would fit any session."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; give the session's id, or its first characters")
+    return text
+
+
+def count(text: str) -> int:
+    """A whole number from 0 on."""
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number, such as 20")
+    return int(text)
+
+
+def _program() -> str:
+    """The name by which we were started, for the help."""
+    return "node-session" if Path(sys.argv[0]).name.startswith("node-session") else "python -m node_session"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m node_session",
+        prog=_program(),
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -93,22 +115,21 @@ def _parser() -> argparse.ArgumentParser:
     ls = command("ls", listing.ls, "list the sessions, the one used last first")
     ls.add_argument("--sort", choices=["idle", "size", "id"], default="idle", help="by what to sort (default: idle)")
     ls.add_argument("--reverse", action="store_true", help="the last first")
-    ls.add_argument("--limit", type=int, metavar="N", help="list N at most")
-    ls.add_argument(
-        "--user",
-        type=key_value,
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="only sessions that hold this value, such as user.name=Ann; may be given more than once",
-    )
+    ls.add_argument("--limit", type=count, metavar="N", help="list N at most")
+    _add_user(ls, "only sessions that hold this value, such as user.name=Ann; may be given more than once")
     _add_whole(ls)
     show = command("show", listing.show, "print what a session holds")
-    show.add_argument("id", metavar="ID")
+    show.add_argument("id", metavar="ID", type=id_start)
     _add_whole(show)
-    destroy = command("destroy", changing.destroy, "remove sessions: whoever has one is logged out")
+    destroy = command(
+        "destroy",
+        changing.destroy,
+        "remove sessions: whoever has one is logged out",
+        "Say which: by an ID, by --user, by --older-than or by --all.",
+    )
     which = destroy.add_mutually_exclusive_group(required=True)
-    which.add_argument("id", metavar="ID", nargs="?")
+    which.add_argument("id", metavar="ID", nargs="?", type=id_start)
+    _add_user(which, "those that hold this value, such as user.name=Ann; given more than once, all of the values")
     which.add_argument("--older-than", type=milliseconds, metavar="7d", help="those idle for longer than this")
     which.add_argument("--all", action="store_true", help="every one; needs --yes")
     destroy.add_argument("--yes", action="store_true", help="yes, I mean --all")
@@ -130,6 +151,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     command("stats", listing.stats, "count the sessions, by size and by how long they are idle")
     return parser
+
+
+def _add_user(parser: argparse._ActionsContainer, help: str) -> None:
+    parser.add_argument("--user", type=key_value, metavar="KEY=VALUE", action="append", default=[], help=help)
 
 
 def _add_whole(parser: argparse.ArgumentParser) -> None:

@@ -10,9 +10,10 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from .. import ids
+from .. import ids, serializer
 from ..drivers import Entry
-from ..errors import ConfigError, ConflictError, DamagedError
+from ..errors import ConfigError, ConflictError, DamagedError, MismatchError
+from .listing import holds, require_readable
 from .outcome import ATTENTION, DONE, Outcome, plural
 from .records import Records, find, open_records, read_json, warn
 from .sails_disk import SailsDiskFile, is_sails_disk
@@ -42,6 +43,8 @@ async def destroy(options: argparse.Namespace) -> Outcome:
             driver, id = await find(records, options.id)
             await driver.destroy(id)
             return Outcome(f"destroyed {ids.shorten(id)}", {"destroyed": 1})
+        if options.user:
+            return await _destroy_user(records, options.user)
         removed = 0
         if options.older_than is not None:
             # First as gc does it, since that looks again, in one step, whether nobody uses the record just now.
@@ -54,6 +57,19 @@ async def destroy(options: argparse.Namespace) -> Outcome:
     return Outcome(f"destroyed {plural(removed, 'session')}", {"destroyed": removed})
 
 
+async def _destroy_user(records: Records, wanted: list[tuple[str, str]]) -> Outcome:
+    require_readable(records)
+    counts = await _for_each(records, lambda entry: _destroy_if(records, entry, wanted))
+    data = {name: counts[name] for name in ("destroyed", "damaged", "busy")}
+    text = f"destroyed {plural(data['destroyed'], 'session')}"
+    if data["damaged"]:
+        text += f"; {data['damaged']} cannot be read, and were left: nobody can tell whose they are"
+    if data["busy"]:
+        text += f"; {data['busy']} were changed all the time: run it again"
+    is_done = data["destroyed"] and not data["damaged"] and not data["busy"]
+    return Outcome(text, data, DONE if is_done else ATTENTION)
+
+
 async def copy(options: argparse.Namespace) -> Outcome:
     """Copy all sessions from one store to another."""
     async with open_records(options.target) as target, _open_source(options.source, target) as source:
@@ -64,7 +80,7 @@ async def copy(options: argparse.Namespace) -> Outcome:
     if data["present"]:
         text += f"; {data['present']} were there already, and were left as they are"
     if data["damaged"]:
-        text += f"; {data['damaged']} are damaged, and were not copied"
+        text += f"; {data['damaged']} cannot be read, and were not copied"
     return Outcome(text, data, ATTENTION if data["damaged"] else DONE)
 
 
@@ -102,6 +118,8 @@ async def _copy(source: Records | SailsDiskFile, target: Records, entry: Entry) 
         await driver.write(entry.id, payload, None)
     except ConflictError:
         return "present"
+    except MismatchError:  # told of once for all
+        return "damaged"
     except DamagedError as error:
         warn(f"{ids.shorten(entry.id)} is not copied: {error}")
         return "damaged"
@@ -123,8 +141,30 @@ async def _rewrap(records: Records, entry: Entry) -> str:
             with contextlib.suppress(ConflictError):
                 await driver.write(entry.id, encrypter.encrypt(text, entry.id), record.version)
                 return "rewritten"
+    except MismatchError:
+        return "damaged"
     except DamagedError as error:
         warn(f"{ids.shorten(entry.id)} is not rewritten: {error}")
+        return "damaged"
+    return "busy"
+
+
+async def _destroy_if(records: Records, entry: Entry, wanted: list[tuple[str, str]]) -> str:
+    try:
+        if not holds(serializer.loads(await records.text(entry)), wanted):
+            return "other"
+        for _ in range(_ATTEMPTS):
+            record = await records.kept.read(entry.id)
+            # Somebody else may have logged in with it since it was listed.
+            if record is None or not holds(serializer.loads(records.reveal(record.payload, entry.id)), wanted):
+                return "other"
+            with contextlib.suppress(ConflictError):
+                await records.kept.destroy(entry.id, record.version)
+                return "destroyed"
+    except MismatchError:
+        return "damaged"
+    except DamagedError as error:
+        warn(f"{ids.shorten(entry.id)} is left: {error}")
         return "damaged"
     return "busy"
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from .. import ids, paths, serializer
 from ..drivers import Entry
-from ..errors import ConfigError, DamagedError
+from ..errors import ConfigError, DamagedError, MismatchError
 from .outcome import ATTENTION, DONE, Outcome, bars, columns, plural, size, span
 from .records import Records, find, open_records
 
@@ -31,18 +31,18 @@ class _Line(NamedTuple):
     id: str
     size: int
     idle: float
-    damage: str
+    damage: DamagedError | None
 
 
 async def ls(options: argparse.Namespace) -> Outcome:
     """List the sessions."""
     lines: list[_Line] = []
     async with open_records(options.config) as records:
-        if options.user and records.is_sealed:
-            raise ConfigError("--user: with hashIds, encrypted records can be read with their sessions' cookies only")
+        if options.user:
+            require_readable(records)
         async for entry in records.scan():
             attributes, damage = await _look(records, entry)
-            if all(_holds(attributes, key, value) for key, value in options.user):
+            if holds(attributes, options.user):
                 lines.append(_line(entry, damage))
     lines.sort(key=lambda line: getattr(line, options.sort), reverse=options.reverse)
     shown = lines[: options.limit]
@@ -61,7 +61,8 @@ async def show(options: argparse.Namespace) -> Outcome:
                 raise DamagedError("with hashIds, an encrypted record can be read with its session's cookie only")
             attributes = serializer.loads(records.reveal(payload, id))
         except DamagedError as error:
-            return Outcome(f"{name} cannot be shown: {error}", {"id": name, "damage": str(error)}, ATTENTION)
+            cure = f"; {error.cure}" if isinstance(error, MismatchError) else ""
+            return Outcome(f"{name} cannot be shown: {error}{cure}", {"id": name, "damage": str(error)}, ATTENTION)
     token = attributes.get("_token")
     if not options.whole and isinstance(token, str):
         attributes["_token"] = ids.shorten(token)
@@ -97,19 +98,34 @@ async def stats(options: argparse.Namespace) -> Outcome:
     return Outcome("\n".join(text), data, ATTENTION if damaged else DONE)
 
 
-async def _look(records: Records, entry: Entry) -> tuple[dict[str, Any], str]:
+async def _look(records: Records, entry: Entry) -> tuple[dict[str, Any], DamagedError | None]:
     """What a record holds, or what is wrong with it."""
     if records.is_sealed:
-        return {}, ""
+        return {}, None
     try:
-        return serializer.loads(await records.text(entry)), ""
+        return serializer.loads(await records.text(entry)), None
     except DamagedError as error:
-        return {}, str(error)
+        return {}, error
 
 
-def _line(entry: Entry, damage: str) -> _Line:
+def _line(entry: Entry, damage: DamagedError | None) -> _Line:
     idle = max(0.0, time.time() * 1000 - entry.last_activity)
     return _Line(entry.id, len(entry.payload.encode("utf-8", "surrogatepass")), idle, damage)
+
+
+def require_readable(records: Records) -> None:
+    """Refuse ``--user`` on a store of which no record can be read.
+
+    Raises:
+        ConfigError: It is such a store.
+    """
+    if records.is_sealed:
+        raise ConfigError("--user: with hashIds, encrypted records can be read with their sessions' cookies only")
+
+
+def holds(attributes: dict[str, Any], wanted: list[tuple[str, str]]) -> bool:
+    """Whether a session has all these values (``--user``)."""
+    return all(_holds(attributes, key, value) for key, value in wanted)
 
 
 def _holds(attributes: dict[str, Any], key: str, value: str) -> bool:
@@ -126,17 +142,23 @@ def _listing(lines: list[_Line], shown: list[_Line], whole: bool) -> Outcome:
             "id": line.id if whole else ids.shorten(line.id),
             "size": line.size,
             "idleMilliseconds": round(line.idle),
-            **({"damage": line.damage} if line.damage else {}),
+            **({"damage": str(line.damage)} if line.damage else {}),
         }
         for line in shown
     ]
     rows = [
-        (str(each["id"]), size(line.size), span(line.idle), f"damaged: {line.damage}" if line.damage else "")
+        (str(each["id"]), size(line.size), span(line.idle), _spell_damage(line.damage))
         for each, line in zip(data, shown, strict=True)
     ]
     total = f"{plural(len(lines), 'session')}, {size(sum(line.size for line in lines))}"
     text = "\n".join([columns([("ID", "SIZE", "IDLE", ""), *rows]), total]) if rows else total
     return Outcome(text, data, ATTENTION if any(line.damage for line in lines) else DONE)
+
+
+def _spell_damage(damage: DamagedError | None) -> str:
+    if damage is None:
+        return ""
+    return f"{'unreadable' if isinstance(damage, MismatchError) else 'damaged'}: {damage}"
 
 
 def _spread(values: list[Any]) -> dict[str, float]:

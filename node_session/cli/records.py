@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 import sys
+import time
 import warnings
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,13 @@ from .. import drivers, encryption, ids, serializer
 from ..config import Config
 from ..drivers import Driver, Entry
 from ..drivers.hashed import HashedDriver
-from ..errors import ConfigError, ConfigWarning, DamagedError, SessionError, UnreadableError
+from ..errors import ConfigError, ConfigWarning, DamagedError, MismatchError, SessionError, UnreadableError
 from ..store import SECOND_LOOKS
+from .outcome import plural
+
+# Milliseconds: a record that another program may be writing is older than this before it is believed to be damaged. The
+# waiting is for all of them together, as all grow older meanwhile.
+_PATIENCE = 1000 * sum(SECOND_LOOKS)
 
 
 class NotFoundError(SessionError):
@@ -37,6 +44,8 @@ class Records:
         self.driver = driver
         self.kept = driver.driver if isinstance(driver, HashedDriver) else driver
         self.encrypter = encryption.choose(config.encrypt, config.secret)
+        self._looked_at = 0
+        self._mismatches: Counter[tuple[str, str]] = Counter()
 
     @property
     def is_hashed(self) -> bool:
@@ -57,23 +66,35 @@ class Records:
 
         Raises:
             DamagedError: It cannot be read or decrypted, or is no session.
+            MismatchError: This config is not the one it was written with. `open_records` tells of these, all in one.
         """
         if self.is_sealed:
             raise DamagedError("with hashIds, an encrypted record can be read with its session's cookie only")
-        payload = entry.payload
-        for delay in (*SECOND_LOOKS, None):
+        self._looked_at += 1
+        try:
             try:
-                return self.reveal(payload, entry.id)
+                return self.reveal(entry.payload, entry.id)
             except DamagedError:
-                if delay is None:
-                    raise
-            await asyncio.sleep(delay)
-            try:
-                record = await self.kept.read(entry.id)
-            except UnreadableError as error:  # one record, while the others can be
-                raise DamagedError(str(error)) from error
-            payload = payload if record is None else record.payload
-        raise AssertionError("the last look returns or raises")
+                return await self._look_again(entry)
+        except MismatchError as error:
+            self._mismatches[str(error), error.cure] += 1
+            raise
+
+    async def _look_again(self, entry: Entry) -> str:
+        """A listing is a moment older than the store: a record may have been half written, or replaced meanwhile."""
+        idle = time.time() * 1000 - entry.last_activity
+        if self.kept.half_written_for and abs(idle) < _PATIENCE:
+            await asyncio.sleep((_PATIENCE - idle) / 1000)
+        try:
+            record = await self.kept.read(entry.id)
+        except UnreadableError as error:  # one record, while the others can be
+            raise DamagedError(str(error)) from error
+        return self.reveal(entry.payload if record is None else record.payload, entry.id)
+
+    def warn_of_mismatches(self) -> None:
+        """Tell of the records that the config does not fit, in one line and not in one for each."""
+        for (problem, cure), count in self._mismatches.items():
+            warn(f"{count} of {plural(self._looked_at, 'record')} cannot be read ({problem}); {cure}")
 
     def conceal(self, text: str, id: str) -> str:
         """The payload to store for a session's JSON text."""
@@ -81,6 +102,8 @@ class Records:
 
     def reveal(self, payload: str, id: str) -> str:
         """The JSON text in a payload; see `text`."""
+        if self.encrypter is None:
+            encryption.refuse_encrypted(payload)
         text = payload if self.encrypter is None else self.encrypter.decrypt(payload, id)
         serializer.loads(text)
         return text
@@ -108,6 +131,8 @@ def read_json(path: str) -> Any:
         return json.loads(Path(path).read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deep to be a config") from None
     except ValueError as error:
         # The error tells the place; the text around it may be the secret's.
         raise ConfigError(f"{path}: is not JSON: {error}") from None
@@ -120,10 +145,12 @@ async def open_records(path: str) -> AsyncIterator[Records]:
     if config.driver == "memory":
         raise ConfigError(f"{path}: the memory driver keeps sessions inside the program that uses it, out of our reach")
     driver = await drivers.create(config)
+    records = Records(config, driver)
     try:
-        yield Records(config, driver)
+        yield records
     finally:
         await driver.close()
+        records.warn_of_mismatches()
 
 
 async def find(records: Records, start: str) -> tuple[Driver, str]:

@@ -37,6 +37,8 @@ class SailsDiskFile:
         if config.table not in tables:
             raise ConfigError(f"{path}: has no table {config.table!r}, but {', '.join(map(repr, tables)) or 'none'}")
         self._rows: list[Any] = tables[config.table]
+        if not isinstance(self._rows, list):
+            raise ConfigError(f"{path}: the table {config.table!r} is no list of rows")
         self._lifetime = config.lifetime
         self._encrypter = LegacyEncrypter(config.secret)
 
@@ -44,6 +46,8 @@ class SailsDiskFile:
         """As `Driver.scan`."""
         now = time.time() * 1000
         for row in self._rows:
+            if not isinstance(row, dict):
+                continue
             last_activity = row.get("lastActivity")
             if not ids.is_valid(row.get("id")) or not isinstance(last_activity, (int, float)):
                 continue

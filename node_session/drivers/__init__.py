@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
+import difflib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UnavailableError
 from . import database
-from .base import Driver, Entry, PlainDriver, Record
+from .base import FAILURES, Driver, Entry, PlainDriver, Record, reason, settle
 from .file import FileDriver
 from .hashed import HashedDriver
 from .memory import MemoryDriver
@@ -61,6 +62,20 @@ def names() -> list[str]:
     return sorted(_creators)
 
 
+def nearest(name: object) -> str | None:
+    """What is probably meant by a driver name that is none, quoted: another one, or the driver of a database."""
+    if not isinstance(name, str):
+        return None
+    spelling = {each.lower(): each for each in names()}
+    near = difflib.get_close_matches(name.lower(), spelling, n=1, cutoff=0.75)
+    if near:
+        return repr(spelling[near[0]])
+    adapter = database.nearest(name)
+    if adapter is None:
+        return None
+    return "'redis'" if adapter == "redis" else f"'database', with connection: {{'adapter': {adapter!r}}}"
+
+
 def register(name: str, creator: Creator) -> None:
     """See `NodeSession.register_handler`."""
     if not isinstance(name, str) or not name:
@@ -80,10 +95,15 @@ def problems(config: Config) -> list[str]:
 
 
 async def create(config: Config) -> Driver:
-    """Make the driver that `config.driver` names; one that is not a `Driver` is adapted."""
-    driver = _creators[config.driver](config)
-    if inspect.isawaitable(driver):
-        driver = await driver
+    """Make the driver that `config.driver` names; one that is not a `Driver` is adapted.
+
+    Raises:
+        UnavailableError: Its creator failed with an OSError or TimeoutError, as one that connects may do.
+    """
+    try:
+        driver = await settle(_creators[config.driver](config))
+    except FAILURES as error:
+        raise UnavailableError(f"driver {config.driver!r} cannot be made: {reason(error)}") from error
     if not isinstance(driver, Driver):
         driver = PlainDriver(driver)
     return HashedDriver(driver) if config.hash_ids else driver

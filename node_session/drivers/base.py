@@ -10,14 +10,19 @@ what such a class cannot offer: two requests that save the same session at once 
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
-from ..errors import ConfigError
+from ..errors import ConfigError, UnavailableError, UnreadableError
 
 T = TypeVar("T")
+
+# How a driver of three methods says that its store is down. Before Python 3.11 these were three kinds of TimeoutError.
+FAILURES = (OSError, asyncio.TimeoutError, concurrent.futures.TimeoutError)
 
 
 class Record(NamedTuple):
@@ -62,9 +67,12 @@ class Driver(ABC):
 
     Attributes:
         renews_on_read: Whether `read` renews the last activity as well, so that no `touch` is needed after it.
+        half_written_for: Milliseconds after its last activity for which a record that looks damaged may be one that
+            another program is still writing, so that it is read again. 0: every record is replaced as a whole.
     """
 
     renews_on_read = False
+    half_written_for: float = 0
 
     @abstractmethod
     async def read(self, id: str) -> Record | None:
@@ -74,7 +82,7 @@ class Driver(ABC):
             The record; None when there is none **or its last activity is longer ago than the lifetime**.
 
         Raises:
-            DamagedError: It is there, but what is stored is not text.
+            DamagedError: It is there, but what is stored is not text. It has `idle`, as a record has.
             UnreadableError: It may be there, but cannot be read (permissions, a broken disk, a lost connection).
         """
 
@@ -151,6 +159,8 @@ class PlainDriver(Driver):
     It has no versions, so of two requests that save the same session at once the later one wins. `touch(id)`,
     `gc(lifetime)` and `close()` are called where the object has them. Without `touch` an unchanged session is not
     renewed: writing its text again instead could undo what another request writes at that moment.
+
+    An OSError or TimeoutError means that the store is down: it becomes an `UnavailableError`, and so a 503.
     """
 
     def __init__(self, plain: Any) -> None:
@@ -164,7 +174,7 @@ class PlainDriver(Driver):
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`. An empty text means no record, as in the original."""
-        payload = await _settle(self.plain.read(id))
+        payload = await self._ask("read", id)
         if not payload:
             return None
         if not isinstance(payload, str):
@@ -173,20 +183,20 @@ class PlainDriver(Driver):
 
     async def write(self, id: str, payload: str, version: object) -> object:
         """See `Driver.write`; there is no version to compare, so this always writes."""
-        await _settle(self.plain.write(id, payload))
+        await self._ask("write", id, payload)
         return payload
 
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
-        await self._optional("touch", id)
+        await self._ask("touch", id)
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`; there is no version to compare, so this always removes."""
-        await _settle(self.plain.destroy(id))
+        await self._ask("destroy", id)
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""
-        removed = await self._optional("gc", lifetime)
+        removed = await self._ask("gc", lifetime)
         return removed if isinstance(removed, int) else 0
 
     def scan(self) -> AsyncIterator[Entry]:
@@ -198,13 +208,25 @@ class PlainDriver(Driver):
 
     async def close(self) -> None:
         """See `Driver.close`."""
-        await self._optional("close")
+        await self._ask("close")
 
-    async def _optional(self, name: str, *args: object) -> Any:
-        """The result of a method that the object may have; None if it has not."""
+    async def _ask(self, name: str, *args: object) -> Any:
+        """The result of a method; None if it is an optional one that the object has not."""
         method: Callable[..., Any] | None = getattr(self.plain, name, None)
-        return None if method is None else await _settle(method(*args))
+        if method is None:
+            return None
+        try:
+            return await settle(method(*args))
+        except FAILURES as error:
+            kind = UnreadableError if name == "read" else UnavailableError
+            raise kind(f"{type(self.plain).__name__}.{name}() failed: {reason(error)}") from error
 
 
-async def _settle(result: T | Awaitable[T]) -> T:
+async def settle(result: T | Awaitable[T]) -> T:
+    """A result, if need be awaited."""
     return await result if inspect.isawaitable(result) else result
+
+
+def reason(error: BaseException) -> str:
+    """What one of the `FAILURES` was. Not its whole text, which may quote a path, and with it a session's id."""
+    return getattr(error, "strerror", None) or type(error).__name__

@@ -27,6 +27,7 @@ class HashedDriver(Driver):
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self.renews_on_read = driver.renews_on_read
+        # half_written_for stays 0: the npm original, which it is about, cannot share such a store.
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""

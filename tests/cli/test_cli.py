@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -262,6 +263,171 @@ def test_what_to_destroy_has_to_be_said(shop):
             main(["destroy", shop.config, *arguments])
         assert error.value.code == WRONG
     assert len(shop.stored()) == 3
+
+
+def test_destroy_user(shop):
+    """--user removes the sessions that hold all these values, says how many, and leaves the others."""
+    shop.put("Ann" + "b" * 37, '{"user":{"name":"Ann","age":7}}')
+    assert shop.run("destroy", shop.config, "--user", "user.name=Ann", "--user", "user.age=7").strip() == (
+        "destroyed 1 session"
+    )
+    assert sorted(shop.stored()) == [ANN, BOB, EVE]
+    assert shop.json("destroy", shop.config, "--user", "user.name=Ann") == {"destroyed": 1, "damaged": 0, "busy": 0}
+    assert sorted(shop.stored()) == [BOB, EVE]
+    assert shop.json("destroy", shop.config, "--user", "user.name=Ann", code=ATTENTION)["destroyed"] == 0
+
+
+@pytest.mark.parametrize("options", [{"hashIds": True}, {"encrypt": True}, {"encrypt": "legacy"}], ids=str)
+@pytest.mark.parametrize("connection", [None, {"adapter": "sqlite"}], ids=["file", "sqlite"])
+def test_destroy_user_of_other_stores(shop, options, connection):
+    """--user reads what it can: records under hashes, encrypted ones, and those of databases."""
+    if connection:
+        options = {**options, "driver": "database", "connection": connection}
+    new = shop.write("new.json", **options)
+    shop.run("copy", shop.config, new)
+    assert shop.json("destroy", new, "--user", "user.name=Ann")["destroyed"] == 1
+    assert shop.json("ls", new, "--user", "user.name=Ann") == []
+    assert len(shop.json("ls", new)) == 2
+
+
+def test_destroy_user_where_nobody_can_tell(shop):
+    """Where encrypted records are under hashes, --user is refused; what is damaged is left, and told of."""
+    sealed = shop.write("sealed.json", hashIds=True, encrypt=True)
+    shop.run("copy", shop.config, sealed)
+    shop.run("destroy", sealed, "--user", "user.name=Ann", code=WRONG)
+    assert "--user: with hashIds" in shop.errors and len(shop.stored("sealed.json")) == 3
+    shop.put("D" * 40, '{"user":{"name":"Ann"', idle=60)
+    out = shop.run("destroy", shop.config, "--user", "user.name=Ann", code=ATTENTION)
+    assert out.startswith("destroyed 1 session; 1 cannot be read") and "DDDDDD… is left" in shop.errors
+    assert sorted(shop.stored()) == [BOB, "D" * 40, EVE]
+
+
+def test_destroy_user_looks_again(shop, monkeypatch):
+    """A session that somebody else has logged in with since it was listed stays; one that was changed goes."""
+    listed = FileDriver.scan
+
+    async def scan(self):
+        async for entry in listed(self):
+            yield entry
+            if entry.id == ANN:
+                shop.put(ANN, '{"user":{"name":"Zoe"}}')
+
+    changes = []
+
+    async def destroy(self, id, version=None):
+        if id == BOB and not changes:
+            changes.append(id)
+            shop.put(BOB, '{"user":{"name":"Bob"},"cart":1}')
+        return await destroyed(self, id, version)
+
+    destroyed = FileDriver.destroy
+    monkeypatch.setattr(FileDriver, "scan", scan)
+    monkeypatch.setattr(FileDriver, "destroy", destroy)
+    assert shop.json("destroy", shop.config, "--user", "user.name=Ann", code=ATTENTION)["destroyed"] == 0
+    assert shop.json("destroy", shop.config, "--user", "user.name=Bob")["destroyed"] == 1
+    assert changes and sorted(shop.stored()) == [ANN, EVE]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["Ann", "--user", "a=b"], ["--all", "--yes", "--user", "a=b"], ["--user", "a"], [""], ["--older-than", "1"]],
+    ids=str,
+)
+def test_destroy_with_wrong_arguments(shop, arguments):
+    """Two ways to say which, or an empty id as of a variable that is not set, are errors; nothing is destroyed."""
+    shop.run("destroy", shop.config, "Ann")
+    shop.run("destroy", shop.config, "Bob")
+    with pytest.raises(SystemExit) as error:
+        main(["destroy", shop.config, *arguments])
+    assert error.value.code == WRONG and list(shop.stored()) == [EVE]
+
+
+# -------------------------------------------------------------------- records that the config does not fit
+
+
+SLIPS = {
+    "plain": ({}, {"encrypt": True}, "is encrypt set for a store"),
+    "encrypted": ({"encrypt": True}, {}, "is encrypt missing"),
+    "legacy": ({"encrypt": "legacy"}, {}, "is encrypt missing"),
+    "another secret": ({"encrypt": True}, {"encrypt": True, "secret": OLD_SECRET}, "is secret another one"),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+@pytest.mark.parametrize(
+    "arguments",
+    [["ls"], ["ls", "--user", "a=b"], ["stats"], ["copy"], ["rewrap"], ["destroy", "--user", "a=b"]],
+    ids=" ".join,
+)
+def test_a_slip_in_the_config_is_told_once(shop, slip, arguments):
+    """A config that fits no record is one line that names the option, not one a record; no record is changed."""
+    right, wrong, cure = SLIPS[slip]
+    shop.run("copy", shop.config, shop.write("store.json", **right))
+    before = shop.stored("store.json")
+    config = shop.write("store.json", **wrong)
+    command, *others = arguments
+    if command == "rewrap" and not wrong:
+        shop.run("rewrap", config, code=WRONG)
+        return
+    others += [shop.write("new.json")] if command == "copy" else []
+    out = shop.run(command, config, *others, code=DONE if arguments == ["ls", "--user", "a=b"] else ATTENTION)
+    (line,) = shop.errors.splitlines()
+    assert line.startswith("warning: 3 of 3 records cannot be read (") and cure in line
+    assert cure not in out and shop.stored("store.json") == before and not shop.stored("new.json")
+
+
+def test_a_slip_is_told_where_one_session_is_shown(shop):
+    """Show says what the config is to be looked through for."""
+    config = shop.write("sessions.json", encrypt=True)
+    assert "is encrypt set for a store" in shop.run("show", config, "Ann", code=ATTENTION)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b'{"cut off'], ids=repr)
+@pytest.mark.parametrize("command", ["ls", "stats", "copy", "rewrap"])
+@pytest.mark.parametrize("idle", [0, 60])
+def test_many_damaged_records_take_no_time(shop, monkeypatch, content, command, idle):
+    """For old damaged records nobody waits, and for those written just now once, for all of them together."""
+    waits = []
+
+    class Clock:
+        def time(self):
+            return time.time() + sum(waits)
+
+    async def sleep(seconds):
+        waits.append(seconds)
+
+    for number in range(1000):
+        shop.put(f"F{number:039d}", "", idle=idle)
+        (shop.files() / f"F{number:039d}").write_bytes(content)
+        os.utime(shop.files() / f"F{number:039d}", (time.time() - idle, time.time() - idle))
+    monkeypatch.setattr("node_session.cli.records.asyncio.sleep", sleep)
+    monkeypatch.setattr("node_session.cli.records.time", Clock())
+    config = shop.write("sessions.json", encrypt=command == "rewrap")
+    arguments = [shop.write("new.json")] if command == "copy" else []
+    data = shop.json(command, config, *arguments, code=ATTENTION)
+    damaged = sum("damage" in each for each in data) if command == "ls" else data["damaged"]
+    assert damaged == (1003 if command == "rewrap" else 1000)
+    assert sum(waits) <= (0 if idle else 1.3)
+
+
+def test_a_record_that_is_being_written(shop, monkeypatch):
+    """A file that the original has truncated just now is looked at again when that must be over."""
+    shop.put(ANN, "")
+    written = (shop.files() / ANN).stat().st_mtime
+    waits = []
+
+    class Clock:
+        def time(self):
+            return written + 0.1
+
+    async def sleep(seconds):
+        waits.append(seconds)
+        shop.put(ANN, '{"user":{"name":"Ann"}}')
+
+    monkeypatch.setattr("node_session.cli.records.asyncio.sleep", sleep)
+    monkeypatch.setattr("node_session.cli.records.time", Clock())
+    assert len(shop.json("ls", shop.config, "--user", "user.name=Ann")) == 1
+    assert [round(each, 1) for each in waits] == [1.2]
 
 
 # -------------------------------------------------------------------- copy
@@ -625,6 +791,156 @@ def test_import(shop):
     assert subprocess.run(command, cwd=shop.folder, capture_output=True).returncode == WRONG
     failed = subprocess.run([*command, "--import", "nowhere"], cwd=shop.folder, capture_output=True, text=True)
     assert failed.returncode == WRONG and "--import nowhere" in failed.stderr
+
+
+def test_the_script(shop):
+    """The package installs the script node-session, which is the same program and calls itself so in its help."""
+    root = Path(__file__).parents[2]
+    setup = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", str(shop.folder)]
+    subprocess.run(setup, cwd=root, check=True, capture_output=True)
+    (names,) = shop.folder.glob("*.egg-info/entry_points.txt")
+    module, _, function = (
+        re.search(r"node-session = ([\w.]+):(\w+)", names.read_text()).group(0).partition(" = ")[2].partition(":")
+    )
+    for name, program in (("node-session", "node-session"), ("__main__.py", "python -m node_session")):
+        code = f"import sys; from {module} import {function}; sys.argv[0] = {name!r}; sys.exit({function}())"
+        help = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+        assert help.stdout.startswith(f"usage: {program} [-h]") and f"`{program} COMMAND --help`" in help.stdout
+        done = subprocess.run([sys.executable, "-c", code, "show", shop.config, "Zoe"], capture_output=True)
+        assert done.returncode == ATTENTION
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check"],
+        ["table"],
+        ["gc"],
+        ["ls"],
+        ["show", "Ann"],
+        ["show", ANN],
+        ["stats"],
+        ["destroy", "Ann"],
+        ["destroy", ANN],
+        ["destroy", "--all", "--yes"],
+        ["destroy", "--older-than", "1d"],
+        ["destroy", "--user", "a=b"],
+        ["rewrap"],
+        ["copy from"],
+        ["copy to"],
+    ],
+    ids=" ".join,
+)
+def test_exit_codes(shop, arguments, monkeypatch):
+    """Each command ends as --help says: 3 without its store, 2 with a config or a driver of no use, 130 by Ctrl-C."""
+    command, *others = arguments
+    copies = command.startswith("copy")
+
+    def run(config: str, code: int) -> str:
+        if copies:
+            others[:] = [shop.config] if command == "copy from" else []
+            before = [shop.config] if command == "copy to" else []
+            shop.run("copy", *before, config, *others, code=code)
+        else:
+            return shop.run(command, config, *others, code=code) + shop.errors
+        return shop.errors
+
+    class Fails(FileDriver):
+        def failing(self, *args, **kwargs):
+            raise self.error
+
+        read = write = destroy = gc = scan = failing
+
+    NodeSession.register_handler("fails", lambda config: Fails(config.files, config.lifetime))
+    fails = shop.write("fails.json", driver="fails", encrypt=True, files=str(shop.files()))
+    needs_store = command != "table"
+    Fails.error = UnavailableError("it is down")
+    assert ("it is down" in run(fails, UNAVAILABLE if needs_store else DONE)) == needs_store
+    Fails.error = ZeroDivisionError("a slip in it")
+    assert ("a slip in it" in run(fails, WRONG if needs_store else DONE)) == needs_store
+    if needs_store and command != "check":
+        Fails.error = KeyboardInterrupt()
+        assert run(fails, 130) == "interrupted\n"
+
+    async def connect(config):
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    NodeSession.register_handler("refused", connect)
+    refused = shop.write("refused.json", driver="refused", encrypt=True)
+    assert ("Connection refused" in run(refused, UNAVAILABLE if needs_store else DONE)) == needs_store
+    for text in ("{", "[]", "[" * 100_000, '{"secret": "x", "driver": "nobody"}', b"\xff", None):
+        path = shop.folder / "wrong.json"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode()) if text is not None else path.unlink()
+        assert "wrong.json: " in run(str(path), WRONG)
+    assert len(shop.stored()) == 3
+
+
+def test_exit_codes_of_wrong_arguments(shop):
+    """Arguments that make no sense are code 2 for each command, before anything is looked at."""
+    for arguments in (
+        [],
+        ["nothing"],
+        ["ls"],
+        ["copy", shop.config],
+        ["show", shop.config],
+        ["show", shop.config, ""],
+        ["ls", shop.config, "--limit", "-1"],
+        ["ls", shop.config, "--limit", "x"],
+        ["ls", shop.config, "--user", "=Ann"],
+        ["stats", shop.config, "--whole"],
+    ):
+        with pytest.raises(SystemExit) as error:
+            main(arguments)
+        assert error.value.code == WRONG, arguments
+
+
+def test_import_that_fails(shop):
+    """A module that --import cannot run is an error of the arguments, whatever it raises."""
+    (shop.folder / "bad.py").write_text("1 / 0")
+    command = [sys.executable, "-m", "node_session", "ls", shop.config, "--import", "bad"]
+    failed = subprocess.run(command, cwd=shop.folder, capture_output=True, text=True)
+    assert failed.returncode == WRONG and "--import bad: ZeroDivisionError" in failed.stderr
+
+
+def test_what_a_terminal_has_no_letters_for(shop):
+    """Half an emoji, or any letter on a terminal of ASCII, is printed as an escape, and JSON stays JSON."""
+    shop.put(ANN, '{"name":"J\u00f6rg","half":"\\ud83d"}')
+    command = [sys.executable, "-m", "node_session", "show", shop.config, "Ann"]
+    for encoding in ("utf-8", "ascii"):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        assert subprocess.run(command, env=environment, capture_output=True).returncode == DONE
+        done = subprocess.run([*command, "--json"], env=environment, capture_output=True)
+        assert done.returncode == DONE
+        assert json.loads(done.stdout)["attributes"] == {"name": "Jörg", "half": "\ud83d"}
+
+
+def test_nowhere_to_print(shop):
+    """A full disk under the output is told of and is no success: nobody can read what was found."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        command = [sys.executable, "-m", "node_session", "ls", shop.config]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == ATTENTION and done.stderr.startswith("error: done, but it cannot be printed")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_interrupted_at_work(shop):
+    """Ctrl-C while a store does not answer is code 130, without a traceback."""
+    (shop.folder / "stuck.py").write_text(
+        "import asyncio, sys\nfrom node_session import NodeSession\nfrom node_session.drivers import FileDriver\n"
+        "class Stuck(FileDriver):\n"
+        "    async def scan(self):\n"
+        "        print('ready', file=sys.stderr, flush=True)\n"
+        "        await asyncio.sleep(3600)\n"
+        "        yield\n"
+        "NodeSession.register_handler('stuck', lambda config: Stuck(config.files, 0))\n"
+    )
+    config = shop.write("stuck.json", driver="stuck")
+    command = [sys.executable, "-m", "node_session", "ls", config, "--import", "stuck"]
+    with subprocess.Popen(command, cwd=shop.folder, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == "interrupted\n"
+    assert process.returncode == 130
 
 
 def test_interrupted(shop, monkeypatch):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import functools
 import time
 
 import pytest
+from browser import SECRET, Browser
+from tornado.web import Application, RequestHandler
 
-from node_session import ConfigError, ConflictError, NodeSession
+from node_session import ConfigError, ConflictError, NodeSession, SessionMixin, UnavailableError, UnreadableError
 from node_session.drivers import Entry, MemoryDriver, PlainDriver
 from node_session.testing import DriverContract
 
@@ -148,6 +151,159 @@ def test_creator_broken_off():
     assert [driver.plain] == made
     loop.run_until_complete(left)
     loop.close()
+
+
+# -------------------------------------------------------------------- a store that is down
+
+
+FAILURES = [
+    ConnectionRefusedError(111, "Connection refused"),
+    FileNotFoundError(2, "No such file or directory", "/sessions/" + ID),
+    OSError("/sessions/" + ID),
+    TimeoutError(),
+    asyncio.TimeoutError(),
+    concurrent.futures.TimeoutError(),
+]
+
+
+class Failing(DictDriver):
+    """Fails in some of its methods."""
+
+    def __init__(self, error=None, methods=()):
+        super().__init__()
+        self.error, self.methods = error, methods
+
+    def _may_fail(self, method):
+        if method in self.methods:
+            raise self.error
+
+    async def read(self, id):
+        self._may_fail("read")
+        return await super().read(id)
+
+    async def write(self, id, text):
+        self._may_fail("write")
+        await super().write(id, text)
+
+    async def destroy(self, id):
+        self._may_fail("destroy")
+        await super().destroy(id)
+
+    def touch(self, id):
+        self._may_fail("touch")
+
+    async def gc(self, lifetime):
+        self._may_fail("gc")
+
+    async def close(self):
+        self._may_fail("close")
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
+def test_a_store_that_is_down(error):
+    """Each method's OSError or TimeoutError means that the store is down; no message has an id in it."""
+    driver = PlainDriver(Failing(error, ("read", "write", "destroy", "touch", "gc", "close")))
+    for name, *arguments in (
+        ("read", ID),
+        ("write", ID, "{}", None),
+        ("destroy", ID),
+        ("touch", ID),
+        ("gc", 1000),
+        ("close",),
+    ):
+        with pytest.raises(UnavailableError, match=rf"Failing\.{name}\(\) failed: \w") as caught:
+            asyncio.run(getattr(driver, name)(*arguments))
+        assert ID not in str(caught.value) and caught.value.__cause__ is error
+        assert isinstance(caught.value, UnreadableError) == (name == "read")
+
+
+@pytest.mark.parametrize("error", [ValueError("a slip"), KeyError("x")], ids=repr)
+def test_a_driver_with_a_slip(error):
+    """Any other exception is a slip of the driver's, and stays what it is."""
+    with pytest.raises(type(error)):
+        asyncio.run(PlainDriver(Failing(error, ("read",))).read(ID))
+
+
+class Shop(SessionMixin, RequestHandler):
+    """Counts visits; logs in and out."""
+
+    def get(self):
+        self.write(str(self.session.get("count", 0)))
+
+    def post(self):
+        self.write(str(self.session.increment("count")))
+
+    def delete(self):
+        self.session.invalidate()
+
+
+@pytest.fixture
+def plain():
+    return Failing()
+
+
+@pytest.fixture
+def app(plain):
+    NodeSession.register_handler("failing", lambda config: plain)
+    config = {"secret": SECRET, "driver": "failing", "lottery": [1, 1], "regenerateGrace": 0}
+    return Application([("/", Shop)], node_session=NodeSession(config))
+
+
+@pytest.fixture
+def browser(app, http_client, base_url):
+    return Browser(http_client, base_url, app.settings["node_session"])
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
+@pytest.mark.parametrize(
+    ("method", "fails", "code"),
+    [
+        ("GET", "read", 503),
+        ("POST", "write", 503),
+        ("DELETE", "destroy", 503),
+        ("GET", "touch", 200),
+        ("GET", "gc", 200),
+    ],
+)
+async def test_a_503(app, browser, plain, caplog, error, method, fails, code):
+    """Over HTTP it is a 503, and after it everything is there; what happens in the background fails no request."""
+    for _ in range(2):
+        await browser.get(method="POST")
+    cookie, stored = browser.cookie, dict(plain.texts)
+    plain.error, plain.methods = error, (fails,)
+    response = await browser.get(method=method)
+    assert response.code == code
+    assert "Traceback" not in caplog.text and browser.id not in caplog.text
+    if code == 503:
+        assert "Set-Cookie" not in response.headers or fails == "destroy"
+    plain.methods = ()
+    if fails != "destroy":
+        assert browser.cookie == cookie and plain.texts == stored
+        assert (await browser.get(method="POST")).body == b"3"
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_creator_that_cannot_connect(app, browser, plain, error, is_async):
+    """A creator's OSError or TimeoutError is a 503, too, and the next request has it tried again."""
+    tries = []
+
+    def make():
+        tries.append(1)
+        if len(tries) < 3:
+            raise error
+        return plain
+
+    async def make_later():
+        await asyncio.sleep(0)
+        return make()
+
+    creator = make_later if is_async else make
+    NodeSession.register_handler("failing", lambda config: creator())
+    assert [(await browser.get(method="POST")).code for _ in range(3)] == [503, 503, 200]
+    assert len(plain.texts) == 1
 
 
 # -------------------------------------------------------------------- does the contract bite?

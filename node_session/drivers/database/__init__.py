@@ -6,6 +6,7 @@ table: `id`, `payload`, `lastActivity` (see `sql`).
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import re
@@ -59,15 +60,39 @@ ADAPTERS: dict[str, Adapter] = {
     "sails-redis": _REDIS,
 }
 
+# What else people call them, where it is not near to one of the names above.
+_OTHER_NAMES = {
+    "pg": "postgresql",
+    "psql": "postgresql",
+    "mariadb": "mysql",
+    "valkey": "redis",
+    "disk": "sqlite",
+    "memory": "sqlite",
+}
+
+
+def nearest(name: object) -> str | None:
+    """The adapter that is probably meant by a name that is none; None: it is like none of them."""
+    if not isinstance(name, str):
+        return None
+    name = re.sub(r"[^a-z0-9]", "", name.lower()).removeprefix("sails")
+    plain = [each for each in ADAPTERS if not each.startswith("sails-")]
+    near = difflib.get_close_matches(name, plain, n=1)
+    return _OTHER_NAMES.get(name) or (near[0] if near else None)
+
 
 def problems(connection: Mapping[str, Any] | bool, table: str, *, default: str = "sqlite") -> list[str]:
     """What is wrong with the options of a database, each as a sentence; none of them quotes a password."""
     options = connection if isinstance(connection, Mapping) else {}
     name = options.get("adapter", default)
     if not isinstance(name, str) or name not in ADAPTERS:
-        return [f"connection: adapter {name!r} is not known; choose one of {', '.join(map(repr, ADAPTERS))}"]
+        meant = nearest(name)
+        advice = f"did you mean {meant!r}?" if meant else f"choose one of {', '.join(map(repr, ADAPTERS))}"
+        return [f"connection: adapter {name!r} is not known; {advice}"]
     adapter = ADAPTERS[name]
     found = []
+    if default == "redis" and adapter is not _REDIS:
+        found.append(f"adapter {name!r} is not for driver 'redis'; set driver to 'database', or leave out the adapter")
     if importlib.util.find_spec(adapter.client) is None:
         found.append(f'adapter {name!r} needs {adapter.client}: pip install "node-session[{adapter.extra}]"')
     wanted, wrong = Connection.from_options(options, name)

@@ -68,9 +68,9 @@ class Connection:
                     problems.append(f"{name}: must be {expected}, not {shown}")
             elif name != "adapter":
                 # Other options may be Waterline's: the same dict configures the original. Only a slip is a problem.
-                near = difflib.get_close_matches(str(name), _CHECKS, n=1, cutoff=0.8)
-                if near:
-                    problems.append(f"{name}: is not known; did you mean {near[0]!r}?")
+                meant = _meant_by(str(name))
+                if meant is not None:
+                    problems.append(f"{name}: is not known; did you mean {meant!r}?")
         if problems:
             return None, problems
         for name in ("port", "database"):
@@ -120,6 +120,16 @@ class Connection:
         return f"{self.adapter} at {self.host}{port}" + (f"/{self.database}" if self.database else "")
 
 
+def _meant_by(name: str) -> str | None:
+    """The option that is probably meant by a name that is none of ours; None: it may be Waterline's."""
+    if name in _WATERLINE:
+        return None
+    plain = name.replace("_", "").replace("-", "").lower()
+    spelling = {each.lower(): each for each in (*_CHECKS, "adapter")}
+    near = difflib.get_close_matches(plain, spelling, n=1, cutoff=0.8)
+    return _OTHER_NAMES.get(plain) or (spelling[near[0]] if near else None)
+
+
 def _replace(connection: Connection, **changes: Any) -> Connection:
     return Connection(**{**connection.__dict__, **changes})
 
@@ -156,6 +166,26 @@ def _is_count(value: object) -> bool:
 def _is_time(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 3_600_000
 
+
+# What other libraries call them. No adapter of Waterline has an option of these names.
+_OTHER_NAMES = {
+    "hostname": "host",
+    "server": "host",
+    "username": "user",
+    "pass": "password",
+    "passwd": "password",
+    "pwd": "password",
+    "db": "database",
+    "dbname": "database",
+    "uri": "url",
+    "dsn": "url",
+    "tls": "ssl",
+    "driver": "adapter",
+    "dialect": "adapter",
+}
+
+# Options of Waterline's adapters that are spelt much like one of ours.
+_WATERLINE = frozenset({"wtimeout"})
 
 _FIELDS = {"poolSize": "pool_size", "preparedStatements": "prepared_statements"}
 
