@@ -385,6 +385,8 @@ class Mongo(Server):
 
     def command(self) -> list[str]:
         path = str(self.folder / "tests.db")
+        pid_file = self.folder / "pid"
+        pid_file.unlink(missing_ok=True)  # of one that was killed; its number may be another program's by now
         return [
             str(Path(sys.executable).parent / "nx-27017"),
             "--db",
@@ -393,6 +395,8 @@ class Mongo(Server):
             str(self.port),
             "--host",
             "127.0.0.1",
+            "--pid-file",  # by default one for the whole machine, so that only one server starts there
+            str(pid_file),
         ]
 
     @property

@@ -10,6 +10,7 @@ import sys
 from importlib.metadata import requires
 from pathlib import Path
 
+import servers
 from hypothesis import settings
 
 TESTS = Path(__file__).parent
@@ -38,3 +39,10 @@ def test_all_versions_are_pinned():
     names = {re.split(r"[^\w.-]", requirement)[0].lower() for requirement in requires("node-session")}
     assert not {name for name in names if f"\n{name}==" not in pinned}
     assert "/" not in re.sub("^#.*", "", pinned, flags=re.MULTILINE)
+
+
+def test_two_runs_on_one_machine():
+    """The MongoDB server of one run of the tests does not keep that of another from starting."""
+    first, second = (servers.start("mongodb") for _ in range(2))
+    first.stop()
+    second.stop()
