@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tornado.escape import xhtml_escape
@@ -79,10 +79,15 @@ class SessionMixin(_Base):
     csrf_exempt = False
     """Whether requests to this handler need no CSRF token, although the option `csrf` is on: for webhooks, say."""
 
-    def prepare(self) -> Awaitable[None] | None:
-        """Start the session, then go on with the next class's `prepare`."""
+    def prepare(self) -> Awaitable[None]:
+        """Start the session, then go on with the next class's `prepare`.
+
+        Returns:
+            Something to await, whether or not that `prepare` is async. An `async def prepare` awaits it; a plain one
+            need not.
+        """
         if self._is_prepared:
-            return super().prepare()
+            return _awaitable(super().prepare())
         return self._start_then(super().prepare)
 
     # ---------------------------------------------------------------- CSRF
@@ -149,9 +154,7 @@ class SessionMixin(_Base):
         if sessions.config.csrf:
             self.check_csrf()
         self._is_prepared = True
-        going_on = prepare()
-        if going_on is not None and inspect.isawaitable(going_on):
-            await going_on
+        await _awaitable(prepare())
 
 
 def _after_start(prepare: Any) -> Any:
@@ -160,8 +163,23 @@ def _after_start(prepare: Any) -> Any:
     @functools.wraps(prepare)
     def wrapper(self: SessionMixin) -> Any:
         if self._is_prepared:  # a subclass's prepare has called super().prepare()
-            return prepare(self)
+            return _awaitable(prepare(self))
         return self._start_then(functools.partial(prepare, self))
 
     wrapper.starts_session = True  # type: ignore[attr-defined]
     return wrapper
+
+
+class _Done:
+    """What a plain `prepare` has done, to await: unlike a coroutine, nobody is warned if it is not awaited."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from ()
+
+
+_DONE = _Done()
+
+
+def _awaitable(result: Any) -> Awaitable[Any]:
+    """What a `prepare` has returned, so that it can be awaited in any case."""
+    return result if inspect.isawaitable(result) else _DONE
