@@ -15,9 +15,12 @@ from collections.abc import Awaitable, Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tornado.escape import xhtml_escape
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import Finish, HTTPError, RequestHandler
 
+from .drivers import MemoryDriver
 from .errors import ConfigError, SessionError
+from .immediate import run
+from .report import Watch
 from .response import HeldResponse
 from .session import NodeSession
 from .store import Store
@@ -53,7 +56,13 @@ class SessionMixin(_Base):
 
     @property
     def session(self) -> Store:
-        """The session of this request; the same as ``self.request.session``."""
+        """The session of this request; the same as ``self.request.session``.
+
+        In the page of an error that came before the session was loaded, it is an empty one, which is never stored.
+
+        Raises:
+            SessionError: It is not loaded yet.
+        """
         session = getattr(self.request, "session", None)
         if not isinstance(session, Store) or not session.is_started:
             raise SessionError("there is no session yet: it is loaded right before prepare() runs")
@@ -140,6 +149,29 @@ class SessionMixin(_Base):
         return namespace
 
     # ---------------------------------------------------------------- hooks
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Send an error page, whose `write_error` has a session in any case."""
+        self._have_session()
+        super().send_error(status_code, **kwargs)
+
+    def _handle_request_exception(self, e: BaseException) -> None:
+        if not isinstance(e, Finish):
+            self._have_session()  # for log_exception, which comes before the error page
+        super()._handle_request_exception(e)
+
+    def _have_session(self) -> None:
+        """An empty session for an error that came first: Tornado's own 403, a 405, a store that is down."""
+        session = getattr(self.request, "session", None)
+        if isinstance(session, Store) and session.is_started:
+            return
+        sessions = self.settings.get("node_session")
+        name = sessions.config.cookie if isinstance(sessions, NodeSession) else "node_session"
+        # In a store of its own, so that not even a save() by the error page stores it.
+        session = Store(name, MemoryDriver(0), watch=Watch("memory"))
+        run(session.start())  # type: ignore[arg-type]
+        session.trace.cookie = "not sent: the session was never loaded"
+        self.request.session = session  # type: ignore[attr-defined]
 
     def on_finish(self) -> None:
         """The response has left: renew the session, and now and then remove expired ones."""
