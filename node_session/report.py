@@ -50,7 +50,9 @@ class Report:
             is one, but it is no session; see the log.
         changed: What this request changed, as keys: ``cart.mug``. A list that was changed is one key.
         saved: ``saved``; ``touched``: unchanged, its last activity renewed; ``left alone``: nothing was written, or not
-            yet; ``gone``: another request has destroyed it, so it was not saved; ``failed``: the store was down.
+            yet; ``gone``: another request has destroyed it, so it was not saved; ``failed``: the store was down;
+            ``withheld``: another site made the request, and browsers withhold the user's cookie from it, so this
+            session, which is not the user's, is neither stored nor sent.
         conflicts: How often another request was first to save.
         merged: How often its changes and ours were merged.
         cookie: ``sent``, or ``not sent`` and why.
@@ -171,7 +173,7 @@ def make_report(session: Store, trace: Trace, driver: str, stored: str | None) -
         driver=driver,
         found=trace.found,
         changed=changed_keys(trace.base, session.all()),
-        saved=trace.saved,
+        saved="withheld" if session.is_withheld else trace.saved,
         conflicts=trace.conflicts,
         merged=trace.merged,
         cookie=trace.cookie,

@@ -174,6 +174,8 @@ class NodeSession:
             await session.start()
             if found.forged and found.id is None:
                 session.trace.found = "forged"
+            if session.is_new and cookies.is_withheld(self.config.same_site, request.method or "", request.headers):
+                session.is_withheld = True
             if isinstance(handler, WebSocketHandler):
                 session.ages_flash = False
                 if session.is_new:
@@ -258,7 +260,7 @@ class NodeSession:
     def _cookie_line(self, request: HTTPServerRequest, found: cookies.Found, session: Store) -> str | None:
         trace = session.trace
         if session.is_gone or session.is_untouched:
-            trace.cookie = "not sent: " + ("the session is gone" if session.is_gone else "nothing is in the session")
+            trace.cookie = "not sent: " + self._why_not(session)
             return None
         secure = bool(self.config.secure)
         if secure and not self._is_secure(request):
@@ -271,6 +273,13 @@ class NodeSession:
         id = session.get_id()
         value = found.value if found.value is not None and id == found.id else cookies.sign(id, self.config.secret[0])
         return self._set_cookies[secure, self.ends_with_browser(session)].line(value)
+
+    def _why_not(self, session: Store) -> str:
+        if session.is_gone:
+            return "the session is gone"
+        if session.is_withheld:
+            return "another site made this request, from which sameSite withholds the user's own cookie"
+        return "nothing is in the session"
 
     def _warn_of_http(self, request: HTTPServerRequest) -> None:
         if not self._has_warned_of_http:

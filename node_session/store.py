@@ -129,6 +129,8 @@ class Store(Attributes):
         headers_sent: The client has its cookie; from here on the id cannot change.
         is_gone: The session was destroyed or has expired while this one was at work; it is not saved any more, and
             its cookie is not sent.
+        is_withheld: Another site made the request, so the user may have a session whose cookie the browser withheld:
+            this one is neither stored nor sent, until `regenerate` or `invalidate` makes it a session of its own.
         trace: What `report` is made of.
         watch: As given.
     """
@@ -155,6 +157,7 @@ class Store(Attributes):
         "ages_flash",
         "headers_sent",
         "is_gone",
+        "is_withheld",
         "trace",
         "watch",
     )
@@ -190,6 +193,7 @@ class Store(Attributes):
         self.ages_flash = True
         self.headers_sent = False
         self.is_gone = False
+        self.is_withheld = False
         self.trace = Trace()
         self.set_id(id)
 
@@ -226,8 +230,8 @@ class Store(Attributes):
 
     @property
     def is_untouched(self) -> bool:
-        """Whether the session is new and nothing was put into it, so that it need not be stored."""
-        return not self._terms.save_untouched and self.is_new and not self._attributes
+        """Whether the session is not to be stored: it is new, and nothing was put into it; or see `is_withheld`."""
+        return self.is_withheld or (not self._terms.save_untouched and self.is_new and not self._attributes)
 
     def get_name(self) -> str:
         """The cookie's name. npm: `getName`."""
@@ -271,6 +275,7 @@ class Store(Attributes):
         elif self._left is not None and destroy:
             self._left = self._left._replace(destroy=True)
         self.set_id()
+        self.is_withheld = False
         return True
 
     def migrate(self, destroy: bool = False) -> bool:

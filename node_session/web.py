@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tornado.escape import xhtml_escape
 from tornado.web import Finish, HTTPError, RequestHandler
 
+from .cookies import SAFE_METHODS, is_cross_site
 from .drivers import MemoryDriver
 from .errors import ConfigError, SessionError
 from .immediate import run
@@ -31,7 +32,6 @@ else:
     _Base = object
 
 
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 _TOKEN_FIELDS = ("_token", "_xsrf")
 _TOKEN_HEADERS = ("X-CSRF-Token", "X-XSRF-Token", "X-Csrftoken", "X-Xsrftoken")
 
@@ -111,10 +111,10 @@ class SessionMixin(_Base):
         Raises:
             tornado.web.HTTPError: 403.
         """
-        if self.request.method in _SAFE_METHODS or self.csrf_exempt:
+        if self.request.method in SAFE_METHODS or self.csrf_exempt:
             return
         headers = self.request.headers
-        if "cross-site" in headers.get("Sec-Fetch-Site", "").lower():  # one of several, too
+        if is_cross_site(headers):
             raise HTTPError(403, reason="Refused: another site made this request (Sec-Fetch-Site)")
         sent = [
             *(self.get_body_argument(name, "") for name in _TOKEN_FIELDS),

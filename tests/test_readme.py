@@ -134,6 +134,7 @@ def test_api():
         "is_new",
         "is_started",
         "is_untouched",
+        "is_withheld",
         "needs_confirmation",
         "stage",
         "touch",
