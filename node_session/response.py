@@ -6,7 +6,8 @@ that every way a handler can end comes by here: a return, `finish`, `redirect`, 
 
 - `finish` saves first. Where nothing needs saving, the response leaves at once, without a detour; only after a long
   request the store is asked whether the session is still there, as the cookie of one that was destroyed is not sent.
-- `flush`, when it is about to send the headers, adds the cookie.
+- `flush`, before it sends the headers, adds the cookie. For HEAD they wait for `finish`: no body is streamed, so
+  a client that has the headers has the whole answer, and may ask again.
 - If saving fails, the client gets an error instead of what the handler wrote: 503 for a store that is down, 500 for
   anything else. Where headers have gone out already, the connection is closed, so that a cut-off body does not pass
   for a whole one.
@@ -20,7 +21,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
@@ -56,6 +57,8 @@ class HeldResponse:
         self._after: Callable[[HTTPServerRequest, Store, bool], None] | None = after
         self._untouched = True
         self._sent_cookie = False
+        self._held_headers: HTTPHeaders | None = None  # that flush() has left for finish() to send
+        self._held_chunk: list[bytes] = []
         self._state = _LOADING
         self._task: asyncio.Task[None] | None = None  # the loop itself keeps no strong reference
         self._finish = handler.finish
@@ -104,6 +107,8 @@ class HeldResponse:
     def flush(self, include_footers: bool = False) -> asyncio.Future[None]:
         """In place of the handler's `flush`."""
         if self._state in (_OPEN, _SAVING) and not self._handler._headers_written:
+            if not include_footers and self._state == _OPEN and self._handler.request.method == "HEAD":
+                return self._hold_headers()
             state, self._state = self._state, _CLOSED  # if this raises, the error page goes without a cookie
             line = self._set_cookie(self._session)
             self._state = state
@@ -112,6 +117,24 @@ class HeldResponse:
                 self._sent_cookie = True
             self._session.headers_sent = True
         return self._flush(include_footers)
+
+    def _hold_headers(self) -> asyncio.Future[None]:
+        """`flush` of a HEAD request: nothing leaves, and as in Tornado's the body is dropped."""
+        handler = self._handler
+        if self._held_headers is not handler._headers:
+            self._held_headers, self._held_chunk = handler._headers, handler._write_buffer
+        handler._write_buffer = []
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    def _send_held_headers(self) -> None:
+        """Send what `flush` would have sent, so that `finish` adds no Etag or length of the little that is left."""
+        held, self._held_headers = self._held_headers, None
+        if held is self._handler._headers:  # otherwise the handler has begun again, as for an error page
+            self._handler._write_buffer = self._held_chunk
+            self._state = _SAVING
+            self.flush()
 
     def cookie_line(self) -> str | None:
         """The Set-Cookie line that the response is to carry, as things are; None for no cookie."""
@@ -177,6 +200,8 @@ class HeldResponse:
             handler._headers[name] = line
 
     def _finish_now(self, chunk: Any) -> asyncio.Future[None]:
+        if self._held_headers is not None:
+            self._send_held_headers()
         future = self._finish(chunk)
         self._state = _CLOSED
         self.close()
