@@ -134,6 +134,7 @@ class Watch:
         self.driver = driver
         self.on_event = on_event
         self.stats = Stats()
+        self._warned: set[str] = set()
 
     def note(self, event: str, session: Store | None = None, count: int = 1) -> None:
         """Something has happened, `count` times."""
@@ -146,6 +147,12 @@ class Watch:
             if count != 1:
                 attributes["node_session.count"] = count
             self.tell(event, attributes)
+
+    def warn_once(self, place: str, message: str, *args: object) -> None:
+        """Log a warning about a place in the program: one, however often it is passed."""
+        if place not in self._warned:
+            self._warned.add(place)
+            logger.warning(message, *args)
 
     def close(self, session: Store, method: str, path: str) -> None:
         """A request has ended: tell all that became of its session."""

@@ -26,6 +26,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
 from .errors import UnavailableError
+from .report import Watch
 from .store import Store
 
 logger = logging.getLogger("node_session")
@@ -68,13 +69,23 @@ class HeldResponse:
         handler._held_response = self  # type: ignore[attr-defined]
 
     def open(self) -> None:
-        """The session is loaded: from now on it is saved with the response."""
-        self._state = _OPEN
+        """The session is loaded: from now on it is saved with the response, unless that has left already."""
+        if self._handler._finished:
+            self.close()
+        else:
+            self._state = _OPEN
+
+    def abandon(self) -> None:
+        """The session cannot be loaded: what the response says of that is for Tornado alone."""
+        self.close()
+        self._state = _CLOSED
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> asyncio.Future[None]:
         """In place of the handler's `finish`."""
         handler = self._handler
         if self._state != _OPEN or handler._finished:
+            if self._state == _LOADING and not handler._finished:
+                warn_of_early_end(handler, self._session.watch)
             return self._finish(chunk)
         if handler.get_status() == 101:  # a WebSocket; Tornado sets it up when this returns, so there is no waiting
             return self._finish_now(chunk)
@@ -243,6 +254,17 @@ def _is_broken_off() -> bool:
     if task is None or not isinstance(sys.exc_info()[1], asyncio.CancelledError):
         return False
     return sys.version_info >= (3, 11) and task.cancelling() > 0  # before 3.11 Tornado does not answer
+
+
+def warn_of_early_end(handler: RequestHandler, watch: Watch) -> None:
+    """The handler did not wait for its session."""
+    name = f"{type(handler).__module__}.{type(handler).__qualname__}"
+    watch.warn_once(
+        name,
+        "%s finished before its session was loaded, so it had none, and nothing is saved: return (or await) what "
+        "start_session() gives, in prepare()",
+        name,
+    )
 
 
 def unavailable(error: UnavailableError) -> HTTPError:

@@ -34,7 +34,7 @@ from .errors import SessionError, UnavailableError
 from .immediate import is_immediate, run
 from .proxy import Trust, compile_trust, is_https
 from .report import OnEvent, Stats, Watch
-from .response import HeldResponse, unavailable
+from .response import HeldResponse, unavailable, warn_of_early_end
 from .store import EncryptedStore, Store, Terms
 
 logger = logging.getLogger("node_session")
@@ -140,7 +140,7 @@ class NodeSession:
     def on_event(self, on_event: OnEvent | None) -> None:
         self._watch.on_event = on_event
 
-    @takes_callback("nothing")
+    @takes_callback("nothing", unless=lambda sessions, request, handler: handler._finished)
     async def start_session(self, request: HTTPServerRequest, handler: RequestHandler) -> Store:
         """Load the session of a request, and see to it that it is saved before the response leaves.
 
@@ -150,7 +150,8 @@ class NodeSession:
         Args:
             request: The handler's request.
             handler: Its response is held until the session is saved, and carries the cookie.
-            callback: Called without arguments when the session is there.
+            callback: Called without arguments when the session is there; not if the handler did not wait for it, and
+                has finished before. Then a warning says so.
 
         Returns:
             The session. A second call for the same request returns the same one.
@@ -163,7 +164,10 @@ class NodeSession:
             if not started.is_started:
                 raise SessionError("start_session() is already at work for this request: await it before you go on")
             return started
+        if handler._finished:
+            warn_of_early_end(handler, self._watch)
         found = self._find_cookie(request)
+        response: HeldResponse | None = None
         try:
             driver = self._driver if self._driver is not None else await self._get_driver()
             session = self._store(driver, found.id, found.others)
@@ -181,8 +185,15 @@ class NodeSession:
                 if session.is_new:
                     session.get_token()
                     await session.save()  # the handshake sends the cookie, and cannot wait
-        except UnavailableError as error:
-            raise unavailable(error) from error
+        except BaseException as error:
+            if response is not None:
+                response.abandon()
+            if isinstance(error, UnavailableError):
+                raise unavailable(error) from error
+            raise
+        finally:
+            if handler._finished:
+                warn_of_early_end(handler, self._watch)
         response.open()
         return session
 
