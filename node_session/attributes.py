@@ -28,7 +28,7 @@ class Attributes(MutableMapping[str, Any]):
     Reserved keys are ``_token`` (the CSRF token), ``flash``, ``_old_input`` and ``_created`` (of `absoluteLifetime`).
     """
 
-    __slots__ = ("_attributes", "_flushed", "_increments", "_is_pristine", "_token_on_demand")
+    __slots__ = ("_attributes", "_flushed", "_increments", "_is_pristine", "_token_on_demand", "is_late")
 
     def __init__(self) -> None:
         self._attributes: dict[str, Any] = {}
@@ -39,6 +39,7 @@ class Attributes(MutableMapping[str, Any]):
         # to compare before and after, which takes as long as a tenth of loading.
         self._is_pristine = True
         self._token_on_demand = False
+        self.is_late = False  # no response is to come that could save a change; each is noted
 
     # ---------------------------------------------------------------- reading
 
@@ -121,6 +122,8 @@ class Attributes(MutableMapping[str, Any]):
         """
         self._is_pristine = False
         paths.assign(self._attributes, key, value)
+        if self.is_late:
+            self._note_late(key)
         if self._increments:
             self._forget_increments(key)
 
@@ -158,6 +161,8 @@ class Attributes(MutableMapping[str, Any]):
                 raise TypeError(f"cannot add {amount!r} to session[{key!r}]: {type(number).__name__} is no number")
         self._is_pristine = False
         paths.assign(self._attributes, key, before + amount)
+        if self.is_late:
+            self._note_late(key)
         self._increments[key] = self._increments.get(key, 0) + amount
         return before + amount
 
@@ -185,6 +190,8 @@ class Attributes(MutableMapping[str, Any]):
         """Remove a key and return its value; `default` if it is not there. A literal key goes before a path."""
         self._is_pristine = False
         value = paths.remove(self._attributes, key)
+        if self.is_late and value is not paths.MISSING:
+            self._note_late(key)
         if self._increments:
             self._forget_increments(key)
         return default if value is paths.MISSING else value
@@ -197,6 +204,8 @@ class Attributes(MutableMapping[str, Any]):
     def flush(self) -> None:
         """Remove everything, the CSRF token too; the next start makes a new one."""
         self._is_pristine = False
+        if self.is_late and self._attributes:
+            self._note_late(next(iter(self._attributes)))
         self._attributes = {}
         self._increments.clear()
         self._flushed = True
@@ -209,6 +218,9 @@ class Attributes(MutableMapping[str, Any]):
     def __delitem__(self, key: str) -> None:
         if self.pull(key, paths.MISSING) is paths.MISSING:
             raise KeyError(key)
+
+    def _note_late(self, key: str) -> None:
+        """A key was changed although `is_late`."""
 
     def _forget_increments(self, key: str) -> None:
         """A value that was set anew is no longer a sum: forget what was added to it, above it and below it."""
@@ -267,6 +279,8 @@ class Attributes(MutableMapping[str, Any]):
         flash = self._attributes.get("flash")
         if not isinstance(flash, dict):  # a program has put something else there
             flash = self._attributes["flash"] = {}
+        if self.is_late and keys != flash.get(which):
+            self._note_late("flash")
         flash[which] = keys
 
     def _remove_from_old(self, keys: list[str]) -> None:

@@ -11,6 +11,8 @@ that every way a handler can end comes by here: a return, `finish`, `redirect`, 
 - If saving fails, the client gets an error instead of what the handler wrote: 503 for a store that is down, 500 for
   anything else. Where headers have gone out already, the connection is closed, so that a cut-off body does not pass
   for a whole one.
+- Where no response is to come, since the handler detaches the connection or its client has left during a streamed
+  upload, nothing is saved, and a warning tells what is lost.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
-from tornado.iostream import StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
 from .errors import UnavailableError
+from .late import find_place, warn_of_loss
 from .report import Watch
 from .store import Store
 
@@ -39,7 +42,7 @@ class HeldResponse:
     """The response of one handler; see the module.
 
     Args:
-        handler: Its `finish` and `flush` are replaced.
+        handler: Its `finish`, `flush` and `detach` are replaced.
         set_cookie: Gives the Set-Cookie line; None for no cookie.
         after: Called once, when the response has been handed to Tornado and the session was saved; its last argument
             tells whether the record was left as it is.
@@ -64,16 +67,22 @@ class HeldResponse:
         self._task: asyncio.Task[None] | None = None  # the loop itself keeps no strong reference
         self._finish = handler.finish
         self._flush = handler.flush
+        self._detach = handler.detach
         handler.finish = self.finish  # type: ignore[method-assign]
         handler.flush = self.flush  # type: ignore[method-assign]
+        handler.detach = self.detach  # type: ignore[method-assign]
         handler._held_response = self  # type: ignore[attr-defined]
 
     def open(self) -> None:
         """The session is loaded: from now on it is saved with the response, unless that has left already."""
-        if self._handler._finished:
+        handler = self._handler
+        if handler._finished:
+            self._session.is_late = handler.get_status() != 101  # in a WebSocket no response is waited for
             self.close()
-        else:
-            self._state = _OPEN
+            return
+        self._state = _OPEN
+        if handler._prepared_future is not None:  # its body is streamed
+            handler.request._body_future.add_done_callback(self._upload_ended)
 
     def abandon(self) -> None:
         """The session cannot be loaded: what the response says of that is for Tornado alone."""
@@ -93,14 +102,14 @@ class HeldResponse:
             handler.write(chunk)  # raises to the caller, as ever; a finish of the handler's own gets its chunk later
             chunk = None
         try:
-            if self._is_in_vain():
-                return self._finish_now(chunk)
-            text = self._session.stage()
+            in_vain = self._is_in_vain()
+            text = None if in_vain else self._session.stage()
             at_once = text is not None and self._session.commit_at_once(text)
         except BaseException:
             self._state = _CLOSED  # the error page that follows is sent without a session
             raise
-        if text is None and (handler._headers_written or not self._session.needs_confirmation):
+        self._session.is_late = True
+        if in_vain or (text is None and (handler._headers_written or not self._session.needs_confirmation)):
             return self._finish_now(chunk)
         self._untouched = text is None
         if at_once:
@@ -110,6 +119,7 @@ class HeldResponse:
             self._session.trace.cookie = "not sent: the request was broken off"
             return self._finish(chunk)
         self._state = _SAVING
+        self._session.headers_sent = True  # as good as: what is saved now is saved under the id it has
         handler._finished = True  # to Tornado: whatever is written from now on comes too late
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.ensure_future(self._save_and_finish(text, chunk, done))
@@ -128,6 +138,30 @@ class HeldResponse:
                 self._sent_cookie = True
             self._session.headers_sent = True
         return self._flush(include_footers)
+
+    def detach(self) -> IOStream:
+        """In place of the handler's `detach`: from now on there is no response."""
+        if self._state == _OPEN:
+            self._give_up(find_place(), "before detach()", "await session.save() first")
+        return self._detach()
+
+    def _upload_ended(self, body: asyncio.Future[None]) -> None:
+        """If the client has left, Tornado runs nothing more of the handler, neither `finish` nor `on_finish`."""
+        if self._state == _OPEN and not body.cancelled() and body.exception() is not None:
+            kind = type(self._handler)
+            place = f"{kind.__module__}.{kind.__qualname__}"
+            self._give_up(place, "before its client left during an upload", "await session.save() in prepare()")
+
+    def _give_up(self, place: str, when: str, cure: str) -> None:
+        """No response is to come: say what is lost by that."""
+        session = self._session
+        lost = session.unsaved()
+        if lost:
+            warn_of_loss(session.watch, place, lost, when, cure)
+        session.is_late = session.headers_sent = True
+        session.trace.cookie = "not sent: there was no response"
+        self.close()
+        self._state = _CLOSED
 
     def _hold_headers(self) -> asyncio.Future[None]:
         """`flush` of a HEAD request: nothing leaves, and as in Tornado's the body is dropped."""
@@ -176,6 +210,8 @@ class HeldResponse:
                 del attributes["finish"]
             if attributes.get("flush") == self.flush:
                 del attributes["flush"]
+            if attributes.get("detach") == self.detach:
+                del attributes["detach"]
         if self._state != _LOADING:
             after(self._handler.request, self._session, self._untouched)
 
@@ -220,6 +256,7 @@ class HeldResponse:
 
     def _fail(self, error: Exception) -> None:
         handler = self._handler
+        self._session.is_late = False  # what an error page changes is lost with all the rest, as the log says
         if self._session.has_moved:  # its new record is whole, and the old id perhaps worth nothing any more
             self._state = _SAVING
         else:

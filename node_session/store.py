@@ -28,8 +28,9 @@ from .drivers import Driver
 from .encryption import AnyEncrypter
 from .errors import ConflictError, DamagedError, GoneError, HeadersSentError, SessionError, UnavailableError
 from .immediate import is_immediate, run
+from .late import LateChanges
 from .merge import merge
-from .report import Report, Trace, Watch, make_report
+from .report import Report, Trace, Watch, changed_keys, make_report
 
 logger = logging.getLogger("node_session")
 
@@ -141,6 +142,7 @@ class Store(Attributes):
         "_driver",
         "_id",
         "_is_fresh",
+        "_late",
         "_left",
         "_loaded",
         "_loaded_at",
@@ -185,6 +187,7 @@ class Store(Attributes):
         self._loaded_at = 0.0
         self._unsure: list[_Sent] = []  # writes that were cut off or failed, and may have been done all the same
         self._left: _Left | None = None
+        self._late: LateChanges | None = None  # made by the first change that no response saves
         self._outdated = False  # whether the record is encrypted in an older way, and should be written anew
         self._aged = False  # whether the flash data was aged since the record was loaded
         self._lock: asyncio.Lock | None = None  # made by the first save that may have to wait
@@ -268,7 +271,8 @@ class Store(Attributes):
         if self.headers_sent:
             raise HeadersSentError(
                 "the session's id cannot change any more: the headers of this response have been sent, so the client "
-                "would keep the old id; call regenerate(), migrate() or invalidate() before flush()"
+                "would keep the old id; call regenerate(), migrate() or invalidate() before flush(), finish() or "
+                "redirect()"
             )
         if self._version is not None:
             self._left = _Left(self._id, destroy, grace=True)
@@ -346,6 +350,7 @@ class Store(Attributes):
             return True
         loaded = await self._load_alive(self._id)
         self._settle()
+        self._settle_late()
         if loaded is None or loaded.text != self._loaded:
             self.ages_flash = False  # what is stored has been aged by the request that saved it
         if loaded is None:
@@ -427,9 +432,12 @@ class Store(Attributes):
             SerializationError: The session holds something JSON has no form for; nothing was written.
             UnavailableError: The store is down, or too busy for too long; nothing was written.
         """
-        text = self.stage()
-        if text is not None:
-            await self.commit(text)
+        try:
+            text = self.stage()
+            if text is not None:
+                await self.commit(text)
+        finally:
+            self._settle_late()
 
     def stage(self) -> str | None:
         """Do what of `save` needs no waiting: age the flash data, and compare with what was loaded.
@@ -491,6 +499,22 @@ class Store(Attributes):
             if record is None or (record.version != self._version and await self._load_alive(self._id) is None):
                 self._end()
 
+    def unsaved(self) -> list[str]:
+        """The keys that were changed and not saved, but for those that only the package itself uses."""
+        if self.is_gone or self.is_withheld:
+            return []
+        changed = changed_keys(self._loaded, self._attributes)
+        return [key for key in changed if key.partition(".")[0] not in ("_token", "flash", "_created")]
+
+    def _note_late(self, key: str) -> None:
+        if self._late is None:
+            self._late = LateChanges(self.watch)
+        self._late.note(key)
+
+    def _settle_late(self) -> None:
+        if self._late is not None:
+            self._late.settle()
+
     def _require_start(self) -> None:
         if not self._started:
             raise SessionError(
@@ -541,6 +565,7 @@ class Store(Attributes):
                     yield self
             finally:
                 self._turn_of = None
+                self._settle_late()
 
     @contextlib.asynccontextmanager
     async def _transact(self) -> AsyncIterator[None]:

@@ -131,6 +131,7 @@ def test_api():
         "has_moved",
         "headers_sent",
         "is_gone",
+        "is_late",
         "is_new",
         "is_started",
         "is_untouched",
@@ -139,6 +140,7 @@ def test_api():
         "stage",
         "touch",
         "trace",
+        "unsaved",
         "watch",
         "wants_touch",
     }
