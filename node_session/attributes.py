@@ -36,7 +36,7 @@ class Attributes(MutableMapping[str, Any]):
     Reserved keys are ``_token`` (the CSRF token), ``flash``, ``_old_input`` and ``_created`` (of `absoluteLifetime`).
     """
 
-    __slots__ = ("_attributes", "_flushed", "_increments", "_is_pristine", "_token_on_demand")
+    __slots__ = ("_attributes", "_flushed", "_increments", "_is_pristine", "_token_on_demand", "is_late")
 
     def __init__(self) -> None:
         self._attributes: dict[str, Any] = {}
@@ -47,6 +47,7 @@ class Attributes(MutableMapping[str, Any]):
         # to compare before and after, which takes as long as a tenth of loading.
         self._is_pristine = True
         self._token_on_demand = False
+        self.is_late = False  # no response is to come that could save a change; each is noted
 
     if not TYPE_CHECKING:  # type checkers are to find such names themselves
 
@@ -154,6 +155,8 @@ class Attributes(MutableMapping[str, Any]):
         """
         self._is_pristine = False
         paths.assign(self._attributes, key, value)
+        if self.is_late:
+            self._note_late(key)
         if self._increments:
             self._forget_increments(paths.parse(key))
 
@@ -191,6 +194,8 @@ class Attributes(MutableMapping[str, Any]):
                 raise TypeError(f"cannot add {amount!r} to session[{key!r}]: {type(number).__name__} is no number")
         self._is_pristine = False
         paths.assign(self._attributes, key, before + amount)
+        if self.is_late:
+            self._note_late(key)
         self._increments[key] = self._increments.get(key, 0) + amount
         return before + amount
 
@@ -223,6 +228,8 @@ class Attributes(MutableMapping[str, Any]):
         else:
             value = paths.remove(self._attributes, key)
             steps = paths.parse(key)
+        if self.is_late and value is not paths.MISSING:
+            self._note_late(key)
         if self._increments:
             self._forget_increments(steps)
         return default if value is paths.MISSING else value
@@ -235,6 +242,8 @@ class Attributes(MutableMapping[str, Any]):
     def flush(self) -> None:
         """Remove everything, the CSRF token too; the next start makes a new one."""
         self._is_pristine = False
+        if self.is_late and self._attributes:
+            self._note_late(next(iter(self._attributes)))
         self._attributes = {}
         self._increments.clear()
         self._flushed = True
@@ -247,12 +256,17 @@ class Attributes(MutableMapping[str, Any]):
             return
         self._is_pristine = False
         self._attributes[key] = value
+        if self.is_late:
+            self._note_late(key)
         if self._increments:
             self._forget_increments((key,))
 
     def __delitem__(self, key: str) -> None:
         if self.pull(key, paths.MISSING) is paths.MISSING:
             raise KeyError(key)
+
+    def _note_late(self, key: str) -> None:
+        """A key was changed although `is_late`."""
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """The value of a key; if there is none, `default` is stored and returned."""
@@ -320,6 +334,8 @@ class Attributes(MutableMapping[str, Any]):
         flash = self._attributes.get("flash")
         if not isinstance(flash, dict):  # a program has put something else there
             flash = self._attributes["flash"] = {}
+        if self.is_late and keys != flash.get(which):
+            self._note_late("flash")
         flash[which] = keys
 
     def _remove_from_old(self, keys: list[str]) -> None:

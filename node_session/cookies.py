@@ -1,7 +1,8 @@
-"""The cookie: signing an id, finding it again in a Cookie header, writing the Set-Cookie line.
+"""The cookie: signing an id, finding it again in a Cookie header, when browsers withhold it, the Set-Cookie line.
 
     sign("A" * 40, "x")                   # 's%3AAAAA….cEq9DgTL925s5q0CdA1OJdvwWKPai54fhMMd9ZLDDHA'
     find(header, "node_session", ["x"])   # Found(id='AAAA…', …)
+    is_withheld("lax", "POST", headers)   # True where another site's page has sent the form
 
 The value is ``s:<id>.<signature>``, percent-encoded; the signature is the unpadded base64 of HMAC-SHA256 over the id,
 under the secret. Lines are written here rather than by `http.cookies`, which quotes in another way than the original
@@ -18,7 +19,7 @@ import hmac
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import formatdate
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -37,6 +38,9 @@ _LONGEST_VALUE = len("s%3A") + 40 + 1 + 3 * 43
 # How many of several sessions are looked for: a browser sends one, or two of different paths or domains. Somebody with
 # many cookies must not make one request many reads of the store.
 _MOST_IDS = 4
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
+"""Methods of requests that change nothing, as RFC 9110 has it."""
 
 
 class Found(NamedTuple):
@@ -144,6 +148,31 @@ def _verified_by(id: str, signature: str, secrets: Sequence[str]) -> int | None:
 def _signature(id: str, secret: str) -> str:
     digest = hmac.digest(secret.encode("utf-8", "surrogatepass"), id.encode("ascii"), "sha256")
     return binascii.b2a_base64(digest, newline=False)[:43].decode("ascii")
+
+
+def is_cross_site(headers: Mapping[str, str]) -> bool:
+    """Whether the browser says that another site has made a request.
+
+    A sister domain is the same site. Browsers say so over https and to localhost; old ones and other programs never do.
+    """
+    return "cross-site" in headers.get("Sec-Fetch-Site", "").lower()  # one of several, too
+
+
+def is_withheld(same_site: str | None, method: str, headers: Mapping[str, str]) -> bool:
+    """Whether a request is of a kind for which browsers withhold a cookie with this SameSite.
+
+    Args:
+        same_site: ``strict``: it is withheld from all that other sites make. ``lax``: but for going to a page by a
+            link, or by a form that only asks; not for a frame or picture in a page. ``none`` or None: from nothing.
+        method: Of the request.
+        headers: Of the request; names in any case.
+    """
+    if same_site not in ("lax", "strict") or not is_cross_site(headers):
+        return False
+    if same_site == "strict" or method not in SAFE_METHODS:
+        return True
+    # The first browsers with Sec-Fetch-Site had no Sec-Fetch-Dest, and said "nested-navigate" for a frame.
+    return headers.get("Sec-Fetch-Mode") != "navigate" or headers.get("Sec-Fetch-Dest", "document") != "document"
 
 
 class SetCookie:

@@ -51,7 +51,9 @@ class Report:
             is one, but it is no session; see the log.
         changed: What this request changed, as keys: ``cart.mug``. A list that was changed is one key.
         saved: ``saved``; ``touched``: unchanged, its last activity renewed; ``left alone``: nothing was written, or not
-            yet; ``gone``: another request has destroyed it, so it was not saved; ``failed``: the store was down.
+            yet; ``gone``: another request has destroyed it, so it was not saved; ``failed``: the store was down;
+            ``withheld``: another site made the request, and browsers withhold the user's cookie from it, so this
+            session, which is not the user's, is neither stored nor sent.
         conflicts: How often another request was first to save.
         merged: How often its changes and ours were merged.
         cookie: ``sent``, or ``not sent`` and why.
@@ -133,6 +135,7 @@ class Watch:
         self.driver = driver
         self.on_event = on_event
         self.stats = Stats()
+        self._warned: set[str] = set()
         self._mismatches: Counter[str] = Counter()
 
     def warn_of_mismatch(self, id: str, error: MismatchError) -> None:
@@ -165,6 +168,12 @@ class Watch:
                 attributes["node_session.count"] = count
             self.tell(event, attributes)
 
+    def warn_once(self, place: str, message: str, *args: object) -> None:
+        """Log a warning about a place in the program: one, however often it is passed."""
+        if place not in self._warned:
+            self._warned.add(place)
+            logger.warning(message, *args)
+
     def close(self, session: Store, method: str, path: str) -> None:
         """A request has ended: tell all that became of its session."""
         if self.on_event is None and not logger.isEnabledFor(logging.DEBUG):
@@ -191,7 +200,7 @@ def make_report(session: Store, trace: Trace, driver: str, stored: str | None) -
         driver=driver,
         found=trace.found,
         changed=changed_keys(trace.base, session.all()),
-        saved=trace.saved,
+        saved="withheld" if session.is_withheld else trace.saved,
         conflicts=trace.conflicts,
         merged=trace.merged,
         cookie=trace.cookie,

@@ -6,10 +6,13 @@ that every way a handler can end comes by here: a return, `finish`, `redirect`, 
 
 - `finish` saves first. Where nothing needs saving, the response leaves at once, without a detour; only after a long
   request the store is asked whether the session is still there, as the cookie of one that was destroyed is not sent.
-- `flush`, when it is about to send the headers, adds the cookie.
+- `flush`, before it sends the headers, adds the cookie. For HEAD they wait for `finish`: no body is streamed, so
+  a client that has the headers has the whole answer, and may ask again.
 - If saving fails, the client gets an error instead of what the handler wrote: 503 for a store that is down, 500 for
   anything else. Where headers have gone out already, the connection is closed, so that a cut-off body does not pass
   for a whole one.
+- Where no response is to come, since the handler detaches the connection or its client has left during a streamed
+  upload, nothing is saved, and a warning tells what is lost.
 """
 
 from __future__ import annotations
@@ -20,11 +23,13 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tornado.httputil import HTTPServerRequest
-from tornado.iostream import StreamClosedError
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
 from .errors import UnavailableError
+from .late import find_place, warn_of_loss
+from .report import Watch
 from .store import Store
 
 logger = logging.getLogger("node_session")
@@ -37,7 +42,7 @@ class HeldResponse:
     """The response of one handler; see the module.
 
     Args:
-        handler: Its `finish` and `flush` are replaced.
+        handler: Its `finish`, `flush` and `detach` are replaced.
         set_cookie: Gives the Set-Cookie line; None for no cookie.
         after: Called once, when the response has been handed to Tornado and the session was saved; its last argument
             tells whether the record was left as it is.
@@ -56,22 +61,40 @@ class HeldResponse:
         self._after: Callable[[HTTPServerRequest, Store, bool], None] | None = after
         self._untouched = True
         self._sent_cookie = False
+        self._held_headers: HTTPHeaders | None = None  # that flush() has left for finish() to send
+        self._held_chunk: list[bytes] = []
         self._state = _LOADING
         self._task: asyncio.Task[None] | None = None  # the loop itself keeps no strong reference
         self._finish = handler.finish
         self._flush = handler.flush
+        self._detach = handler.detach
         handler.finish = self.finish  # type: ignore[method-assign]
         handler.flush = self.flush  # type: ignore[method-assign]
+        handler.detach = self.detach  # type: ignore[method-assign]
         handler._held_response = self  # type: ignore[attr-defined]
 
     def open(self) -> None:
-        """The session is loaded: from now on it is saved with the response."""
+        """The session is loaded: from now on it is saved with the response, unless that has left already."""
+        handler = self._handler
+        if handler._finished:
+            self._session.is_late = handler.get_status() != 101  # in a WebSocket no response is waited for
+            self.close()
+            return
         self._state = _OPEN
+        if handler._prepared_future is not None:  # its body is streamed
+            handler.request._body_future.add_done_callback(self._upload_ended)
+
+    def abandon(self) -> None:
+        """The session cannot be loaded: what the response says of that is for Tornado alone."""
+        self.close()
+        self._state = _CLOSED
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> asyncio.Future[None]:
         """In place of the handler's `finish`."""
         handler = self._handler
         if self._state != _OPEN or handler._finished:
+            if self._state == _LOADING and not handler._finished:
+                warn_of_early_end(handler, self._session.watch)
             return self._finish(chunk)
         if handler.get_status() == 101:  # a WebSocket; Tornado sets it up when this returns, so there is no waiting
             return self._finish_now(chunk)
@@ -80,15 +103,18 @@ class HeldResponse:
             chunk = None
         try:
             if self._is_in_vain():
+                self._session.is_late = True
                 return self._finish_now(chunk)
             if self._session.waits_for_transaction:
                 self._untouched = False
+                self._session.is_late = True
                 return self._finish_later(self._session.save_in_turn(), chunk)
             text = self._session.stage()
             at_once = text is not None and self._session.commit_at_once(text)
         except BaseException:
             self._state = _CLOSED  # the error page that follows is sent without a session
             raise
+        self._session.is_late = True
         self._untouched = text is None
         if at_once:
             return self._finish_now(chunk)
@@ -106,6 +132,7 @@ class HeldResponse:
             self._session.trace.cookie = "not sent: the request was broken off"
             return self._finish(chunk)
         self._state = _SAVING
+        self._session.headers_sent = True  # as good as: what is saved now is saved under the id it has
         self._handler._finished = True  # to Tornado: whatever is written from now on comes too late
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.ensure_future(self._save_and_finish(saving, chunk, done))
@@ -133,6 +160,8 @@ class HeldResponse:
     def flush(self, include_footers: bool = False) -> asyncio.Future[None]:
         """In place of the handler's `flush`."""
         if self._state in (_OPEN, _SAVING) and not self._handler._headers_written:
+            if not include_footers and self._state == _OPEN and self._handler.request.method == "HEAD":
+                return self._hold_headers()
             state, self._state = self._state, _CLOSED  # if this raises, the error page goes without a cookie
             line = self._set_cookie(self._session) if self._wants_cookie(state) else None
             self._state = state
@@ -141,6 +170,48 @@ class HeldResponse:
                 self._sent_cookie = True
             self._session.headers_sent = True
         return self._flush(include_footers)
+
+    def detach(self) -> IOStream:
+        """In place of the handler's `detach`: from now on there is no response."""
+        if self._state == _OPEN:
+            self._give_up(find_place(), "before detach()", "await session.save() first")
+        return self._detach()
+
+    def _upload_ended(self, body: asyncio.Future[None]) -> None:
+        """If the client has left, Tornado runs nothing more of the handler, neither `finish` nor `on_finish`."""
+        if self._state == _OPEN and not body.cancelled() and body.exception() is not None:
+            kind = type(self._handler)
+            place = f"{kind.__module__}.{kind.__qualname__}"
+            self._give_up(place, "before its client left during an upload", "await session.save() in prepare()")
+
+    def _give_up(self, place: str, when: str, cure: str) -> None:
+        """No response is to come: say what is lost by that."""
+        session = self._session
+        lost = session.unsaved()
+        if lost:
+            warn_of_loss(session.watch, place, lost, when, cure)
+        session.is_late = session.headers_sent = True
+        session.trace.cookie = "not sent: there was no response"
+        self.close()
+        self._state = _CLOSED
+
+    def _hold_headers(self) -> asyncio.Future[None]:
+        """`flush` of a HEAD request: nothing leaves, and as in Tornado's the body is dropped."""
+        handler = self._handler
+        if self._held_headers is not handler._headers:
+            self._held_headers, self._held_chunk = handler._headers, handler._write_buffer
+        handler._write_buffer = []
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    def _send_held_headers(self) -> None:
+        """Send what `flush` would have sent, so that `finish` adds no Etag or length of the little that is left."""
+        held, self._held_headers = self._held_headers, None
+        if held is self._handler._headers:  # otherwise the handler has begun again, as for an error page
+            self._handler._write_buffer = self._held_chunk
+            self._state = _SAVING
+            self.flush()
 
     def cookie_line(self) -> str | None:
         """The Set-Cookie line that the response is to carry, as things are; None for no cookie."""
@@ -179,6 +250,8 @@ class HeldResponse:
                 del attributes["finish"]
             if attributes.get("flush") == self.flush:
                 del attributes["flush"]
+            if attributes.get("detach") == self.detach:
+                del attributes["detach"]
         if self._state != _LOADING:
             after(self._handler.request, self._session, self._untouched)
 
@@ -214,6 +287,8 @@ class HeldResponse:
             handler._headers[name] = line
 
     def _finish_now(self, chunk: Any) -> asyncio.Future[None]:
+        if self._held_headers is not None:
+            self._send_held_headers()
         future = self._finish(chunk)
         self._state = _CLOSED
         self.close()
@@ -221,6 +296,7 @@ class HeldResponse:
 
     def _fail(self, error: Exception) -> None:
         handler = self._handler
+        self._session.is_late = False  # what an error page changes is lost with all the rest, as the log says
         if self._session.has_moved:  # its new record is whole, and the old id perhaps worth nothing any more
             self._state = _SAVING
         else:
@@ -255,6 +331,17 @@ def _is_broken_off() -> bool:
     if task is None or not isinstance(sys.exc_info()[1], asyncio.CancelledError):
         return False
     return sys.version_info >= (3, 11) and task.cancelling() > 0  # before 3.11 Tornado does not answer
+
+
+def warn_of_early_end(handler: RequestHandler, watch: Watch) -> None:
+    """The handler did not wait for its session."""
+    name = f"{type(handler).__module__}.{type(handler).__qualname__}"
+    watch.warn_once(
+        name,
+        "%s finished before its session was loaded, so it had none, and nothing is saved: return (or await) what "
+        "start_session() gives, in prepare()",
+        name,
+    )
 
 
 def unavailable(error: UnavailableError) -> HTTPError:

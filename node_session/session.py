@@ -35,7 +35,7 @@ from .immediate import is_immediate, run
 from .proxy import Trust, compile_trust, is_https
 from .renewals import Renewals
 from .report import OnEvent, Stats, Watch
-from .response import HeldResponse, unavailable
+from .response import HeldResponse, unavailable, warn_of_early_end
 from .store import EncryptedStore, Store, Terms
 
 logger = logging.getLogger("node_session")
@@ -148,7 +148,7 @@ class NodeSession:
     def on_event(self, on_event: OnEvent | None) -> None:
         self._watch.on_event = on_event
 
-    @takes_callback("nothing")
+    @takes_callback("nothing", unless=lambda sessions, request, handler: handler._finished)
     async def start_session(self, request: HTTPServerRequest, handler: RequestHandler) -> Store:
         """Load the session of a request, and see to it that it is saved before the response leaves.
 
@@ -158,7 +158,8 @@ class NodeSession:
         Args:
             request: The handler's request.
             handler: Its response is held until the session is saved, and carries the cookie.
-            callback: Called without arguments when the session is there.
+            callback: Called without arguments when the session is there; not if the handler did not wait for it, and
+                has finished before. Then a warning says so.
 
         Returns:
             The session. A second call for the same request returns the same one.
@@ -171,7 +172,10 @@ class NodeSession:
             if not started.is_started:
                 raise SessionError("start_session() is already at work for this request: await it before you go on")
             return started
+        if handler._finished:
+            warn_of_early_end(handler, self._watch)
         found = self._find_cookie(request)
+        response: HeldResponse | None = None
         try:
             driver = self._driver if self._driver is not None else await self._get_driver()
             session = self._store(driver, found.id, found.others)
@@ -183,13 +187,23 @@ class NodeSession:
             if found.forged and found.id is None:
                 session.trace.found = "forged"
             session.has_cookie = found.value is not None and session.get_id() == found.id
+            if session.is_new and cookies.is_withheld(self.config.same_site, request.method or "", request.headers):
+                session.is_withheld = True
             if isinstance(handler, WebSocketHandler):
                 session.ages_flash = False
                 _save_before_handshake(handler, response)
-        except UnavailableError as error:
-            raise unavailable(error) from error
+        except BaseException as error:
+            if response is not None:
+                response.abandon()
+            if isinstance(error, UnavailableError):
+                raise unavailable(error) from error
+            raise
+        finally:
+            if handler._finished:
+                warn_of_early_end(handler, self._watch)
         response.open()
-        self._renewals.add(request, session)
+        if not handler._finished:
+            self._renewals.add(request, session)
         return session
 
     @takes_callback("result")
@@ -278,7 +292,7 @@ class NodeSession:
         trace = session.trace
         is_deleted = session.is_ended and found.id is not None
         if session.is_gone or (session.is_untouched and not is_deleted):
-            trace.cookie = "not sent: " + ("the session is gone" if session.is_gone else "nothing is in the session")
+            trace.cookie = "not sent: " + self._why_not(session)
             return None
         secure = bool(self.config.secure)
         if secure and not self._is_secure(request):
@@ -294,6 +308,13 @@ class NodeSession:
         id = session.get_id()
         value = found.value if found.value is not None and id == found.id else cookies.sign(id, self.config.secret[0])
         return self._set_cookies[secure, self.ends_with_browser(session)].line(value)
+
+    def _why_not(self, session: Store) -> str:
+        if session.is_gone:
+            return "the session is gone"
+        if session.is_withheld:
+            return "another site made this request, from which sameSite withholds the user's own cookie"
+        return "nothing is in the session"
 
     def _warn_of_http(self, request: HTTPServerRequest) -> None:
         if not self._has_warned_of_http:

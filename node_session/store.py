@@ -40,8 +40,9 @@ from .errors import (
     UnavailableError,
 )
 from .immediate import is_immediate, run
+from .late import LateChanges
 from .merge import merge
-from .report import Report, Trace, Watch, make_report
+from .report import Report, Trace, Watch, changed_keys, make_report
 
 logger = logging.getLogger("node_session")
 
@@ -156,6 +157,8 @@ class Store(Attributes):
         is_gone: The session was destroyed, has expired or has gone on under another id while this one was at work; it
             is not saved any more, and its cookie is not sent. `regenerate` and `invalidate` begin a new one.
         has_cookie: The browser has the cookie of this id as it would be sent now.
+        is_withheld: Another site made the request, so the user may have a session whose cookie the browser withheld:
+            this one is neither stored nor sent, until `regenerate` or `invalidate` makes it a session of its own.
         trace: What `report` is made of.
         watch: As given.
     """
@@ -166,6 +169,7 @@ class Store(Attributes):
         "_driver",
         "_id",
         "_is_fresh",
+        "_late",
         "_left",
         "_loaded",
         "_loaded_at",
@@ -186,6 +190,7 @@ class Store(Attributes):
         "has_cookie",
         "headers_sent",
         "is_gone",
+        "is_withheld",
         "trace",
         "watch",
     )
@@ -216,6 +221,7 @@ class Store(Attributes):
         self._left: _Left | None = None
         self._trail: str | None = None  # the id from which the session has gone on under another
         self._was_ended = False  # whether the record was destroyed, and no other stored
+        self._late: LateChanges | None = None  # made by the first change that no response saves
         self._outdated = False  # whether the record is encrypted in an older way, and should be written anew
         self._aged = False  # whether the flash data was aged since the record was loaded
         self._lock: asyncio.Lock | None = None  # made by the first save that may have to wait
@@ -224,6 +230,7 @@ class Store(Attributes):
         self.ages_flash = True
         self.headers_sent = False
         self.is_gone = False
+        self.is_withheld = False
         self.trace = Trace()
         self.set_id(id)
 
@@ -261,9 +268,9 @@ class Store(Attributes):
 
     @property
     def is_untouched(self) -> bool:
-        """Whether nothing is in the session, and nothing need be stored: it is new, or another one's end."""
+        """Whether nothing need be stored: it is empty, and new or another one's end; or see `is_withheld`."""
         is_new = self._version is None and (self._left is None or self._left.destroy)
-        return is_new and not self._terms.save_untouched and not self._attributes
+        return self.is_withheld or (is_new and not self._terms.save_untouched and not self._attributes)
 
     @property
     def is_ended(self) -> bool:
@@ -311,7 +318,8 @@ class Store(Attributes):
         if self.headers_sent:
             raise HeadersSentError(
                 "the session's id cannot change any more: the headers of this response have been sent, so the client "
-                "would keep the old id; call regenerate(), migrate() or invalidate() before flush()"
+                "would keep the old id; call regenerate(), migrate() or invalidate() before flush(), finish() or "
+                "redirect()"
             )
         if self.is_gone:
             self._begin_again()
@@ -322,6 +330,7 @@ class Store(Attributes):
         elif self._left is None and self._trail is not None:
             self._left = _Left(self._trail, destroy, grace=True, is_trail=True)
         self.set_id()
+        self.is_withheld = False
         return True
 
     def _begin_again(self) -> None:
@@ -424,6 +433,7 @@ class Store(Attributes):
     async def _reload(self) -> bool:
         loaded = await self._load_alive(self._id)
         self._settle()
+        self._settle_late()
         if loaded is None or loaded.text != self._loaded:
             self.ages_flash = False  # what is stored has been aged by the request that saved it
         if loaded is None:
@@ -531,10 +541,13 @@ class Store(Attributes):
 
     async def save_in_turn(self) -> None:
         """`save`, for the response."""
-        async with self._between_transactions():
-            text = self.stage()
-            if text is not None:
-                await self.commit(text)
+        try:
+            async with self._between_transactions():
+                text = self.stage()
+                if text is not None:
+                    await self.commit(text)
+        finally:
+            self._settle_late()
 
     def stage(self) -> str | None:
         """Do what of `save` needs no waiting: age the flash data, and compare with what was loaded.
@@ -608,6 +621,22 @@ class Store(Attributes):
             if record is None or (record.version != self._version and await self._load_alive(self._id) is None):
                 self._end()
 
+    def unsaved(self) -> list[str]:
+        """The keys that were changed and not saved, but for those that only the package itself uses."""
+        if self.is_gone or self.is_withheld:
+            return []
+        changed = changed_keys(self._loaded, self._attributes)
+        return [key for key in changed if key.partition(".")[0] not in ("_token", "flash", "_created")]
+
+    def _note_late(self, key: str) -> None:
+        if self._late is None:
+            self._late = LateChanges(self.watch)
+        self._late.note(key)
+
+    def _settle_late(self) -> None:
+        if self._late is not None:
+            self._late.settle()
+
     def _require_start(self) -> None:
         if not self._started:
             raise SessionError(
@@ -660,6 +689,7 @@ class Store(Attributes):
             finally:
                 self._transaction = None
                 _transactions.set(tuple(each for each in _transactions.get() if each is not this))
+                self._settle_late()
 
     @property
     def waits_for_transaction(self) -> bool:

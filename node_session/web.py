@@ -11,13 +11,17 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tornado.escape import xhtml_escape
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import Finish, HTTPError, RequestHandler
 
+from .cookies import SAFE_METHODS, is_cross_site
+from .drivers import MemoryDriver
 from .errors import ConfigError, SessionError
+from .immediate import run
+from .report import Watch
 from .response import HeldResponse
 from .session import NodeSession
 from .store import Store
@@ -28,7 +32,6 @@ else:
     _Base = object
 
 
-_SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 _TOKEN_FIELDS = ("_token", "_xsrf")
 _TOKEN_HEADERS = ("X-CSRF-Token", "X-XSRF-Token", "X-Csrftoken", "X-Xsrftoken")
 
@@ -53,7 +56,13 @@ class SessionMixin(_Base):
 
     @property
     def session(self) -> Store:
-        """The session of this request; the same as ``self.request.session``."""
+        """The session of this request; the same as ``self.request.session``.
+
+        In the page of an error that came before the session was loaded, it is an empty one, which is never stored.
+
+        Raises:
+            SessionError: It is not loaded yet.
+        """
         session = getattr(self.request, "session", None)
         if not isinstance(session, Store) or not session.is_started:
             raise SessionError("there is no session yet: it is loaded right before prepare() runs")
@@ -84,10 +93,15 @@ class SessionMixin(_Base):
     csrf_exempt = False
     """Whether requests to this handler need no CSRF token, although the option `csrf` is on: for webhooks, say."""
 
-    def prepare(self) -> Awaitable[None] | None:
-        """Start the session, then go on with the next class's `prepare`."""
+    def prepare(self) -> Awaitable[None]:
+        """Start the session, then go on with the next class's `prepare`.
+
+        Returns:
+            Something to await, whether or not that `prepare` is async. An `async def prepare` awaits it; a plain one
+            need not.
+        """
         if self._is_prepared:
-            return super().prepare()
+            return _awaitable(super().prepare())
         return self._start_then(super().prepare)
 
     # ---------------------------------------------------------------- CSRF
@@ -102,10 +116,10 @@ class SessionMixin(_Base):
         Raises:
             tornado.web.HTTPError: 403.
         """
-        if self.request.method in _SAFE_METHODS or self.csrf_exempt:
+        if self.request.method in SAFE_METHODS or self.csrf_exempt:
             return
         headers = self.request.headers
-        if "cross-site" in headers.get("Sec-Fetch-Site", "").lower():  # one of several, too
+        if is_cross_site(headers):
             raise HTTPError(403, reason="Refused: another site made this request (Sec-Fetch-Site)")
         sent = [
             *(self.get_body_argument(name, "") for name in _TOKEN_FIELDS),
@@ -141,6 +155,29 @@ class SessionMixin(_Base):
 
     # ---------------------------------------------------------------- hooks
 
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Send an error page, whose `write_error` has a session in any case."""
+        self._have_session()
+        super().send_error(status_code, **kwargs)
+
+    def _handle_request_exception(self, e: BaseException) -> None:
+        if not isinstance(e, Finish):
+            self._have_session()  # for log_exception, which comes before the error page
+        super()._handle_request_exception(e)
+
+    def _have_session(self) -> None:
+        """An empty session for an error that came first: Tornado's own 403, a 405, a store that is down."""
+        session = getattr(self.request, "session", None)
+        if isinstance(session, Store) and session.is_started:
+            return
+        sessions = self.settings.get("node_session")
+        name = sessions.config.cookie if isinstance(sessions, NodeSession) else "node_session"
+        # In a store of its own, so that not even a save() by the error page stores it.
+        session = Store(name, MemoryDriver(0), watch=Watch("memory"))
+        run(session.start())  # type: ignore[arg-type]
+        session.trace.cookie = "not sent: the session was never loaded"
+        self.request.session = session  # type: ignore[attr-defined]
+
     def on_finish(self) -> None:
         """The response has left: renew the session, and now and then remove expired ones."""
         response: HeldResponse | None = getattr(self, "_held_response", None)
@@ -154,9 +191,7 @@ class SessionMixin(_Base):
         if sessions.config.csrf:
             self.check_csrf()
         self._is_prepared = True
-        going_on = prepare()
-        if going_on is not None and inspect.isawaitable(going_on):
-            await going_on
+        await _awaitable(prepare())
 
 
 def _after_start(prepare: Any) -> Any:
@@ -165,8 +200,23 @@ def _after_start(prepare: Any) -> Any:
     @functools.wraps(prepare)
     def wrapper(self: SessionMixin) -> Any:
         if self._is_prepared:  # a subclass's prepare has called super().prepare()
-            return prepare(self)
+            return _awaitable(prepare(self))
         return self._start_then(functools.partial(prepare, self))
 
     wrapper.starts_session = True  # type: ignore[attr-defined]
     return wrapper
+
+
+class _Done:
+    """What a plain `prepare` has done, to await: unlike a coroutine, nobody is warned if it is not awaited."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from ()
+
+
+_DONE = _Done()
+
+
+def _awaitable(result: Any) -> Awaitable[Any]:
+    """What a `prepare` has returned, so that it can be awaited in any case."""
+    return result if inspect.isawaitable(result) else _DONE

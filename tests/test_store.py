@@ -540,7 +540,7 @@ async def test_aging_alone_is_a_change(world):
 def test_changes_are_all_there_are():
     """The list above names every method that could change something."""
     public = {name for name in dir(Attributes) if not name.startswith("_")}
-    reading = {"exists", "has", "keys", "missing", "verify_token"}
+    reading = {"exists", "has", "is_late", "keys", "missing", "verify_token"}
     assert public - reading == {name for name in CHANGES if name.isidentifier()}
 
 
