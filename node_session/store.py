@@ -937,8 +937,7 @@ class Store(Attributes):
                 self._version = version
                 text = self._text()
             sent = _Sent(text, dict(self._increments), self._flushed, self._aged)
-            if not is_moved or text != self._loaded:
-                await self._write(text)
+            await self._write(text)
             if self.is_gone:  # the new record; the old one stays
                 break
             is_moved = True

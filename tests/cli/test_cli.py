@@ -150,10 +150,10 @@ def test_a_record_that_cannot_be_read_does_not_end_a_listing(shop, monkeypatch):
     """A record on a broken part of the disk is told of, and the others are listed and copied."""
     read = FileDriver._read
 
-    def broken(self, id, *most):
+    def broken(self, id, *most, **which):
         if id == BOB:
             raise OSError(errno.EIO, "Input/output error")
-        return read(self, id, *most)
+        return read(self, id, *most, **which)
 
     monkeypatch.setattr(FileDriver, "_read", broken)
     lines = shop.json("ls", shop.config, code=ATTENTION)
