@@ -461,7 +461,8 @@ class Store(Attributes):
         return None if left is None else await self._read_farewell(*left)
 
     def _is_over(self, attributes: dict[str, Any]) -> bool:
-        if not _is_time(attributes.get("_created")):
+        """Whether a session has reached its `absoluteLifetime`."""
+        if not self._terms.absolute_lifetime or not _is_time(attributes.get("_created")):
             return False
         return bool(time.time() * 1000 - attributes["_created"] > self._terms.absolute_lifetime)
 
@@ -502,7 +503,7 @@ class Store(Attributes):
                     return None
                 await asyncio.sleep(delay)
             else:
-                if not self._terms.absolute_lifetime or not self._is_over(loaded.attributes):
+                if not self._is_over(loaded.attributes):
                     return loaded
                 await self._driver.destroy(id)
                 if id == self._id:
@@ -596,6 +597,8 @@ class Store(Attributes):
                 pass
             elif self.is_untouched:
                 await self._end_record()
+            elif self._is_over(self._attributes):
+                await self._run_out()
             elif self._left is not None and not self.has_moved:
                 await self._move(self._left, text)
             elif self._left is not None:  # a save before this one got only half way
@@ -618,7 +621,9 @@ class Store(Attributes):
         """Ask the store whether the session is still there, before its cookie is sent once more."""
         with contextlib.suppress(Exception):  # it cannot tell; nothing is to be saved, so that is no reason to fail
             record = await self._driver.read(self._id)
-            if record is None or (record.version != self._version and await self._load_alive(self._id) is None):
+            if record is not None and self._is_over(self._attributes):
+                await self._run_out()
+            elif record is None or (record.version != self._version and await self._load_alive(self._id) is None):
                 self._end()
 
     def unsaved(self) -> list[str]:
@@ -650,6 +655,8 @@ class Store(Attributes):
             Whether that was so; if not, nothing was done, and `commit` has to.
         """
         if self._left is not None or self.is_gone or not is_immediate(self._driver.write):
+            return False
+        if self._is_over(self._attributes):
             return False
         if (self._lock is not None and self._lock.locked()) or (_queues and self._place() in _queues):
             return False
@@ -959,6 +966,15 @@ class Store(Attributes):
             await self._settle_old(self._left._replace(grace=False))
         self._left = self._trail = None
         self._was_ended = True
+
+    async def _run_out(self) -> None:
+        """End a session whose absolute lifetime is over, although this request, or WebSocket, goes on."""
+        self.watch.note("expired", self)
+        if self._left is not None:
+            await self._settle_old(self._left._replace(grace=False))
+        if self._version is not None:
+            await self._driver.destroy(self._id)
+        self._end()
 
     async def _settle_old(self, left: _Left) -> None:
         """Destroy the session where it has gone from its old id, or leave it there."""

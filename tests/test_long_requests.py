@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tornado.web import RequestHandler
 
-from node_session import SessionMixin
+from node_session import GoneError, SessionMixin
 
 pytestmark = pytest.mark.gen_test(timeout=60)
 
@@ -141,18 +141,18 @@ async def test_the_timer_ends_with_the_last_request(browser, sessions):
     await until(lambda: not sessions._renewals._requests)
 
 
-@pytest.mark.parametrize("options", [{**driver, "lifetime": 60_000} for driver in DRIVERS], ids=str)
+@pytest.mark.parametrize("options", [{**driver, "lifetime": 60_000_000} for driver in DRIVERS], ids=str)
 async def test_a_session_that_is_nearly_over_is_renewed_immediately(browser, sessions, config):
     """A request that begins shortly before its session's time is over does not see it end."""
     await browser.get("/page")
     driver = await sessions._get_driver()
     if config["driver"] == "memory":
         clock = driver._clock
-        driver._clock = lambda: clock() + 50
+        driver._clock = lambda: clock() + 50_000
     elif config["driver"] == "file":
-        os.utime(Path(config["files"]) / browser.id, (time.time() - 50,) * 2)
+        os.utime(Path(config["files"]) / browser.id, (time.time() - 50_000,) * 2)
     else:
-        await driver._change(f"UPDATE {driver.table} SET {driver.last} = {driver.last} - 50000")
+        await driver._change(f"UPDATE {driver.table} SET {driver.last} = {driver.last} - 50000000")
     touches = await count_touches(sessions)
     upload = asyncio.ensure_future(browser.get("/upload"))
     await Upload.begun.wait()
@@ -249,3 +249,46 @@ async def test_tasks_of_a_transaction_are_part_of_it(app, browser):
     app.add_handlers(".*", [("/children", Children)])
     assert (await browser.get("/children")).code == 200
     assert (await browser.stored())["list"] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "options", [{**driver, "lifetime": 86_400_000, "absoluteLifetime": 3_600_000} for driver in DRIVERS], ids=str
+)
+@pytest.mark.parametrize("ending", ["response", "save", "transaction", "reload", "confirm", "regenerate"])
+async def test_an_absolute_lifetime_ends_under_a_request(app, browser, sessions, monkeypatch, ending):
+    """However a long handler goes on, nothing is saved once the absolute lifetime is over, and no cookie is sent."""
+    there = time.time
+    outcomes = []
+
+    class Long(SessionMixin, RequestHandler):
+        async def get(self):
+            session = self.session
+            monkeypatch.setattr(time, "time", lambda: there() + 3700)
+            if ending == "confirm":
+                await asyncio.sleep(0.02)
+                return
+            try:
+                if ending == "transaction":
+                    async with session.transaction():
+                        session.put("late", True)
+                elif ending == "reload":
+                    outcomes.append(await session.reload())
+                else:
+                    session.put("late", True)
+                    if ending == "regenerate":
+                        session.regenerate()
+                if ending == "save":
+                    await session.save()
+                    session.put("later", True)
+                    await session.save()
+            except GoneError:
+                outcomes.append(False)
+
+    app.add_handlers(".*", [("/long", Long)])
+    sessions._terms = replace(sessions._terms, renew_after=0)
+    await browser.get("/page")
+    answer = await browser.get("/long")
+    assert (answer.code, "Set-Cookie" in answer.headers) == (200, False)
+    monkeypatch.setattr(time, "time", there)
+    assert await browser.stored() is None
+    assert outcomes == ([False] if ending in ("transaction", "reload") else [])
