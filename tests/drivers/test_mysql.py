@@ -69,6 +69,31 @@ class TestContract(TableContract):
 
         asyncio.run(main())
 
+    def test_ids_are_compared_byte_by_byte(self):
+        """An id in another case finds, changes and destroys nothing in the original's table, whose index is used."""
+
+        async def main():
+            config = self.config()
+            await self.run(
+                f"CREATE TABLE {config['table']} (id varchar(255) UNIQUE, payload longtext, lastActivity bigint) "
+                "CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
+            )
+            driver = await drivers.create(Config.from_dict(config))
+            version = await driver.write("a" * 40, "text", None)
+            other = "A" * 40
+            assert await driver.read(other) is None
+            with pytest.raises(ConflictError):
+                await driver.write(other, "mine", version)
+            await driver.destroy(other)
+            await driver.destroy(other, version)
+            await driver.touch(other)
+            assert (await driver.read("a" * 40)).payload == "text"
+            plan = await self.run("EXPLAIN " + driver._select % {"v1": "'" + "a" * 40 + "'", "v2": "0"})
+            assert "const" in plan[0]
+            await driver.close()
+
+        asyncio.run(main())
+
     @pytest.mark.filterwarnings("ignore:lifetime")
     def test_same_text_at_the_same_time(self, monkeypatch):
         """A record that is replaced by itself within a millisecond is replaced, and no conflict."""

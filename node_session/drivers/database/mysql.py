@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from ...config import Config
 
 # Texts are compared as bytes: to MySQL's usual collations "A" is "a", and a change of case alone would be overwritten.
+# An id is compared as text first, as only that can use the index of a table of the original's.
 _DIALECT = Dialect(
     quote="`",
-    placeholder=lambda number: "%s",
+    placeholder="%(v{})s".format,
     same=lambda left, right: f"CAST(CONVERT({left} USING utf8mb4) AS BINARY) = CAST({right} AS BINARY)",
+    is_id="id = {0} AND CAST(id AS BINARY) = CAST({0} AS BINARY)".format,
 )
 
 _DUPLICATE_KEY, _NO_TABLE, _DEADLOCK = 1062, 1146, 1213
@@ -77,7 +79,7 @@ class MysqlDriver(ServerDriver):
 
     async def _run_on(self, connection: Any, statement: str, values: Sequence[Any]) -> Result:
         async with connection.cursor() as cursor:
-            await cursor.execute(statement, values or None)
+            await cursor.execute(statement, {f"v{number}": value for number, value in enumerate(values, 1)} or None)
             return Result(int(cursor.rowcount), await cursor.fetchall() if cursor.description else ())
 
     async def _acquire(self, pool: Any) -> Any:

@@ -31,11 +31,13 @@ class Dialect(NamedTuple):
         quote: The sign around names.
         placeholder: Of the n-th value, counted from 1.
         same: A condition that two texts are the same, byte by byte.
+        is_id: A condition that an id is this one and not one in another case; the placeholder may stand in it twice.
     """
 
     quote: str
     placeholder: Callable[[int], str]
     same: Callable[[str, str], str] = "{} = {}".format
+    is_id: Callable[[str], str] = "id = {}".format
 
 
 class SqlDriver(Driver):
@@ -55,7 +57,12 @@ class SqlDriver(Driver):
 
         def statement(text: str) -> str:
             counter = iter(range(1, 10))
-            return re.sub(r"\?", lambda _: dialect.placeholder(next(counter)), text)
+
+            def replace(match: re.Match[str]) -> str:
+                placeholder = dialect.placeholder(next(counter))
+                return dialect.is_id(placeholder) if match[1] else placeholder
+
+            return re.sub(r"(\bid = )?\?", replace, text)
 
         table, last = self.table, self.last
         self._select = statement(f"SELECT payload, {last} FROM {table} WHERE id = ? AND {last} >= ?")  # noqa: S608
