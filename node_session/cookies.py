@@ -4,10 +4,14 @@
     find(header, "node_session", ["x"])   # Found(id='AAAA…', …)
 
 The value is ``s:<id>.<signature>``, percent-encoded; the signature is the unpadded base64 of HMAC-SHA256 over the id,
-under the secret. Lines are written here rather than by `http.cookies`, which quotes in another way than the original
-and knows no ``Partitioned`` on older Pythons.
+under the secret.
 
-Whatever a browser sends is data: nothing in this module raises on it.
+Lines are written here rather than by `http.cookies`, which quotes in another way than the original and knows no
+``Partitioned`` on older Pythons.
+
+Whatever a browser sends is data: nothing in this module raises on it. Around a name or a value only space and tab are
+stripped (RFC 6265), never all that Python calls white space: to a browser, the byte A0 followed by ``__Host-id`` is an
+ordinary name, which any sister domain can set, and to Tornado that byte is a no-break space.
 """
 
 from __future__ import annotations
@@ -34,9 +38,7 @@ _SIGNED_LENGTH = 40 + 1 + 43
 # Of a value as it is sent, in which each character of the signature may be escaped. Only such a one is remembered.
 _LONGEST_VALUE = len("s%3A") + 40 + 1 + 3 * 43
 
-# How many of several sessions are looked for: a browser sends one, or two of different paths or domains. Somebody with
-# many cookies must not make one request many reads of the store.
-_MOST_IDS = 4
+_BLANKS = " \t"
 
 
 class Found(NamedTuple):
@@ -48,8 +50,9 @@ class Found(NamedTuple):
             sent again without signing it anew; otherwise None.
         forged: Whether there was a cookie of this name that looks signed, under a signature that does not hold, before
             the first whose signature holds.
-        others: The ids of further cookies whose signature holds, in the order of the header. They count where the
-            first one's session is gone.
+        others: The ids of further cookies whose signature holds, in the order of the header, each once. They count
+            where the first one's session is gone. They are as many as the header holds: with a limit, whoever can
+            plant cookies could push the visitor's own one beyond it.
     """
 
     id: str | None
@@ -74,13 +77,14 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
     """
     forged = False
     first: Found | None = None
-    others: list[str] = []
+    others: dict[str, None] = {}  # in order
     if header is not None and name in header:
         for pair in header.split(";"):
             key, equals, value = pair.partition("=")
-            if equals and key.strip() == name:
-                value = value.strip()
-                exact = _exact(value, secrets[0]) if first is None and len(value) <= _LONGEST_VALUE else None
+            if equals and key.strip(_BLANKS) == name:
+                value = value.strip(_BLANKS)
+                is_usual = first is None and len(value) <= _LONGEST_VALUE
+                exact = _exact(value, secrets[0]) if is_usual else None
                 if exact is not None:
                     if header.count(name) == 1:  # as nearly always
                         return exact
@@ -92,7 +96,8 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
                 id, signature = signed[2:42], signed[43:]
                 if first is not None and (id == first.id or id in others):
                     continue
-                number = _verified_by(id, signature, secrets) if signed[42] == "." and ids.is_valid(id) else None
+                is_formed = signed[42] == "." and ids.is_valid(id)
+                number = _verified_by(id, signature, secrets) if is_formed else None
                 if number is None:
                     forged = True
                 elif first is None:
@@ -100,9 +105,7 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
                     if header.count(name) == 1:  # as nearly always
                         break
                 else:
-                    others.append(id)
-                    if len(others) == _MOST_IDS - 1:
-                        break
+                    others[id] = None
     if first is None:
         return Found(None, None, forged)
     return first._replace(others=tuple(others)) if others else first

@@ -43,6 +43,10 @@ SECOND_LOOKS = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 # the old cookie over the new one. Shorter than this a response may be overtaken on its way to the client as well.
 _TRUSTED_FOR = 0.01
 
+# How many of several cookies' sessions are looked up concurrently. A browser keeps 180 cookies of a site, which is a
+# dozen round trips to a store; more together would take all of a database's connections from other requests.
+_TOGETHER = 16
+
 _NO_FLASH: dict[str, list[str]] = {"old": [], "new": []}
 
 # Saves that met another one wait here for their turn, per driver, loop and id, and so do those that come meanwhile.
@@ -62,6 +66,7 @@ class _Loaded:
     text: str
     version: object
     idle: float
+    outdated: bool = False
 
 
 class _Sent(NamedTuple):
@@ -352,18 +357,31 @@ class Store(Attributes):
         return True
 
     async def _look_further(self, farewell: _Loaded | None) -> _Loaded | None:
-        """The record of the first of the other ids that has one; that id becomes the session's."""
-        left = None if farewell is None else (self._id, farewell)
-        for id in self._others:
-            loaded = await self._load(id)
-            if loaded is None:
-                continue
-            if _is_farewell(loaded.attributes):
-                left = left or (id, loaded)
-                continue
-            self.set_id(id)
-            return loaded
-        return None if left is None else await self._say_farewell(*left)
+        """The record of the first of the other ids that has one; that id becomes the session's.
+
+        A session that has gone on under another id counts only if no id has a session that has not, and only while it
+        may be read: cookies of dead sessions, which somebody has planted, hide no live one.
+        """
+        left = [] if farewell is None else [(self._id, farewell)]
+        for start in range(0, len(self._others), _TOGETHER):
+            some = self._others[start : start + _TOGETHER]
+            found = await asyncio.gather(*map(self._load, some), return_exceptions=True)
+            for id, loaded in zip(some, found, strict=True):
+                if isinstance(loaded, BaseException):  # of the first that fails, if none before it has a session
+                    raise loaded
+                if loaded is None:
+                    continue
+                if _is_farewell(loaded.attributes):
+                    left.append((id, loaded))
+                    continue
+                self.set_id(id)
+                self._outdated = loaded.outdated
+                return loaded
+        for id, loaded in left:
+            readable = await self._say_farewell(id, loaded)
+            if readable is not None:
+                return readable
+        return None
 
     def _is_over(self, attributes: dict[str, Any]) -> bool:
         if not _is_time(attributes.get("_created")):
@@ -385,7 +403,7 @@ class Store(Attributes):
                     return None
                 version = record.version
                 text = self._reveal(record.payload, id)
-                loaded = _Loaded(serializer.loads(text), text, version, record.idle)
+                loaded = _Loaded(serializer.loads(text), text, version, record.idle, self._outdated)
             except DamagedError as error:
                 if delay is None:
                     await self._set_aside(id, version, error)
