@@ -97,6 +97,10 @@ class Config:
     can read what it held. They change nothing, get no cookie, and so do not undo the new one. 0: the old cookie is
     worth nothing at once, and such a request begins an empty session."""
 
+    bind_name: bool = False
+    """Let the cookie's signature cover its name, so that another application's cookie under the same secret is none of
+    ours. Not together with the npm original; turned on, everybody has to log in again."""
+
     hash_ids: bool = False
     """Keep records under a hash of their id, so that who reads the store cannot take over its sessions. Not together
     with the npm original, which would not find them."""
@@ -174,6 +178,7 @@ class Config:
         name = self.cookie.lower()  # as browsers compare prefixes
         wanted: list[tuple[bool, str]] = [
             (self.hash_ids and self.encrypt == "legacy", "hashIds: the npm original cannot find such records"),
+            (self.bind_name and self.encrypt == "legacy", "bindName: the npm original cannot verify such cookies"),
             (self.same_site == "none" and not self.secure, "sameSite: 'none' is ignored by browsers without secure"),
             (self.partitioned and not self.secure, "partitioned: is ignored by browsers without secure: true"),
             (
@@ -374,6 +379,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "saveUninitialized": _bool,
     "absoluteLifetime": _milliseconds,
     "regenerateGrace": _milliseconds,
+    "bindName": _bool,
     "hashIds": _bool,
     "encrypt": _encrypt,
     "strict": _bool,

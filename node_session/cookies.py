@@ -4,7 +4,8 @@
     find(header, "node_session", ["x"])   # Found(id='AAAA…', …)
 
 The value is ``s:<id>.<signature>``, percent-encoded; the signature is the unpadded base64 of HMAC-SHA256 over the id,
-under the secret.
+under the secret. A signature that is bound to the cookie's name is over ``<name>=<id>``. Neither part has a ``=`` in
+it, so that no two names, and neither of the two kinds, ever sign the same bytes.
 
 Lines are written here rather than by `http.cookies`, which quotes in another way than the original and knows no
 ``Partitioned`` on older Pythons.
@@ -61,12 +62,12 @@ class Found(NamedTuple):
     others: tuple[str, ...] = ()
 
 
-def sign(id: str, secret: str) -> str:
-    """The cookie's value for an id."""
-    return f"s%3A{id}." + _encode(_signature(id, secret))
+def sign(id: str, secret: str, bound_to: str = "") -> str:
+    """The cookie's value for an id; `bound_to` as in `find`."""
+    return f"s%3A{id}." + _encode(_signature(id, secret, bound_to))
 
 
-def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
+def find(header: str | None, name: str, secrets: Sequence[str], bound_to: str = "") -> Found:
     """Look for a session's cookie.
 
     Args:
@@ -74,6 +75,7 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
             paths or domains, or planted by a neighbour on a sister domain).
         name: The cookie's name.
         secrets: Any of them may have signed it.
+        bound_to: The cookie's name, where the signature is to cover it as well; empty: the original's signature.
     """
     forged = False
     first: Found | None = None
@@ -84,7 +86,7 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
             if equals and key.strip(_BLANKS) == name:
                 value = value.strip(_BLANKS)
                 is_usual = first is None and len(value) <= _LONGEST_VALUE
-                exact = _exact(value, secrets[0]) if is_usual else None
+                exact = _exact(value, secrets[0], bound_to) if is_usual else None
                 if exact is not None:
                     if header.count(name) == 1:  # as nearly always
                         return exact
@@ -97,7 +99,7 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
                 if first is not None and (id == first.id or id in others):
                     continue
                 is_formed = signed[42] == "." and ids.is_valid(id)
-                number = _verified_by(id, signature, secrets) if is_formed else None
+                number = _verified_by(id, signature, secrets, bound_to) if is_formed else None
                 if number is None:
                     forged = True
                 elif first is None:
@@ -112,14 +114,14 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
 
 
 @functools.lru_cache(4096)
-def _exact(value: str, secret: str) -> Found | None:
+def _exact(value: str, secret: str, bound_to: str) -> Found | None:
     """What to find if a value is to the letter what `sign` gives for the id in it: the usual case, and the cheapest.
 
     A browser sends the same value again and again, so what was found is remembered. An attacker learns nothing from
     that: it is found again by the whole value only, which is what the attacker does not have.
     """
     id = value[4:44]
-    if ids.is_valid(id) and value.isascii() and hmac.compare_digest(sign(id, secret), value):
+    if ids.is_valid(id) and value.isascii() and hmac.compare_digest(sign(id, secret, bound_to), value):
         return Found(id, value, forged=False)
     return None
 
@@ -135,17 +137,18 @@ def _unquote(value: str) -> str:
     return unquote(value) if "%" in value else value
 
 
-def _verified_by(id: str, signature: str, secrets: Sequence[str]) -> int | None:
+def _verified_by(id: str, signature: str, secrets: Sequence[str], bound_to: str) -> int | None:
     if not signature.isascii():  # compare_digest takes no other text
         return None
     for number, secret in enumerate(secrets):
-        if hmac.compare_digest(_signature(id, secret), signature):
+        if hmac.compare_digest(_signature(id, secret, bound_to), signature):
             return number
     return None
 
 
-def _signature(id: str, secret: str) -> str:
-    digest = hmac.digest(secret.encode("utf-8", "surrogatepass"), id.encode("ascii"), "sha256")
+def _signature(id: str, secret: str, bound_to: str) -> str:
+    signed = f"{bound_to}={id}" if bound_to else id
+    digest = hmac.digest(secret.encode("utf-8", "surrogatepass"), signed.encode("ascii"), "sha256")
     return binascii.b2a_base64(digest, newline=False)[:43].decode("ascii")
 
 

@@ -89,6 +89,7 @@ BAD = {
     "durable": [0, None],
     "saveTimeout": [-1, "1s", None],
     "trustProxy": ["nonsense", {"a": 1}, ["10.0.0.0/99"]],
+    "bindName": [0, "yes", None],
     "trustProxyFn": ["function", 7],
 }
 
@@ -203,6 +204,7 @@ def test_folder_that_everybody_can_write_is_a_warning(tmp_path):
         {"sameSite": "none"},
         {"cookie": "__Host-s", "secure": "auto"},
         {"hashIds": True, "encrypt": "legacy"},
+        {"bindName": True, "encrypt": "legacy"},
         {"partitioned": True},
         {"cookie": "__Secure-s"},
         {"cookie": "__Host-s"},

@@ -152,6 +152,22 @@ def test_names_in_other_cases():
         assert find(f"{spelt}={VALUE}", "__Host-n", ["x"]).id is None
 
 
+@given(IDS, SECRETS)
+def test_bound_to_the_name(id, secret):
+    """A signature that covers the name is found under that name only, and by nobody who looks for one that does not."""
+    value = sign(id, secret, "name")
+    assert find(f"name={value}", "name", [secret], "name") == (id, value, False, ())
+    assert find(f"name={value}", "name", ["new", secret], "name") == (id, None, False, ())
+    for header, name, bound_to in (
+        (f"other={value}", "other", "other"),
+        (f"name={value}", "name", ""),
+        (f"name={sign(id, secret)}", "name", "name"),
+        (f"name={sign(id, secret, 'other')}", "name", "name"),
+        (f"name={value}x", "name", "name"),
+    ):
+        assert find(header, name, [secret], bound_to).id is None
+
+
 def test_old_secret():
     """A signature under an older secret holds, but the value is not to be sent again."""
     assert find(f"name={VALUE}", "name", ["new", "x"]) == (ID, None, False, ())

@@ -48,12 +48,12 @@ async def store(sessions: NodeSession, name: str) -> str:
     """Store a session; gives its cookie's value."""
     id = ids.generate()
     await (await sessions._get_driver()).write(id, json.dumps({"_token": "t", "name": name}), None)
-    return cookies.sign(id, SECRET)
+    return sessions._sign(id)
 
 
 async def dead(sessions: NodeSession, count: int) -> list[str]:
     """The cookies of sessions that are gone."""
-    return [cookies.sign(ids.generate(), SECRET) for _ in range(count)]
+    return [sessions._sign(ids.generate()) for _ in range(count)]
 
 
 async def ask(port: int, *headers: bytes) -> tuple[int, str, str | None]:
@@ -167,7 +167,7 @@ async def test_sessions_that_have_moved_on_hide_no_live_one(sessions, port):
             farewell = json.loads(record.payload)
             farewell["_left"]["at"] -= 60_000
             await driver.write(id, json.dumps(farewell), record.version)
-        return cookies.sign(id, SECRET)
+        return sessions._sign(id)
 
     driver = await sessions._get_driver()
     mine = await store(sessions, "victim")
@@ -272,6 +272,28 @@ async def test_found_among_others_encrypted_under_an_old_secret(sessions, config
         return session.get_id()
 
     mine, other = await stored(old, "victim"), await stored(new, "other")
-    values = [*await dead(sessions, 1), cookies.sign(mine, SECRET), cookies.sign(other, SECRET)]
+    values = [*await dead(sessions, 1), sessions._sign(mine), sessions._sign(other)]
     assert (await ask(port, "; ".join(f"node_session={value}" for value in values).encode()))[1] == "victim"
     assert new._encrypter.is_current((await driver.read(mine)).payload)
+
+
+# -------------------------------------------------------------------- bindName
+
+
+@pytest.mark.parametrize("driver", DRIVERS, ids=str)
+@pytest.mark.parametrize("bound", [True, False])
+async def test_cookies_of_another_application(sessions, config, port, app, bound):
+    """With one secret and one store, another application's cookie is taken under our name; with bindName it is not."""
+    other = NodeSession({**config, "cookie": "admin", "bindName": bound})
+    ours = app.settings["node_session"] = NodeSession({**config, "bindName": bound})
+    other._driver = ours._driver = await sessions._get_driver()
+    value = await store(other, "admin")
+    assert (await ask(port, f"node_session={value}".encode()))[1] == ("nobody" if bound else "admin")
+    own = await store(ours, "Ann")
+    assert await ask(port, f"node_session={value}; node_session={own}".encode()) == (
+        200,
+        "Ann" if bound else "admin",
+        own if bound else value,
+    )
+    unbound = await store(sessions, "Bob")
+    assert (await ask(port, f"node_session={unbound}".encode()))[1] == ("nobody" if bound else "Bob")

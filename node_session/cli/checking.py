@@ -24,6 +24,13 @@ from .records import read_config
 _ORIGINAL: dict[str, Any] = {"sameSite": None, "strict": False}
 
 
+# What one config alone does not tell.
+_NOTE = (
+    "applications with the same secret and the same store take each other's cookies, whatever their names: give their "
+    "configs as well to compare them, or set bindName"
+)
+
+
 class _Probe(NamedTuple):
     problem: str
     code: int
@@ -34,15 +41,19 @@ async def check(options: argparse.Namespace) -> Outcome:
     """Tell whether a config can be used."""
     try:
         config, warnings = read_config(options.config)
+        others = [(path, read_config(path)[0]) for path in options.others]
     except ConfigError as error:
         return Outcome(f"PROBLEM  {error}", {"ok": False, "problems": [str(error)]}, WRONG)
     warnings += _risks(config)
+    warnings += [f"{path}: {why}" for path, other in others if (why := _take_each_other(config, other))]
+    notes = [_NOTE] if not others and not config.bind_name and config.driver != "memory" else []
     probe = await _probe(config)
     differences = _differences(config)
     text = [f"{options.config}: {_describe(config)}"]
     if differences:
         text += ["differs from the defaults of node-session:", columns(list(_spell(differences)))]
     text += [f"WARNING  {each}" for each in warnings]
+    text += [f"NOTE     {each}" for each in notes]
     if probe.problem:
         text.append(f"PROBLEM  {probe.problem}")
     else:
@@ -51,6 +62,7 @@ async def check(options: argparse.Namespace) -> Outcome:
         "ok": not probe.problem,
         "problems": [probe.problem] if probe.problem else [],
         "warnings": warnings,
+        "notes": notes,
         "differences": {name: {"here": here, "original": there} for name, (here, there) in differences.items()},
         "milliseconds": round(probe.milliseconds, 3),
     }
@@ -162,6 +174,29 @@ def _risks(config: Config) -> Iterator[str]:
         yield "driver: memory is for one process, and every session is gone when it ends"
     if config.driver in ("file", "native") and _is_open_to_others(config.files):
         yield f"files: other users of this machine can look into {config.files}; chmod 700 it"
+
+
+def _take_each_other(one: Config, other: Config) -> str:
+    """Why two applications accept each other's cookies, and what helps; empty if they do not."""
+    if set(one.secret).isdisjoint(other.secret) or _store(one) != _store(other) or one.bind_name != other.bind_name:
+        return ""
+    if not one.bind_name:
+        cure = "set bindName in both"
+    elif one.cookie == other.cookie:
+        cure = f"give it another cookie than {one.cookie!r}"
+    else:
+        return ""
+    return f"has the same secret and the same store, so that each accepts the other's cookies; {cure}, or part them"
+
+
+def _store(config: Config) -> tuple[Any, ...]:
+    """What two configs have in common if a session of one is found by the other."""
+    if config.driver in ("file", "native"):
+        return (config.hash_ids, config.files)
+    connection = dict(config.connection or {})
+    adapter = str(connection.pop("adapter", "")).removeprefix("sails-")
+    where = [connection.get(name) for name in ("host", "port", "database", "url")]
+    return (config.hash_ids, config.driver, config.table, adapter, where, connection == {} and config.files)
 
 
 def _is_open_to_others(folder: Path) -> bool:

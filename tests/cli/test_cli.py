@@ -494,6 +494,7 @@ def test_check(shop):
 
 
 SAFE = {"secure": True, "csrf": True}
+DATABASE = {"driver": "database", "connection": {"adapter": "sqlite", "database": ":memory:"}}
 
 
 @pytest.mark.parametrize(
@@ -521,6 +522,51 @@ def test_check_warns_of_what_is_unsafe(shop, options):
     assert shop.json("check", shop.write("safe.json", **SAFE), "--strict")["warnings"] == []
     (warning,) = shop.json("check", shop.write("unsafe.json", **SAFE | options))["warnings"]
     assert next(iter(options)) in warning
+
+
+def test_check_of_applications_that_take_each_others_cookies(shop):
+    """Two configs with a secret and the store in common are warned of, unless bindName tells their cookies apart."""
+
+    def warnings(one: dict, other: dict) -> list[str]:
+        files = str(shop.files())
+        paths = [
+            shop.write(name, **{**SAFE, "files": files, **options})
+            for name, options in {"one.json": one, "other.json": other}.items()
+        ]
+        return shop.json("check", *paths)["warnings"]
+
+    shop.files().chmod(0o700)
+    admin = {"cookie": "admin"}
+    for one, other, cure in (
+        ({}, admin, "set bindName in both"),
+        ({}, {}, "set bindName in both"),
+        ({"secret": [OLD_SECRET, SECRET]}, admin, "set bindName in both"),
+        ({"bindName": True}, {"bindName": True}, "another cookie than 'node_session'"),
+        (DATABASE, {**DATABASE, **admin, "files": "elsewhere"}, "set bindName in both"),
+    ):
+        (warning,) = warnings(one, other)
+        assert "other.json: has the same secret and the same store" in warning and cure in warning
+    for one, other in (
+        ({}, {**admin, "secret": OLD_SECRET}),
+        ({}, {**admin, "files": str(shop.folder / "elsewhere")}),
+        ({"bindName": True}, {**admin, "bindName": True}),
+        ({"bindName": True}, admin),
+        ({}, {**admin, "hashIds": True}),
+        (DATABASE, {**DATABASE, **admin, "table": "admins"}),
+        (DATABASE, admin),
+    ):
+        assert warnings(one, other) == []
+    shop.run("check", shop.config, str(shop.folder / "none.json"), code=WRONG)
+
+
+def test_check_says_what_it_cannot_see(shop):
+    """One config alone does not tell who else has its secret and its store: a note says so, and is no warning."""
+    config = shop.write("safe.json", **SAFE)
+    assert "NOTE     applications with the same secret" in shop.run("check", config, "--strict")
+    assert len(shop.json("check", config)["notes"]) == 1
+    bound = shop.write("bound.json", **SAFE, bindName=True)
+    assert "NOTE" not in shop.run("check", bound) and shop.json("check", bound)["notes"] == []
+    assert shop.json("check", bound)["differences"]["bindName"] == {"here": True, "original": False}
 
 
 def test_check_warns_of_a_folder_that_others_can_read(shop):
