@@ -348,7 +348,7 @@ def _encrypt(value: Any) -> bool | Literal["legacy"]:
 
 
 def _trust_proxy(value: Any) -> Any:
-    if value:
+    if value or isinstance(value, (int, float)):
         compile_trust(value)
     return value
 

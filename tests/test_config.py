@@ -88,7 +88,7 @@ BAD = {
     "strict": [0, None],
     "durable": [0, None],
     "saveTimeout": [-1, "1s", None],
-    "trustProxy": ["nonsense", {"a": 1}, ["10.0.0.0/99"]],
+    "trustProxy": ["nonsense", {"a": 1}, ["10.0.0.0/99"], 0.5, 0.0, -1, float("nan"), 10**400],
     "bindName": [0, "yes", None],
     "trustProxyFn": ["function", 7],
 }
