@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from typing import Any, TypeVar, overload
 
 from . import ids, paths
+from .quoting import MOST, quote
 
 T = TypeVar("T")
 
@@ -92,7 +93,7 @@ class Attributes(MutableMapping[str, Any]):
     def __getitem__(self, key: str) -> Any:
         value = self._find(key)
         if value is paths.MISSING:
-            raise KeyError(key)
+            raise _no_such_key(key)
         return value
 
     def __contains__(self, key: object) -> bool:
@@ -139,7 +140,7 @@ class Attributes(MutableMapping[str, Any]):
             values.append(value)
             self.set(key, values)
         else:
-            logger.warning("push(%r) did nothing: the session holds a %s there", key, type(values).__name__)
+            logger.warning("push(%s) did nothing: the session holds a %s there", quote(key), type(values).__name__)
 
     def increment(self, key: str, amount: float = 1) -> Any:
         """Add to a number (0 if there is none); concurrent requests' increments add up.
@@ -155,7 +156,9 @@ class Attributes(MutableMapping[str, Any]):
             before = 0
         for number in (before, amount):
             if isinstance(number, bool) or not isinstance(number, (int, float)):
-                raise TypeError(f"cannot add {amount!r} to session[{key!r}]: {type(number).__name__} is no number")
+                raise TypeError(
+                    f"cannot add {quote(amount)} to session[{quote(key)}]: {type(number).__name__} is no number"
+                )
         self._is_pristine = False
         paths.assign(self._attributes, key, before + amount)
         self._increments[key] = self._increments.get(key, 0) + amount
@@ -177,7 +180,9 @@ class Attributes(MutableMapping[str, Any]):
             if hasattr(value, "__await__"):
                 if hasattr(value, "close"):
                     value.close()
-                raise TypeError(f"remember({key!r}, …) takes a plain function: await the value yourself and put() it")
+                raise TypeError(
+                    f"remember({quote(key)}, …) takes a plain function: await the value yourself and put() it"
+                )
             self.set(key, value)
         return value
 
@@ -208,7 +213,7 @@ class Attributes(MutableMapping[str, Any]):
 
     def __delitem__(self, key: str) -> None:
         if self.pull(key, paths.MISSING) is paths.MISSING:
-            raise KeyError(key)
+            raise _no_such_key(key)
 
     def _forget_increments(self, key: str) -> None:
         """A value that was set anew is no longer a sum: forget what was added to it, above it and below it."""
@@ -294,6 +299,11 @@ class Attributes(MutableMapping[str, Any]):
         if not isinstance(token, str) or not isinstance(own, str) or not own:
             return False
         return hmac.compare_digest(token.encode("utf-8", "surrogatepass"), own.encode("utf-8", "surrogatepass"))
+
+
+def _no_such_key(key: str) -> KeyError:
+    # With the key itself, as a dict's; but nobody catches most of them, and then it is in the log.
+    return KeyError(key if len(key) <= MOST else quote(key))
 
 
 def _flatten(keys: Iterable[str | Iterable[str]]) -> Iterator[str]:

@@ -14,13 +14,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from . import ids, serializer
+from . import ids, quoting, serializer
 from .errors import SerializationError
 
 if TYPE_CHECKING:
     from .store import Store
 
 logger = logging.getLogger("node_session")
+
+# So many of a session's changed keys are told to a log.
+_MOST_KEYS = 20
 
 OnEvent = Callable[[str, dict[str, Any]], object]
 
@@ -72,7 +75,7 @@ class Report:
     save_microseconds: int
 
     def __str__(self) -> str:
-        changed = (key if key.isprintable() else repr(key) for key in self.changed)  # one line stays one line
+        changed = (key if key.isprintable() else repr(key) for key in _some(self.changed))  # one line stays one line
         parts = [
             f"{'found in ' + self.driver if self.found == 'found' else self.found} in {self.load_microseconds} µs",
             f"changed {', '.join(changed) or 'nothing'}",
@@ -85,7 +88,14 @@ class Report:
 
     def as_attributes(self) -> dict[str, Any]:
         """The fields under names, and with values, that OpenTelemetry takes as they are."""
-        return {f"node_session.{each.name}": getattr(self, each.name) for each in fields(self)}
+        values = {f"node_session.{each.name}": getattr(self, each.name) for each in fields(self)}
+        return values | {"node_session.changed": _some(self.changed)}
+
+
+def _some(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Keys for a log: a few, and none of them long. Who may choose keys could make lines of megabytes."""
+    some = tuple(key if len(key) <= quoting.MOST else quoting.quote(key) for key in keys[:_MOST_KEYS])
+    return some if len(keys) <= _MOST_KEYS else (*some, f"{len(keys) - _MOST_KEYS} more")
 
 
 @dataclass
