@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import stat
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -49,7 +48,8 @@ class Config:
     """The cookie ends when the browser is closed; the record still lives for `lifetime`."""
 
     files: Path = field(default_factory=lambda: Path.cwd() / "sessions")
-    """Folder of the file driver. Made, with its parents, when the first session is saved."""
+    """Folder of the file driver. Made, with its parents, when the first session is saved. One that is there belongs to
+    the program's user or to root, and nobody else can write into it."""
 
     connection: Mapping[str, Any] | Literal[False] = field(default=False, repr=False)
     """Where the database or Redis is: see `node_session.drivers.database.connection.Connection`. False: an SQLite file
@@ -167,8 +167,6 @@ class Config:
     def _doubts(self) -> Iterator[str]:
         if self.lifetime < 1000:
             yield _short_lifetime(self.lifetime)
-        if self.driver in ("file", "native") and _is_open_to_all(self.files):
-            yield f"files: everybody on this machine can write sessions into {str(self.files)!r}; chmod it to 700"
         if min(map(len, self.secret)) < 32:
             yield f"secret: is short; use a random string of 32 characters or more, such as {_RANDOM_SECRET}"
         if not _DOCUMENTED_SECRETS.isdisjoint(self.secret):
@@ -274,13 +272,6 @@ def _folder(value: Any) -> Path:
     if is_taken:
         raise ValueError(f"{path!r} is not a folder")
     return folder
-
-
-def _is_open_to_all(folder: Path) -> bool:
-    try:
-        return bool(folder.stat().st_mode & stat.S_IWOTH)
-    except OSError:  # it is not there yet, and will be made for its owner only
-        return False
 
 
 def _connection(value: Any) -> Mapping[str, Any] | Literal[False]:

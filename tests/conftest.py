@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from tornado.web import Application
 from node_session import NodeSession
 
 SAMPLES = Path(__file__).parent.parent / "samples"
+
+# Folders of sessions that tests make are not for their group, whatever the machine's own mask is.
+os.umask(0o022)
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("node_session", deadline=None)

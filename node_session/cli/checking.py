@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 from .. import drivers, ids
 from ..config import Config, camel_case
 from ..drivers import Driver, database
+from ..drivers.file import folder_problem
 from ..drivers.hashed import HashedDriver
 from ..errors import ConfigError, SessionError, UnavailableError
 from .outcome import ATTENTION, DONE, UNAVAILABLE, WRONG, Outcome, columns
-from .records import read_config
+from .records import open_driver, read_config
 
 # What the original does where our default is another. Its own options have our defaults, and what it does not know
 # at all is off in it.
@@ -91,7 +92,7 @@ async def _probe(config: Config) -> _Probe:
     started = time.monotonic()
     id, text = ids.generate(), '{"probe":"Jörg \U0001f600"}'
     try:
-        driver = await drivers.create(config)
+        driver = await open_driver(config)
         try:
             await _round_trip(driver, id, text)
         finally:
@@ -172,8 +173,11 @@ def _risks(config: Config) -> Iterator[str]:
         yield "lottery: expired records are never removed; run `python -m node_session gc` from time to time"
     if config.driver == "memory":
         yield "driver: memory is for one process, and every session is gone when it ends"
-    if config.driver in ("file", "native") and _is_open_to_others(config.files):
-        yield f"files: other users of this machine can look into {config.files}; chmod 700 it"
+    if config.driver in ("file", "native"):
+        if _is_open_to_others(config.files):
+            yield f"files: other users of this machine can look into {config.files}; chmod 700 it"
+        if (problem := folder_problem(str(config.files))) is not None:  # for root, who may look into it all the same
+            yield f"files: {config.files}: {problem}"
 
 
 def _take_each_other(one: Config, other: Config) -> str:

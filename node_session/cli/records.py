@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import warnings
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from typing import Any
 
 from .. import drivers, encryption, ids, serializer
 from ..config import Config
-from ..drivers import Driver, Entry
+from ..drivers import Driver, Entry, FileDriver
 from ..drivers.hashed import HashedDriver
 from ..errors import ConfigError, ConfigWarning, DamagedError, SessionError, UnreadableError
 from ..store import SECOND_LOOKS
@@ -119,11 +120,20 @@ async def open_records(path: str) -> AsyncIterator[Records]:
     config, _ = read_config(path)
     if config.driver == "memory":
         raise ConfigError(f"{path}: the memory driver keeps sessions inside the program that uses it, out of our reach")
-    driver = await drivers.create(config)
+    driver = await open_driver(config)
     try:
         yield Records(config, driver)
     finally:
         await driver.close()
+
+
+async def open_driver(config: Config) -> Driver:
+    """The driver of a config. Root may look after a folder of sessions that belongs to a program's own user."""
+    driver = await drivers.create(config)
+    kept = driver.driver if isinstance(driver, HashedDriver) else driver
+    if isinstance(kept, FileDriver):
+        kept.any_owner = os.geteuid() == 0
+    return driver
 
 
 async def find(records: Records, start: str) -> tuple[Driver, str]:

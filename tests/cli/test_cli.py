@@ -569,6 +569,30 @@ def test_check_says_what_it_cannot_see(shop):
     assert shop.json("check", bound)["differences"]["bindName"] == {"here": True, "original": False}
 
 
+def test_root_looks_after_the_folder_of_another_user(shop, monkeypatch):
+    """Root may use every command on the sessions of a program that runs as somebody else; check says whose they are."""
+    if os.geteuid() == 0:
+        os.chown(shop.files(), 65534, -1)
+    owner = shop.files().stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert len(shop.json("ls", shop.config)) == 3
+    assert shop.json("show", shop.config, "Ann")["attributes"]["user"]["name"] == "Ann"
+    assert shop.json("copy", shop.config, shop.write("new.json"))["copied"] == 3
+    assert shop.json("destroy", shop.config, "Bob") == {"destroyed": 1}
+    assert shop.json("gc", shop.config) == {"removed": 0}
+    checked = shop.json("check", shop.config)
+    assert checked["ok"] and any(f"belongs to another user (uid {owner}" in each for each in checked["warnings"])
+
+
+def test_a_folder_that_others_can_write(shop):
+    """No command uses a folder into which others can put sessions; the message says what to do."""
+    shop.files().chmod(0o777)
+    for arguments in (["ls", shop.config], ["destroy", shop.config, "--all", "--yes"], ["gc", shop.config]):
+        shop.run(*arguments, code=WRONG)
+        assert "chmod go-w" in shop.errors
+    assert "chmod go-w" in shop.json("check", shop.config, code=WRONG)["problems"][0]
+
+
 def test_check_warns_of_a_folder_that_others_can_read(shop):
     """A folder of sessions that the whole machine can read is unsafe."""
     shop.files().chmod(0o755)
