@@ -11,14 +11,13 @@ program reads (``--json``), and the exit code. What comes while it works (warnin
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Sequence
 
 from ..errors import ConfigError, SessionError, UnavailableError
 from .arguments import parse
-from .outcome import ATTENTION, DONE, UNAVAILABLE, WRONG, Outcome
+from .outcome import ATTENTION, DONE, UNAVAILABLE, WRONG, Outcome, as_json, printable
 
 __all__ = ["ATTENTION", "DONE", "UNAVAILABLE", "WRONG", "main"]
 
@@ -38,23 +37,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         outcome: Outcome = asyncio.run(options.command(options))
     except (ConfigError, NotImplementedError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return WRONG
     except UnavailableError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return UNAVAILABLE
     except SessionError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return ATTENTION
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
-    return _print(json.dumps(outcome.data, ensure_ascii=False) if options.json else outcome.text, outcome.code)
+    return _print(as_json(outcome.data) if options.json else printable(outcome.text), outcome.code)
 
 
 def _print(text: str, code: int) -> int:
+    encoding = sys.stdout.encoding or "utf-8"
     try:
-        print(text, flush=True)
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except BrokenPipeError:  # `… | head` has read enough; without this, Python complains again when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code

@@ -18,6 +18,7 @@ from ..drivers import Driver, Entry, FileDriver
 from ..drivers.hashed import HashedDriver
 from ..errors import ConfigError, ConfigWarning, DamagedError, SessionError, UnreadableError
 from ..store import SECOND_LOOKS
+from .outcome import printable
 
 
 class NotFoundError(SessionError):
@@ -49,9 +50,10 @@ class Records:
         """Whether no text can be read: encryption is bound to the session's id, and only a hash of that is here."""
         return self.is_hashed and self.encrypter is not None
 
-    def scan(self) -> AsyncIterator[Entry]:
-        """Every record, under the id of `kept`."""
-        return self.kept.scan()
+    async def scan(self) -> AsyncIterator[Entry]:
+        """Every record, under the id of `kept`. That may be no id, where others write into the store: see `is_id`."""
+        async for entry in self.kept.scan():
+            yield entry if isinstance(entry.id, str) else entry._replace(id=repr(entry.id))
 
     async def text(self, entry: Entry) -> str:
         """The JSON text of a session.
@@ -84,7 +86,25 @@ class Records:
         """The JSON text in a payload; see `text`."""
         text = payload if self.encrypter is None else self.encrypter.decrypt(payload, id)
         serializer.loads(text)
-        return text
+        return storable(text)
+
+
+def storable(text: str) -> str:
+    """A JSON text in UTF-8's reach: halves of surrogate pairs, which a database's JSON may hold, are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def short(id: str) -> str:
+    """The beginning of an id, for a person."""
+    return printable(ids.shorten(id), kept="")
+
+
+def is_id(entry: Entry) -> bool:
+    """Whether a record can be a session's; if not, a person is told that it is passed over."""
+    if ids.is_valid(entry.id):
+        return True
+    warn(f"the record {short(entry.id)} is passed over: its id is none of a session")
+    return False
 
 
 def read_config(path: str) -> tuple[Config, list[str]]:
@@ -159,4 +179,4 @@ async def find(records: Records, start: str) -> tuple[Driver, str]:
 
 def warn(message: str) -> None:
     """Tell a person something while a command is at work."""
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {printable(message)}", file=sys.stderr)
