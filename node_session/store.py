@@ -44,7 +44,7 @@ SECOND_LOOKS = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 _TRUSTED_FOR = 0.01
 
 # How many of several cookies' sessions are looked up concurrently. A browser keeps 180 cookies of a site, which is a
-# dozen round trips to a store; more together would take all of a database's connections from other requests.
+# dozen round trips to a store; more together would only queue for the connections, which are 10 by default.
 _TOGETHER = 16
 
 _NO_FLASH: dict[str, list[str]] = {"old": [], "new": []}
