@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import hints, ids, paths
 from .keytree import KeyTree
+from .quoting import MOST, quote
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Attributes")
@@ -123,7 +124,7 @@ class Attributes(MutableMapping[str, Any]):
         elif value is paths.MISSING:
             value = self._find(key)
             if value is paths.MISSING:
-                raise KeyError(key)
+                raise _no_such_key(key)
         return value
 
     def __contains__(self, key: object) -> bool:
@@ -188,7 +189,7 @@ class Attributes(MutableMapping[str, Any]):
             values.append(value)
             self.set(key, values)
         else:
-            logger.warning("push(%r) did nothing: the session holds a %s there", key, type(values).__name__)
+            logger.warning("push(%s) did nothing: the session holds a %s there", quote(key), type(values).__name__)
 
     def increment(self, key: str, amount: float = 1) -> Any:
         """Add to a number (0 if there is none); concurrent requests' increments add up.
@@ -204,7 +205,9 @@ class Attributes(MutableMapping[str, Any]):
             before = 0
         for number in (before, amount):
             if isinstance(number, bool) or not isinstance(number, (int, float)):
-                raise TypeError(f"cannot add {amount!r} to session[{key!r}]: {type(number).__name__} is no number")
+                raise TypeError(
+                    f"cannot add {quote(amount)} to session[{quote(key)}]: {type(number).__name__} is no number"
+                )
         self._is_pristine = False
         paths.assign(self._attributes, key, before + amount)
         if self.is_late:
@@ -228,7 +231,9 @@ class Attributes(MutableMapping[str, Any]):
             if hasattr(value, "__await__"):
                 if hasattr(value, "close"):
                     value.close()
-                raise TypeError(f"remember({key!r}, …) takes a plain function: await the value yourself and put() it")
+                raise TypeError(
+                    f"remember({quote(key)}, …) takes a plain function: await the value yourself and put() it"
+                )
             self.set(key, value)
         return value
 
@@ -276,7 +281,7 @@ class Attributes(MutableMapping[str, Any]):
 
     def __delitem__(self, key: str) -> None:
         if self.pull(key, paths.MISSING) is paths.MISSING:
-            raise KeyError(key)
+            raise _no_such_key(key)
 
     def _note_late(self, key: str) -> None:
         """A key was changed although `is_late`."""
@@ -400,6 +405,11 @@ class Attributes(MutableMapping[str, Any]):
         if not isinstance(token, str) or not isinstance(own, str) or not own:
             return False
         return hmac.compare_digest(token.encode("utf-8", "surrogatepass"), own.encode("utf-8", "surrogatepass"))
+
+
+def _no_such_key(key: str) -> KeyError:
+    # With the key itself, as a dict's; but nobody catches most of them, and then it is in the log.
+    return KeyError(key if len(key) <= MOST else quote(key))
 
 
 def _flatten(keys: Iterable[str | Iterable[str]]) -> Iterator[str]:

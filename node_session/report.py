@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from . import ids, serializer
+from . import ids, quoting, serializer
 from .errors import MismatchError, SerializationError
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ logger = logging.getLogger("node_session")
 
 _LONGEST_NAME = 80  # of a key in a report
 _MOST_STEPS = 20
+
+# So many of a session's changed keys are told to a log.
+_MOST_KEYS = 20
 
 OnEvent = Callable[[str, dict[str, Any]], object]
 
@@ -79,7 +82,7 @@ class Report:
     save_microseconds: int
 
     def __str__(self) -> str:
-        changed = (key if key.isprintable() else repr(key) for key in self.changed)  # one line stays one line
+        changed = (key if key.isprintable() else repr(key) for key in _some(self.changed))  # one line stays one line
         parts = [
             f"{'found in ' + self.driver if self.found == 'found' else self.found} in {self.load_microseconds} µs",
             f"changed {', '.join(changed) or 'nothing'}",
@@ -92,7 +95,14 @@ class Report:
 
     def as_attributes(self) -> dict[str, Any]:
         """The fields under names, and with values, that OpenTelemetry takes as they are."""
-        return {f"node_session.{each.name}": getattr(self, each.name) for each in fields(self)}
+        values = {f"node_session.{each.name}": getattr(self, each.name) for each in fields(self)}
+        return values | {"node_session.changed": _some(self.changed)}
+
+
+def _some(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Keys for a log: a few, and none of them long. Who may choose keys could make lines of megabytes."""
+    some = tuple(key if len(key) <= quoting.MOST else quoting.quote(key) for key in keys[:_MOST_KEYS])
+    return some if len(keys) <= _MOST_KEYS else (*some, f"{len(keys) - _MOST_KEYS} more")
 
 
 @dataclass
