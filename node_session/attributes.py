@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import hmac
 import logging
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import hints, ids, paths
+from .keytree import KeyTree
+from .quoting import MOST, quote
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Attributes")
@@ -36,12 +39,23 @@ class Attributes(MutableMapping[str, Any]):
     Reserved keys are ``_token`` (the CSRF token), ``flash``, ``_old_input`` and ``_created`` (of `absoluteLifetime`).
     """
 
-    __slots__ = ("_attributes", "_flushed", "_increments", "_is_pristine", "_token_on_demand", "is_late")
+    __slots__ = (
+        "_attributes",
+        "_flashed_lists",
+        "_flushed",
+        "_incremented",
+        "_increments",
+        "_is_pristine",
+        "_token_on_demand",
+        "is_late",
+    )
 
     def __init__(self) -> None:
         self._attributes: dict[str, Any] = {}
         # Of what was done since the record was loaded, these two a comparison of before and after could not tell:
         self._increments: dict[str, float] = {}  # what increment() added, by key
+        self._incremented: tuple[dict[str, float], KeyTree] | None = None  # made where increments meet other changes
+        self._flashed_lists: dict[str, _Keys] | None = None  # made where something is flashed
         self._flushed = False
         # Nothing was changed, and no list or dict was handed out in which something could be. Then there is no need
         # to compare before and after, which takes as long as a tenth of loading.
@@ -110,7 +124,7 @@ class Attributes(MutableMapping[str, Any]):
         elif value is paths.MISSING:
             value = self._find(key)
             if value is paths.MISSING:
-                raise KeyError(key)
+                raise _no_such_key(key)
         return value
 
     def __contains__(self, key: object) -> bool:
@@ -175,7 +189,7 @@ class Attributes(MutableMapping[str, Any]):
             values.append(value)
             self.set(key, values)
         else:
-            logger.warning("push(%r) did nothing: the session holds a %s there", key, type(values).__name__)
+            logger.warning("push(%s) did nothing: the session holds a %s there", quote(key), type(values).__name__)
 
     def increment(self, key: str, amount: float = 1) -> Any:
         """Add to a number (0 if there is none); concurrent requests' increments add up.
@@ -191,12 +205,14 @@ class Attributes(MutableMapping[str, Any]):
             before = 0
         for number in (before, amount):
             if isinstance(number, bool) or not isinstance(number, (int, float)):
-                raise TypeError(f"cannot add {amount!r} to session[{key!r}]: {type(number).__name__} is no number")
+                raise TypeError(
+                    f"cannot add {quote(amount)} to session[{quote(key)}]: {type(number).__name__} is no number"
+                )
         self._is_pristine = False
         paths.assign(self._attributes, key, before + amount)
         if self.is_late:
             self._note_late(key)
-        self._increments[key] = self._increments.get(key, 0) + amount
+        self._count_increment(key, amount)
         return before + amount
 
     def decrement(self, key: str, amount: float = 1) -> Any:
@@ -215,7 +231,9 @@ class Attributes(MutableMapping[str, Any]):
             if hasattr(value, "__await__"):
                 if hasattr(value, "close"):
                     value.close()
-                raise TypeError(f"remember({key!r}, …) takes a plain function: await the value yourself and put() it")
+                raise TypeError(
+                    f"remember({quote(key)}, …) takes a plain function: await the value yourself and put() it"
+                )
             self.set(key, value)
         return value
 
@@ -263,7 +281,7 @@ class Attributes(MutableMapping[str, Any]):
 
     def __delitem__(self, key: str) -> None:
         if self.pull(key, paths.MISSING) is paths.MISSING:
-            raise KeyError(key)
+            raise _no_such_key(key)
 
     def _note_late(self, key: str) -> None:
         """A key was changed although `is_late`."""
@@ -278,21 +296,26 @@ class Attributes(MutableMapping[str, Any]):
         self.update(other)
         return self
 
+    def _count_increment(self, key: str, amount: float) -> None:
+        increments = self._increments
+        if self._incremented is not None and self._incremented[0] is increments and key not in increments:
+            self._incremented[1].add(key)
+        increments[key] = increments.get(key, 0) + amount
+
     def _forget_increments(self, steps: tuple[str, ...]) -> None:
-        """A value that was set anew is no longer a sum: forget what was added to it, above it and below it."""
-        for each in list(self._increments):
-            other = paths.parse(each)
-            shared = min(len(steps), len(other))
-            if steps[:shared] == other[:shared]:
-                del self._increments[each]
+        """A value that was set is no longer a sum: forget what was added to it, above it and below it."""
+        if self._incremented is None or self._incremented[0] is not self._increments:
+            self._incremented = (self._increments, KeyTree(self._increments))
+        for each in self._incremented[1].cut(steps):
+            self._increments.pop(each, None)  # of keys that were cleared since, the tree may know still
 
     # ---------------------------------------------------------------- flash data
 
     def flash(self, key: str, value: Any) -> None:
         """Set a key for this request and the next one."""
-        self.put(key, value)
-        self._set_flashed("new", [*self._flashed("new"), key])
-        self._remove_from_old([key])
+        self._put_flashed(key, value)
+        self._flash_list("new").append(key)
+        self._flash_list("old").remove(key)
 
     def flash_input(self, value: Any) -> None:
         """Flash form input, for `get_old_input` to find in the next request. npm: `flashInput`."""
@@ -300,8 +323,8 @@ class Attributes(MutableMapping[str, Any]):
 
     def now(self, key: str, value: Any) -> None:
         """Set a key for this request only."""
-        self.put(key, value)
-        self._set_flashed("old", [*self._flashed("old"), key])
+        self._put_flashed(key, value)
+        self._flash_list("old").append(key)
 
     def reflash(self) -> None:
         """Keep all flash data for one more request."""
@@ -310,7 +333,7 @@ class Attributes(MutableMapping[str, Any]):
 
     def keep(self, *keys: str | Iterable[str]) -> None:
         """Keep the given flash data, as arguments or in a list, for one more request."""
-        names = list(_flatten(keys))
+        names = [name for name in _flatten(keys) if isinstance(name, str)]  # nothing else can have been flashed
         self._add_to_new(names)
         self._remove_from_old(names)
 
@@ -338,8 +361,27 @@ class Attributes(MutableMapping[str, Any]):
             self._note_late("flash")
         flash[which] = keys
 
+    def _put_flashed(self, key: str, value: Any) -> None:
+        self.put(key, value)
+        if "flash" in key:  # it may lead into the lists themselves
+            self._flashed_lists = None
+
+    def _flash_list(self, which: str) -> _Keys:
+        """One of the two lists, without anything that is no key, to be changed in place."""
+        if self._flashed_lists is None:
+            self._flashed_lists = {}
+        known = self._flashed_lists.get(which)
+        flash = self._attributes.get("flash")
+        if known is None or not isinstance(flash, dict) or not known.are(flash.get(which)):
+            keys = self._flashed(which)
+            self._set_flashed(which, keys)
+            known = self._flashed_lists[which] = _Keys(keys)
+        self._is_pristine = False
+        return known
+
     def _remove_from_old(self, keys: list[str]) -> None:
-        self._set_flashed("old", [key for key in self._flashed("old") if key not in keys])
+        removed = set(keys)
+        self._set_flashed("old", [key for key in self._flashed("old") if key not in removed])
 
     def _add_to_new(self, keys: list[str]) -> None:
         self._set_flashed("new", list(dict.fromkeys([*self._flashed("new"), *keys])))
@@ -365,6 +407,11 @@ class Attributes(MutableMapping[str, Any]):
         return hmac.compare_digest(token.encode("utf-8", "surrogatepass"), own.encode("utf-8", "surrogatepass"))
 
 
+def _no_such_key(key: str) -> KeyError:
+    # With the key itself, as a dict's; but nobody catches most of them, and then it is in the log.
+    return KeyError(key if len(key) <= MOST else quote(key))
+
+
 def _flatten(keys: Iterable[str | Iterable[str]]) -> Iterator[str]:
     """Keys given one by one, in a list, or both."""
     for key in keys:
@@ -372,3 +419,48 @@ def _flatten(keys: Iterable[str | Iterable[str]]) -> Iterator[str]:
             yield key
         else:
             yield from key
+
+
+class _Keys:
+    """A list of flashed keys that is changed in place, and not searched for each key.
+
+    A key's number is how many keys came in before it. It never changes, so the numbers of the keys that are left are in
+    order, and a key is where its number is.
+    """
+
+    __slots__ = ("_keys", "_last", "_left", "_numbers")
+
+    def __init__(self, keys: list[str]) -> None:
+        self._keys = keys
+        self._numbers: dict[str, list[int]] | None = None  # of each key; a list of keys may be long, and not searched
+        self._left: list[int] = []  # the numbers of the keys that are left
+        self._last = 0
+
+    def are(self, keys: object) -> bool:
+        """Whether these keys are still that list, and nobody else has changed its length."""
+        return keys is self._keys and (self._numbers is None or len(self._keys) == len(self._left))
+
+    def append(self, key: str) -> None:
+        self._keys.append(key)
+        if self._numbers is not None:
+            self._number(key)
+
+    def remove(self, key: str) -> None:
+        """Remove a key wherever it is."""
+        if self._numbers is None:
+            self._numbers = {}
+            for each in self._keys:
+                self._number(each)
+        for number in self._numbers.pop(key, ()):
+            place = bisect_left(self._left, number)
+            if self._keys[place] != key:  # a program has put the items of the live list in another order
+                self._keys[:] = [each for each in self._keys if each != key]
+                self._numbers, self._left = None, []
+                return
+            del self._keys[place], self._left[place]
+
+    def _number(self, key: str) -> None:
+        assert self._numbers is not None  # noqa: S101 - for the type checker
+        self._numbers.setdefault(key, []).append(self._last)
+        self._left.append(self._last)
+        self._last += 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import stat
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -53,7 +52,8 @@ class Config:
     """The cookie ends when the browser is closed; the record still lives for `lifetime`."""
 
     files: Path = field(default_factory=lambda: Path.cwd() / "sessions")
-    """Folder of the file driver. Made, with its parents, when the first session is saved."""
+    """Folder of the file driver. Made, with its parents, when the first session is saved. One that is there belongs to
+    the program's user or to root, and nobody else can write into it."""
 
     connection: Mapping[str, Any] | Literal[False] = field(default=False, repr=False)
     """Where the database or Redis is: see `node_session.drivers.database.connection.Connection`. False: an SQLite file
@@ -100,6 +100,10 @@ class Config:
     """Milliseconds for which requests that still bring the cookie of a session that was regenerated with destroy=True
     can read what it held. They change nothing, get no cookie, and so do not undo the new one. 0: the old cookie is
     worth nothing at once, and such a request begins an empty session."""
+
+    bind_name: bool = False
+    """Let the cookie's signature cover its name, so that another application's cookie under the same secret is none of
+    ours. Not together with the npm original; turned on, everybody has to log in again."""
 
     hash_ids: bool = False
     """Keep records under a hash of their id, so that who reads the store cannot take over its sessions. Not together
@@ -173,8 +177,6 @@ class Config:
         for name, value in (("regenerateGrace", self.regenerate_grace), ("saveTimeout", self.save_timeout)):
             if 0 < value <= 30:
                 yield f"{name}: is in milliseconds; did you mean {value:.15g} seconds? That is {value * 1000:.15g}"
-        if self.driver in ("file", "native") and _is_open_to_all(self.files):
-            yield f"files: everybody on this machine can write sessions into {str(self.files)!r}; chmod it to 700"
         if min(map(len, self.secret)) < 32:
             yield f"secret: is short; use a random string of 32 characters or more, such as {_RANDOM_SECRET}"
         if not _DOCUMENTED_SECRETS.isdisjoint(self.secret):
@@ -184,6 +186,7 @@ class Config:
         name = self.cookie.lower()  # as browsers compare prefixes
         wanted: list[tuple[bool, str]] = [
             (self.hash_ids and self.encrypt == "legacy", "hashIds: the npm original cannot find such records"),
+            (self.bind_name and self.encrypt == "legacy", "bindName: the npm original cannot verify such cookies"),
             (self.same_site == "none" and not self.secure, "sameSite: 'none' is ignored by browsers without secure"),
             (self.partitioned and not self.secure, "partitioned: is ignored by browsers without secure: true"),
             (
@@ -292,13 +295,6 @@ def _folder(value: Any) -> Path:
     return folder
 
 
-def _is_open_to_all(folder: Path) -> bool:
-    try:
-        return bool(folder.stat().st_mode & stat.S_IWOTH)
-    except OSError:  # it is not there yet, and will be made for its owner only
-        return False
-
-
 def _connection(value: Any) -> Mapping[str, Any] | Literal[False]:
     if value is None or value is False:
         return False
@@ -364,7 +360,7 @@ def _encrypt(value: Any) -> bool | Literal["legacy"]:
 
 
 def _trust_proxy(value: Any) -> Any:
-    if value:
+    if value or isinstance(value, (int, float)):
         compile_trust(value)
     return value
 
@@ -395,6 +391,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "saveUninitialized": _bool,
     "absoluteLifetime": _milliseconds,
     "regenerateGrace": _milliseconds,
+    "bindName": _bool,
     "hashIds": _bool,
     "encrypt": _encrypt,
     "strict": _bool,

@@ -5,10 +5,15 @@
     is_withheld("lax", "POST", headers)   # True where another site's page has sent the form
 
 The value is ``s:<id>.<signature>``, percent-encoded; the signature is the unpadded base64 of HMAC-SHA256 over the id,
-under the secret. Lines are written here rather than by `http.cookies`, which quotes in another way than the original
-and knows no ``Partitioned`` on older Pythons.
+under the secret. A signature that is bound to the cookie's name is over ``<name>=<id>``. Neither part has a ``=`` in
+it, so that no two names, and neither of the two kinds, ever sign the same bytes.
 
-Whatever a browser sends is data: nothing in this module raises on it.
+Lines are written here rather than by `http.cookies`, which quotes in another way than the original and knows no
+``Partitioned`` on older Pythons.
+
+Whatever a browser sends is data: nothing in this module raises on it. Around a name or a value only space and tab are
+stripped (RFC 6265), never all that Python calls white space: to a browser, the byte A0 followed by ``__Host-id`` is an
+ordinary name, which any sister domain can set, and to Tornado that byte is a no-break space.
 """
 
 from __future__ import annotations
@@ -35,9 +40,7 @@ _SIGNED_LENGTH = 40 + 1 + 43
 # Of a value as it is sent, in which each character of the signature may be escaped. Only such a one is remembered.
 _LONGEST_VALUE = len("s%3A") + 40 + 1 + 3 * 43
 
-# How many of several sessions are looked for: a browser sends one, or two of different paths or domains. Somebody with
-# many cookies must not make one request many reads of the store.
-_MOST_IDS = 4
+_BLANKS = " \t"
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 """Methods of requests that change nothing, as RFC 9110 has it."""
@@ -52,8 +55,9 @@ class Found(NamedTuple):
             sent again without signing it anew; otherwise None.
         forged: Whether there was a cookie of this name that looks signed, under a signature that does not hold, before
             the first whose signature holds.
-        others: The ids of further cookies whose signature holds, in the order of the header. They count where the
-            first one's session is gone.
+        others: The ids of further cookies whose signature holds, in the order of the header, each once. They count
+            where the first one's session is gone. They are as many as the header holds: with a limit, whoever can
+            plant cookies could push the visitor's own one beyond it.
     """
 
     id: str | None
@@ -62,12 +66,12 @@ class Found(NamedTuple):
     others: tuple[str, ...] = ()
 
 
-def sign(id: str, secret: str) -> str:
-    """The cookie's value for an id."""
-    return f"s%3A{id}." + _encode(_signature(id, secret))
+def sign(id: str, secret: str, bound_to: str = "") -> str:
+    """The cookie's value for an id; `bound_to` as in `find`."""
+    return f"s%3A{id}." + _encode(_signature(id, secret, bound_to))
 
 
-def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
+def find(header: str | None, name: str, secrets: Sequence[str], bound_to: str = "") -> Found:
     """Look for a session's cookie.
 
     Args:
@@ -75,16 +79,18 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
             paths or domains, or planted by a neighbour on a sister domain).
         name: The cookie's name.
         secrets: Any of them may have signed it.
+        bound_to: The cookie's name, where the signature is to cover it as well; empty: the original's signature.
     """
     forged = False
     first: Found | None = None
-    others: list[str] = []
+    others: dict[str, None] = {}  # in order
     if header is not None and name in header:
         for pair in header.split(";"):
             key, equals, value = pair.partition("=")
-            if equals and key.strip() == name:
-                value = value.strip()
-                exact = _exact(value, secrets[0]) if first is None and len(value) <= _LONGEST_VALUE else None
+            if equals and key.strip(_BLANKS) == name:
+                value = value.strip(_BLANKS)
+                is_usual = first is None and len(value) <= _LONGEST_VALUE
+                exact = _exact(value, secrets[0], bound_to) if is_usual else None
                 if exact is not None:
                     if header.count(name) == 1:  # as nearly always
                         return exact
@@ -96,7 +102,8 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
                 id, signature = signed[2:42], signed[43:]
                 if first is not None and (id == first.id or id in others):
                     continue
-                number = _verified_by(id, signature, secrets) if signed[42] == "." and ids.is_valid(id) else None
+                is_formed = signed[42] == "." and ids.is_valid(id)
+                number = _verified_by(id, signature, secrets, bound_to) if is_formed else None
                 if number is None:
                     forged = True
                 elif first is None:
@@ -104,23 +111,21 @@ def find(header: str | None, name: str, secrets: Sequence[str]) -> Found:
                     if header.count(name) == 1:  # as nearly always
                         break
                 else:
-                    others.append(id)
-                    if len(others) == _MOST_IDS - 1:
-                        break
+                    others[id] = None
     if first is None:
         return Found(None, None, forged)
     return first._replace(others=tuple(others)) if others else first
 
 
 @functools.lru_cache(4096)
-def _exact(value: str, secret: str) -> Found | None:
+def _exact(value: str, secret: str, bound_to: str) -> Found | None:
     """What to find if a value is to the letter what `sign` gives for the id in it: the usual case, and the cheapest.
 
     A browser sends the same value again and again, so what was found is remembered. An attacker learns nothing from
     that: it is found again by the whole value only, which is what the attacker does not have.
     """
     id = value[4:44]
-    if ids.is_valid(id) and value.isascii() and hmac.compare_digest(sign(id, secret), value):
+    if ids.is_valid(id) and value.isascii() and hmac.compare_digest(sign(id, secret, bound_to), value):
         return Found(id, value, forged=False)
     return None
 
@@ -136,17 +141,18 @@ def _unquote(value: str) -> str:
     return unquote(value) if "%" in value else value
 
 
-def _verified_by(id: str, signature: str, secrets: Sequence[str]) -> int | None:
+def _verified_by(id: str, signature: str, secrets: Sequence[str], bound_to: str) -> int | None:
     if not signature.isascii():  # compare_digest takes no other text
         return None
     for number, secret in enumerate(secrets):
-        if hmac.compare_digest(_signature(id, secret), signature):
+        if hmac.compare_digest(_signature(id, secret, bound_to), signature):
             return number
     return None
 
 
-def _signature(id: str, secret: str) -> str:
-    digest = hmac.digest(secret.encode("utf-8", "surrogatepass"), id.encode("ascii"), "sha256")
+def _signature(id: str, secret: str, bound_to: str) -> str:
+    signed = f"{bound_to}={id}" if bound_to else id
+    digest = hmac.digest(secret.encode("utf-8", "surrogatepass"), signed.encode("ascii"), "sha256")
     return binascii.b2a_base64(digest, newline=False)[:43].decode("ascii")
 
 

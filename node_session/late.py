@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 
+from .quoting import quote
 from .report import Watch
 
 # Not where a change is made from, but what it is made by.
@@ -53,7 +54,7 @@ class LateChanges:
 
 def warn_of_loss(watch: Watch, place: str, keys: list[str], when: str, cure: str) -> None:
     """Say what was lost: once for a place."""
-    named = ", ".join(repr(key[:100]) for key in keys[:10])
+    named = ", ".join(quote(key) for key in keys[:10])
     watch.warn_once(place, "%s: the session's %s was changed %s, and not saved: %s", place, named, when, cure)
 
 

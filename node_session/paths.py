@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from .errors import PathError
+from .quoting import quote
 
 MAX_DEPTH = 100
 """How many steps a key may have when something is stored under it."""
@@ -95,7 +96,7 @@ def assign(root: dict[str, Any], key: str, value: Any) -> None:
     steps = parse(key)
     if len(steps) > MAX_DEPTH:
         raise PathError(
-            f"cannot store under {_quote(key)}: it has {len(steps)} steps, and {MAX_DEPTH} are the most; "
+            f"cannot store under {quote(key)}: it has {len(steps)} steps, and {MAX_DEPTH} are the most; "
             'if it is meant as one name, write it as ["…"]'
         )
     _assign(root, steps, value, key)
@@ -182,7 +183,7 @@ def _assign(container: dict[str, Any] | list[Any], steps: tuple[str, ...], value
     length = len(container)
     if index is None:
         raise PathError(
-            f"cannot store under {_quote(key)}: it leads into a list of {length} items, and {_quote(step)} is no index "
+            f"cannot store under {quote(key)}: it leads into a list of {length} items, and {quote(step)} is no index "
             f"of one; use [{length}] or push() to add an item, or set the list's own key to replace the list"
         )
     if index < length:
@@ -190,7 +191,7 @@ def _assign(container: dict[str, Any] | list[Any], steps: tuple[str, ...], value
         return
     if index > max(length, MAX_PADDED):
         raise PathError(
-            f"cannot store under {_quote(key)}: the list has {length} items, and is not filled up beyond index "
+            f"cannot store under {quote(key)}: the list has {length} items, and is not filled up beyond index "
             f"{MAX_PADDED}; use [{length}] or push() to add an item"
         )
     container.extend([None] * (index - length))
@@ -198,9 +199,4 @@ def _assign(container: dict[str, Any] | list[Any], steps: tuple[str, ...], value
 
 
 def _no_string(key: object) -> TypeError:
-    return TypeError(f"session keys are strings, not {type(key).__name__}: {key!r}")
-
-
-def _quote(text: str) -> str:
-    """A key in a message; one from a user may be of any length."""
-    return repr(text if len(text) <= 80 else text[:79] + "…")
+    return TypeError(f"session keys are strings, not {type(key).__name__}: {quote(key)}")

@@ -9,7 +9,11 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any
 
+from .quoting import quote
+
 Trust = Callable[[str, int], bool]
+
+_MOST_HOPS = 100
 
 _NAMES = {
     "loopback": ["127.0.0.0/8", "::1/128"],
@@ -22,9 +26,9 @@ def compile_trust(value: Any) -> Trust:
     """Make a function (address, index) -> bool of a `trustProxy` option.
 
     Args:
-        value: True trusts everybody, false nobody; a number that many hops (the peer of the connection is hop 0);
-            a list of addresses, networks (``10.0.0.0/8``) and the names loopback, linklocal and uniquelocal, or the
-            same separated by commas; a function is used as it is.
+        value: True trusts everybody, false nobody; a whole number that many hops, up to 100 (the peer of the connection
+            is hop 0); a list of addresses, networks (``10.0.0.0/8``) and the names loopback, linklocal and uniquelocal,
+            or the same separated by commas; a function is used as it is.
 
     Raises:
         ValueError: It is none of these.
@@ -34,11 +38,13 @@ def compile_trust(value: Any) -> Trust:
     if value is None or isinstance(value, bool):
         return lambda address, index: bool(value)
     if isinstance(value, (int, float)):
+        if not isinstance(value, int) or not 0 <= value <= _MOST_HOPS:
+            raise ValueError(f"must be a whole number of hops from 0 to {_MOST_HOPS}, not {quote(value)}")
         return lambda address, index: index < value
     if isinstance(value, str):
         value = [each.strip() for each in value.split(",") if each.strip()]
     if not isinstance(value, (list, tuple)) or not value or not all(isinstance(each, str) for each in value):
-        raise ValueError(f"must be true, a number of hops, addresses, networks or a function, not {value!r}")
+        raise ValueError(f"must be true, a number of hops, addresses, networks or a function, not {quote(value)}")
     networks = [_network(each) for name in value for each in _NAMES.get(name, [name])]
     return lambda address, index: _is_in(address, networks)
 
@@ -57,7 +63,9 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise ValueError(f"{text!r} is neither an address, nor a network, nor one of {', '.join(_NAMES)}") from None
+        raise ValueError(
+            f"{quote(text)} is neither an address, nor a network, nor one of {', '.join(_NAMES)}"
+        ) from None
 
 
 def _is_in(address: str, networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:

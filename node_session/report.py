@@ -15,13 +15,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from . import ids, serializer
+from . import ids, quoting, serializer
 from .errors import MismatchError, SerializationError
 
 if TYPE_CHECKING:
     from .store import Store
 
 logger = logging.getLogger("node_session")
+
+_LONGEST_NAME = 80  # of a key in a report
+_MOST_STEPS = 20
+
+# So many of a session's changed keys are told to a log.
+_MOST_KEYS = 20
 
 OnEvent = Callable[[str, dict[str, Any]], object]
 
@@ -49,7 +55,8 @@ class Report:
         found: What its cookie led to. ``found``: a record. ``new``: there was no cookie. ``forged``: there was one,
             but its signature is wrong. ``expired``: it was signed, but there is no record any more. ``damaged``: there
             is one, but it is no session; see the log.
-        changed: What this request changed, as keys: ``cart.mug``. A list that was changed is one key.
+        changed: What this request changed, as keys: ``cart.mug``. A list that was changed is one key. So is what is
+            more than 20 deep; a name of more than 80 characters is cut.
         saved: ``saved``; ``touched``: unchanged, its last activity renewed; ``left alone``: nothing was written, or not
             yet; ``gone``: another request has destroyed it, so it was not saved; ``failed``: the store was down;
             ``withheld``: another site made the request, and browsers withhold the user's cookie from it, so this
@@ -75,7 +82,7 @@ class Report:
     save_microseconds: int
 
     def __str__(self) -> str:
-        changed = (key if key.isprintable() else repr(key) for key in self.changed)  # one line stays one line
+        changed = (key if key.isprintable() else repr(key) for key in _some(self.changed))  # one line stays one line
         parts = [
             f"{'found in ' + self.driver if self.found == 'found' else self.found} in {self.load_microseconds} µs",
             f"changed {', '.join(changed) or 'nothing'}",
@@ -88,7 +95,14 @@ class Report:
 
     def as_attributes(self) -> dict[str, Any]:
         """The fields under names, and with values, that OpenTelemetry takes as they are."""
-        return {f"node_session.{each.name}": getattr(self, each.name) for each in fields(self)}
+        values = {f"node_session.{each.name}": getattr(self, each.name) for each in fields(self)}
+        return values | {"node_session.changed": _some(self.changed)}
+
+
+def _some(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Keys for a log: a few, and none of them long. Who may choose keys could make lines of megabytes."""
+    some = tuple(key if len(key) <= quoting.MOST else quoting.quote(key) for key in keys[:_MOST_KEYS])
+    return some if len(keys) <= _MOST_KEYS else (*some, f"{len(keys) - _MOST_KEYS} more")
 
 
 @dataclass
@@ -220,10 +234,13 @@ def changed_keys(base: str | None, attributes: dict[str, Any]) -> tuple[str, ...
     return tuple(_differences(before, after, ""))
 
 
-def _differences(before: dict[str, Any], after: dict[str, Any], prefix: str) -> Iterator[str]:
+def _differences(before: dict[str, Any], after: dict[str, Any], prefix: str, steps: int = 1) -> Iterator[str]:
     for key in dict.fromkeys([*before, *after]):  # without repetition, in order
         old, new = before.get(key), after.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _differences(old, new, f"{prefix}{key}.")
+        name = str(key)
+        if len(name) > _LONGEST_NAME:  # or a long one would be told once for each key below it
+            name = name[: _LONGEST_NAME - 1] + "…"
+        if isinstance(old, dict) and isinstance(new, dict) and steps < _MOST_STEPS:
+            yield from _differences(old, new, f"{prefix}{name}.", steps + 1)
         elif old != new or (key in before) != (key in after):
-            yield f"{prefix}{key}"
+            yield f"{prefix}{name}"

@@ -81,6 +81,7 @@ class NodeSession:
         self._encrypter = encryption.choose(self.config.encrypt, self.config.secret)
         if encrypter is not None:
             self.set_encrypter(encrypter)
+        self._bound_to = self.config.cookie if self.config.bind_name else ""
         # By whether it is for https only, and whether it ends with the browser.
         self._set_cookies = {(secure, ends): self._make_set_cookie(secure, ends) for secure in _BOTH for ends in _BOTH}
         self._has_warned_of_http = False
@@ -269,7 +270,7 @@ class NodeSession:
         header = request.headers.get("Cookie")
         if header is not None and "," in header:  # of several Cookie headers Tornado makes one, with commas
             header = ";".join(request.headers.get_list("Cookie"))
-        found = cookies.find(header, self.config.cookie, self.config.secret)
+        found = cookies.find(header, self.config.cookie, self.config.secret, self._bound_to)
         if found.forged:
             self._watch.note("forged")
             self._tell_of_forged(request, found)
@@ -287,6 +288,9 @@ class NodeSession:
                 "sessions. Keep the old one as the second in the list `secret`. Further such cookies are logged as INFO"
             )
         logger.log(level, text, self.config.cookie, request.remote_ip)
+
+    def _sign(self, id: str) -> str:
+        return cookies.sign(id, self.config.secret[0], self._bound_to)
 
     def _cookie_line(self, request: HTTPServerRequest, found: cookies.Found, session: Store) -> str | None:
         trace = session.trace
@@ -306,7 +310,7 @@ class NodeSession:
             return self._set_cookies[secure, False].deletion
         trace.cookie = "sent"
         id = session.get_id()
-        value = found.value if found.value is not None and id == found.id else cookies.sign(id, self.config.secret[0])
+        value = found.value if found.value is not None and id == found.id else self._sign(id)
         return self._set_cookies[secure, self.ends_with_browser(session)].line(value)
 
     def _why_not(self, session: Store) -> str:

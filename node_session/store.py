@@ -56,6 +56,10 @@ SECOND_LOOKS = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 # the old cookie over the new one. Shorter than this a response may be overtaken on its way to the client as well.
 _TRUSTED_FOR = 0.01
 
+# How many of several cookies' sessions are looked up concurrently. A browser keeps 180 cookies of a site, which is a
+# dozen round trips to a store; more together would only queue for the connections, which are 10 by default.
+_TOGETHER = 16
+
 _NO_FLASH: dict[str, list[str]] = {"old": [], "new": []}
 
 # Saves that met another one wait here for their turn, per driver, loop and id, and so do those that come meanwhile.
@@ -85,6 +89,7 @@ class _Loaded:
     text: str
     version: object
     idle: float
+    outdated: bool = False
 
 
 class _Sent(NamedTuple):
@@ -410,10 +415,11 @@ class Store(Attributes):
             await self._driver.destroy(id)
             self.set_id()
             return None
-        self._trail = id
         if not self._terms.grace or "attributes" not in farewell:
+            self._trail = self._trail or id  # of several cookies, the first one's
             self.set_id()
             return None
+        self._trail = id
         self.set_id(id)
         self.is_gone = True
         attributes = farewell["attributes"]
@@ -447,18 +453,31 @@ class Store(Attributes):
         return True
 
     async def _look_further(self, farewell: _Loaded | None) -> _Loaded | None:
-        """The record of the first of the other ids that has one; that id becomes the session's."""
-        left = None if farewell is None else (self._id, farewell)
-        for id in self._others:
-            loaded = await self._load(id)
-            if loaded is None:
-                continue
-            if _is_farewell(loaded.attributes):
-                left = left or (id, loaded)
-                continue
-            self.set_id(id)
-            return loaded
-        return None if left is None else await self._read_farewell(*left)
+        """The record of the first of the other ids that has one; that id becomes the session's.
+
+        A session that has gone on under another id counts only if no id has a session that has not, and only while it
+        may be read: cookies of dead sessions, which somebody has planted, hide no live one.
+        """
+        left = [] if farewell is None else [(self._id, farewell)]
+        for start in range(0, len(self._others), _TOGETHER):
+            some = self._others[start : start + _TOGETHER]
+            found = await asyncio.gather(*map(self._load, some), return_exceptions=True)
+            for id, loaded in zip(some, found, strict=True):
+                if isinstance(loaded, BaseException):  # of the first that fails, if none before it has a session
+                    raise loaded
+                if loaded is None:
+                    continue
+                if _is_farewell(loaded.attributes):
+                    left.append((id, loaded))
+                    continue
+                self.set_id(id)
+                self._outdated = loaded.outdated
+                return loaded
+        for id, loaded in left:
+            readable = await self._read_farewell(id, loaded)
+            if readable is not None:
+                return readable
+        return None
 
     def _is_over(self, attributes: dict[str, Any]) -> bool:
         """Whether a session has reached its `absoluteLifetime`."""
@@ -495,7 +514,7 @@ class Store(Attributes):
                 if record is None:
                     return None
                 text = self._reveal(record.payload, id)
-                loaded = _Loaded(serializer.loads(text), text, record.version, record.idle)
+                loaded = _Loaded(serializer.loads(text), text, record.version, record.idle, self._outdated)
             except DamagedError as error:
                 idle = error.idle if record is None else record.idle
                 if delay is None or not abs(idle) < self._driver.half_written_for:
@@ -887,7 +906,7 @@ class Store(Attributes):
         """What was sent is not stored: it is still to be saved, with what was changed since."""
         if not self._flushed:
             for key, amount in sent.increments.items():
-                self._increments[key] = self._increments.get(key, 0) + amount
+                self._count_increment(key, amount)
         self._flushed = self._flushed or sent.flushed
         self._aged = self._aged or sent.aged
 

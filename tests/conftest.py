@@ -19,6 +19,9 @@ from node_session import NodeSession
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
+# Folders of sessions that tests make are not for their group, whatever the machine's own mask is.
+os.umask(0o022)
+
 # The same verdict each time: hypothesis draws the same examples, and `random` the same numbers, in the processes of
 # tests/concurrency too. The soaks and `make fuzz` do not load this file; they look for something new each time.
 # No deadline: how long an example takes says more of the machine than of the code.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from pathlib import Path
 
@@ -88,7 +89,8 @@ BAD = {
     "strict": [0, None],
     "durable": [0, None],
     "saveTimeout": [-1, "1s", None],
-    "trustProxy": ["nonsense", {"a": 1}, ["10.0.0.0/99"]],
+    "trustProxy": ["nonsense", {"a": 1}, ["10.0.0.0/99"], 0.5, 0.0, -1, float("nan"), 10**400],
+    "bindName": [0, "yes", None],
     "trustProxyFn": ["function", 7],
 }
 
@@ -316,16 +318,37 @@ def test_weak_secret_is_a_warning(secret, warning):
     assert Path(caught[0].filename) == Path(__file__)
 
 
-def test_folder_that_everybody_can_write_is_a_warning(tmp_path):
-    """Sessions in a folder where any user of the machine can put one, or a link, are a warning with the cure."""
-    tmp_path.chmod(0o1777)
-    with pytest.warns(ConfigWarning, match="files: everybody .* chmod"):
-        Config.from_dict({"secret": SECRET, "files": str(tmp_path)})
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o702, 0o2775])
+def test_folder_that_others_can_write(tmp_path, mode):
+    """Sessions in a folder where another user of the machine can put one are an error with the cure."""
+    tmp_path.chmod(mode)
+    for driver in ("file", "native"):
+        with pytest.raises(ConfigError, match=r"files: .*others can write into this folder.* chmod go-w"):
+            NodeSession({"secret": SECRET, "files": str(tmp_path), "driver": driver})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Config.from_dict({"secret": SECRET, "files": str(tmp_path), "driver": "memory"})
         tmp_path.chmod(0o755)
         Config.from_dict({"secret": SECRET, "files": str(tmp_path)})
+
+
+def test_folder_of_another_user(tmp_path, monkeypatch):
+    """A folder that is neither ours nor root's is an error at construction; root may yet go on as its owner."""
+    owner = tmp_path.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    if owner != 0:
+        with pytest.raises(
+            ConfigError, match=f"belongs to another user .uid {owner}, this program runs as {owner + 1}"
+        ):
+            NodeSession({"secret": SECRET, "files": str(tmp_path)})
+    else:
+        NodeSession({"secret": SECRET, "files": str(tmp_path)})  # root's
+        os.chown(tmp_path, 65534, -1)
+        with pytest.raises(ConfigError, match=r"belongs to another user .uid 65534, this program runs as 1"):
+            NodeSession({"secret": SECRET, "files": str(tmp_path)})
+    for user in (0, tmp_path.stat().st_uid):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        NodeSession({"secret": SECRET, "files": str(tmp_path)})
 
 
 @pytest.mark.parametrize(
@@ -334,6 +357,7 @@ def test_folder_that_everybody_can_write_is_a_warning(tmp_path):
         {"sameSite": "none"},
         {"cookie": "__Host-s", "secure": "auto"},
         {"hashIds": True, "encrypt": "legacy"},
+        {"bindName": True, "encrypt": "legacy"},
         {"partitioned": True},
         {"cookie": "__Secure-s"},
         {"cookie": "__Host-s"},

@@ -141,6 +141,24 @@ async def test_after_the_response(app, browser, sessions, caplog, handler, is_ne
     assert (await browser.get("/look")).body.decode() == f"{early} None"
 
 
+class LongKey(Page):
+    """The key is somebody else's, and of any length."""
+
+    def get(self):
+        self.finish("ok")
+        self.here()
+        self.session.put("late" * 100_000, 1)
+
+
+async def test_a_long_key(app, browser, sessions, caplog):
+    """A warning cuts a long key, and names its length."""
+    app.add_handlers(".*", [("/page", LongKey)])
+    await browser.get("/page")
+    await settle(app, sessions)
+    (warning,) = warnings(caplog)
+    assert "'latelate" in warning and "…' (400000 characters)" in warning and len(warning) < 600
+
+
 CHANGES = {
     "set": ("n", lambda session: session.set("n", 2)),
     "put": ("user.name", lambda session: session.put({"user.name": "Bea"})),

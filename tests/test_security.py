@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import re
 import time
 from urllib.parse import urlencode
@@ -332,6 +333,27 @@ async def test_cookie_of_a_dead_session_first(app, browser, new_browser):
         assert response.body == count
         assert response.headers["Set-Cookie"].startswith("node_session=" + browser.cookie)
     assert (await browser.get("/count")).body == b"4"
+
+
+# -------------------------------------------------------------------- folders of others
+
+
+async def test_folder_of_another_user(app, browser, tmp_path, monkeypatch):
+    """Sessions that another user of the machine has prepared are none: 503, and nothing is written beside them."""
+    route(app, count=Count)
+    folder = tmp_path / "sessions"
+    folder.mkdir(mode=0o700)
+    (folder / ID).write_text('{"_token":"t","count":41}')
+    browser.set_id(ID)
+    if os.geteuid() == 0:
+        os.chown(folder, 65534, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    for cookie in (browser.cookie, "none"):
+        browser.cookie = cookie
+        response = await browser.get("/count")
+        assert (response.code, "Set-Cookie" in response.headers) == (503, False)
+    assert [each.name for each in folder.iterdir()] == [ID]
 
 
 # -------------------------------------------------------------------- nothing left behind

@@ -875,7 +875,7 @@ async def test_gc_without_a_lifetime(app, browser, sessions, tmp_path):
     route(app, page=Return)
     await browser.get("/page")
     await sessions.close()
-    litter, record = tmp_path / "sessions" / ".tmp-killed", tmp_path / "sessions" / browser.id
+    litter, record = tmp_path / "sessions" / f".tmp-{0:024x}", tmp_path / "sessions" / browser.id
     litter.touch()
     for path in (litter, record):
         os.utime(path, (1, 1))

@@ -11,7 +11,6 @@ program reads (``--json``), and the exit code. What comes while it works (warnin
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 import traceback
@@ -19,7 +18,7 @@ from collections.abc import Sequence
 
 from ..errors import ConfigError, SessionError, UnavailableError
 from .arguments import parse
-from .outcome import ATTENTION, DONE, UNAVAILABLE, WRONG, Outcome
+from .outcome import ATTENTION, DONE, UNAVAILABLE, WRONG, Outcome, as_json, printable
 
 __all__ = ["ATTENTION", "DONE", "UNAVAILABLE", "WRONG", "main"]
 
@@ -38,37 +37,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parse(arguments)
         outcome: Outcome = asyncio.run(options.command(options))
-        return _print(outcome, options.json)
+        return _print(as_json(outcome.data) if options.json else printable(outcome.text), outcome.code)
     except (ConfigError, NotImplementedError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return WRONG
     except UnavailableError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return UNAVAILABLE
     except SessionError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return ATTENTION
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
     except Exception:  # of a driver of the user's own, say; Python's own code for it, 1, means something else here
-        traceback.print_exc()
+        print(printable(traceback.format_exc()), end="", file=sys.stderr)
         return WRONG
 
 
-def _print(outcome: Outcome, as_json: bool) -> int:
-    text = json.dumps(outcome.data, ensure_ascii=False) if as_json else outcome.text
+def _print(text: str, code: int) -> int:
     encoding = sys.stdout.encoding or "utf-8"
     try:
-        text.encode(encoding)
-    except UnicodeEncodeError:  # half an emoji, as JavaScript may store; or a terminal of few letters
-        text = json.dumps(outcome.data) if as_json else text.encode(encoding, "backslashreplace").decode(encoding)
-    try:
-        print(text, flush=True)
-        return outcome.code
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+        return code
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again when it ends
         if isinstance(error, BrokenPipeError):  # `… | head` has read enough
-            return outcome.code
+            return code
         print(f"error: done, but it cannot be printed: {error.strerror}", file=sys.stderr)
-        return outcome.code or ATTENTION
+        return code or ATTENTION

@@ -108,6 +108,9 @@ def _parser() -> argparse.ArgumentParser:
         "tell whether a config can be used, and what is unsafe in it",
         "It writes, reads and removes a record of its own in the store, and says what differs from the npm original.",
     )
+    check.add_argument(
+        "others", metavar="OTHER.json", nargs="*", help="configs of other applications, which must not take its cookies"
+    )
     check.add_argument("--strict", action="store_true", help="exit with 1 where there is any warning")
     table = command("table", checking.table, "print the SQL of the table that the database driver needs")
     table.add_argument("--create", action="store_true", help="run it; the table may be there already")

@@ -15,7 +15,7 @@ from ..drivers import Entry
 from ..errors import ConfigError, ConflictError, DamagedError, MismatchError
 from .listing import holds, require_readable
 from .outcome import ATTENTION, DONE, Outcome, plural
-from .records import Records, find, open_records, read_json, warn
+from .records import NotFoundError, Records, find, is_id, open_records, read_json, short, warn
 from .sails_disk import SailsDiskFile, is_sails_disk
 
 # So many records are on their way at once: enough to keep a database busy, few enough to leave it to the sessions.
@@ -41,20 +41,25 @@ async def destroy(options: argparse.Namespace) -> Outcome:
     async with open_records(options.config) as records:
         if options.id is not None:
             driver, id = await find(records, options.id)
+            if not ids.is_valid(id):
+                raise NotFoundError(f"the record {short(id)} is no session: its id is none")
             await driver.destroy(id)
-            return Outcome(f"destroyed {ids.shorten(id)}", {"destroyed": 1})
+            return Outcome(f"destroyed {short(id)}", {"destroyed": 1})
         if options.user:
             return await _destroy_user(records, options.user)
-        removed = 0
+        removed = passed_over = 0
         if options.older_than is not None:
             # First as gc does it, since that looks again, in one step, whether nobody uses the record just now.
             removed = await records.driver.gc(options.older_than)
         latest = time.time() * 1000 - (options.older_than or 0)
         async for entry in records.scan():
             if options.all or entry.last_activity < latest:
+                if not is_id(entry):
+                    passed_over += 1
+                    continue
                 await records.kept.destroy(entry.id)
                 removed += 1
-    return Outcome(f"destroyed {plural(removed, 'session')}", {"destroyed": removed})
+    return _with_passed_over(f"destroyed {plural(removed, 'session')}", {"destroyed": removed}, passed_over)
 
 
 async def _destroy_user(records: Records, wanted: list[tuple[str, str]]) -> Outcome:
@@ -67,7 +72,7 @@ async def _destroy_user(records: Records, wanted: list[tuple[str, str]]) -> Outc
     if data["busy"]:
         text += f"; {data['busy']} were changed all the time: run it again"
     is_done = data["destroyed"] and not data["damaged"] and not data["busy"]
-    return Outcome(text, data, DONE if is_done else ATTENTION)
+    return _with_passed_over(text, data, counts["passed over"], DONE if is_done else ATTENTION)
 
 
 async def copy(options: argparse.Namespace) -> Outcome:
@@ -81,7 +86,7 @@ async def copy(options: argparse.Namespace) -> Outcome:
         text += f"; {data['present']} were there already, and were left as they are"
     if data["damaged"]:
         text += f"; {data['damaged']} cannot be read, and were not copied"
-    return Outcome(text, data, ATTENTION if data["damaged"] else DONE)
+    return _with_passed_over(text, data, counts["passed over"], ATTENTION if data["damaged"] else DONE)
 
 
 async def rewrap(options: argparse.Namespace) -> Outcome:
@@ -99,7 +104,15 @@ async def rewrap(options: argparse.Namespace) -> Outcome:
         text += f"; {data['damaged']} cannot be read under any secret"
     if data["busy"]:
         text += f"; {data['busy']} were changed all the time: run it again"
-    return Outcome(text, data, ATTENTION if old else DONE)
+    return _with_passed_over(text, data, counts["passed over"], ATTENTION if old else DONE)
+
+
+def _with_passed_over(text: str, data: dict[str, int], count: int, code: int = DONE) -> Outcome:
+    """The outcome, with how many records were passed over, if any were."""
+    if not count:
+        return Outcome(text, data, code)
+    text += f"; {plural(count, 'record')} passed over, as they are no sessions"
+    return Outcome(text, {**data, "passedOver": count}, ATTENTION)
 
 
 # ------------------------------------------------------------ one record
@@ -120,8 +133,8 @@ async def _copy(source: Records | SailsDiskFile, target: Records, entry: Entry) 
         return "present"
     except MismatchError:  # told of once for all
         return "damaged"
-    except DamagedError as error:
-        warn(f"{ids.shorten(entry.id)} is not copied: {error}")
+    except (DamagedError, UnicodeError) as error:
+        warn(f"{short(entry.id)} is not copied: {error}")
         return "damaged"
     return "copied"
 
@@ -144,7 +157,7 @@ async def _rewrap(records: Records, entry: Entry) -> str:
     except MismatchError:
         return "damaged"
     except DamagedError as error:
-        warn(f"{ids.shorten(entry.id)} is not rewritten: {error}")
+        warn(f"{short(entry.id)} is not rewritten: {error}")
         return "damaged"
     return "busy"
 
@@ -164,7 +177,7 @@ async def _destroy_if(records: Records, entry: Entry, wanted: list[tuple[str, st
     except MismatchError:
         return "damaged"
     except DamagedError as error:
-        warn(f"{ids.shorten(entry.id)} is left: {error}")
+        warn(f"{short(entry.id)} is left: {error}")
         return "damaged"
     return "busy"
 
@@ -178,7 +191,9 @@ async def _for_each(source: Records | SailsDiskFile, work: Callable[[Entry], Awa
     is_watched = sys.stderr.isatty()
     total = await _count(source) if is_watched else 0
     async for batch in _batches(source.scan()):
-        counts.update(await asyncio.gather(*map(work, batch)))
+        sessions = [entry for entry in batch if is_id(entry)]
+        counts.update(await asyncio.gather(*map(work, sessions)))
+        counts["passed over"] += len(batch) - len(sessions)
         if is_watched:
             print(f"\r{_progress(counts.total(), total)}", end="", file=sys.stderr, flush=True)
     if is_watched:

@@ -14,14 +14,22 @@ from typing import Any, NamedTuple
 from .. import drivers, ids
 from ..config import Config, camel_case
 from ..drivers import Driver, database
+from ..drivers.file import folder_problem
 from ..drivers.hashed import HashedDriver
 from ..errors import ConfigError, SessionError, UnavailableError
 from .outcome import ATTENTION, DONE, UNAVAILABLE, WRONG, Outcome, columns
-from .records import read_config
+from .records import open_driver, read_config
 
 # What the original does where our default is another. Its own options have our defaults, and what it does not know
 # at all is off in it.
 _ORIGINAL: dict[str, Any] = {"sameSite": None, "strict": False}
+
+
+# What one config alone does not tell.
+_NOTE = (
+    "applications with the same secret and the same store take each other's cookies, whatever their names: give their "
+    "configs as well to compare them, or set bindName"
+)
 
 
 class _Probe(NamedTuple):
@@ -34,15 +42,19 @@ async def check(options: argparse.Namespace) -> Outcome:
     """Tell whether a config can be used."""
     try:
         config, warnings = read_config(options.config)
+        others = [(path, read_config(path)[0]) for path in options.others]
     except ConfigError as error:
         return Outcome(f"PROBLEM  {error}", {"ok": False, "problems": [str(error)]}, WRONG)
     warnings += _risks(config)
+    warnings += [f"{path}: {why}" for path, other in others if (why := _take_each_other(config, other))]
+    notes = [_NOTE] if not others and not config.bind_name and config.driver != "memory" else []
     probe = await _probe(config)
     differences = _differences(config)
     text = [f"{options.config}: {_describe(config)}"]
     if differences:
         text += ["differs from the defaults of node-session:", columns(list(_spell(differences)))]
     text += [f"WARNING  {each}" for each in warnings]
+    text += [f"NOTE     {each}" for each in notes]
     if probe.problem:
         text.append(f"PROBLEM  {probe.problem}")
     else:
@@ -51,6 +63,7 @@ async def check(options: argparse.Namespace) -> Outcome:
         "ok": not probe.problem,
         "problems": [probe.problem] if probe.problem else [],
         "warnings": warnings,
+        "notes": notes,
         "differences": {name: {"here": here, "original": there} for name, (here, there) in differences.items()},
         "milliseconds": round(probe.milliseconds, 3),
     }
@@ -79,7 +92,7 @@ async def _probe(config: Config) -> _Probe:
     started = time.monotonic()
     id, text = ids.generate(), '{"probe":"Jörg \U0001f600"}'
     try:
-        driver = await drivers.create(config)
+        driver = await open_driver(config)
         try:
             await _round_trip(driver, id, text)
         finally:
@@ -160,8 +173,34 @@ def _risks(config: Config) -> Iterator[str]:
         yield "lottery: expired records are never removed; run `python -m node_session gc` from time to time"
     if config.driver == "memory":
         yield "driver: memory is for one process, and every session is gone when it ends"
-    if config.driver in ("file", "native") and _is_open_to_others(config.files):
-        yield f"files: other users of this machine can look into {config.files}; chmod 700 it"
+    if config.driver in ("file", "native"):
+        if _is_open_to_others(config.files):
+            yield f"files: other users of this machine can look into {config.files}; chmod 700 it"
+        if (problem := folder_problem(str(config.files))) is not None:  # for root, who may look into it all the same
+            yield f"files: {config.files}: {problem}"
+
+
+def _take_each_other(one: Config, other: Config) -> str:
+    """Why two applications accept each other's cookies, and what helps; empty if they do not."""
+    if set(one.secret).isdisjoint(other.secret) or _store(one) != _store(other) or one.bind_name != other.bind_name:
+        return ""
+    if not one.bind_name:
+        cure = "set bindName in both"
+    elif one.cookie == other.cookie:
+        cure = f"give it another cookie than {one.cookie!r}"
+    else:
+        return ""
+    return f"has the same secret and the same store, so that each accepts the other's cookies; {cure}, or part them"
+
+
+def _store(config: Config) -> tuple[Any, ...]:
+    """What two configs have in common if a session of one is found by the other."""
+    if config.driver in ("file", "native"):
+        return (config.hash_ids, config.files)
+    connection = dict(config.connection or {})
+    adapter = str(connection.pop("adapter", "")).removeprefix("sails-")
+    where = [connection.get(name) for name in ("host", "port", "database", "url")]
+    return (config.hash_ids, config.driver, config.table, adapter, where, connection == {} and config.files)
 
 
 def _is_open_to_others(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from .. import ids, paths, serializer
 from ..drivers import Entry
 from ..errors import ConfigError, DamagedError, MismatchError
-from .outcome import ATTENTION, DONE, Outcome, bars, columns, plural, size, span
+from .outcome import ATTENTION, DONE, Outcome, bars, columns, plural, printable, size, span
 from .records import Records, find, open_records
 
 _SIZES = [(1000, "to 1 kB"), (4000, "to 4 kB"), (16_000, "to 16 kB"), (64_000, "to 64 kB"), (float("inf"), "more")]
@@ -54,6 +54,7 @@ async def show(options: argparse.Namespace) -> Outcome:
     async with open_records(options.config) as records:
         driver, id = await find(records, options.id)
         name = id if options.whole else ids.shorten(id)
+        shown = printable(name, kept="")
         try:
             record = await driver.read(id)
             payload = "" if record is None else record.payload
@@ -62,12 +63,12 @@ async def show(options: argparse.Namespace) -> Outcome:
             attributes = serializer.loads(records.reveal(payload, id))
         except DamagedError as error:
             cure = f"; {error.cure}" if isinstance(error, MismatchError) else ""
-            return Outcome(f"{name} cannot be shown: {error}{cure}", {"id": name, "damage": str(error)}, ATTENTION)
+            return Outcome(f"{shown} cannot be shown: {error}{cure}", {"id": name, "damage": str(error)}, ATTENTION)
     token = attributes.get("_token")
     if not options.whole and isinstance(token, str):
         attributes["_token"] = ids.shorten(token)
-    bytes = len(payload.encode())
-    text = f"{name}, {size(bytes)}\n{json.dumps(attributes, ensure_ascii=False, indent=2)}"
+    bytes = len(payload.encode("utf-8", "surrogatepass"))
+    text = f"{shown}, {size(bytes)}\n{json.dumps(attributes, ensure_ascii=False, indent=2)}"
     return Outcome(text, {"id": name, "size": bytes, "attributes": attributes})
 
 

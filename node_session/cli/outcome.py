@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -27,6 +29,33 @@ class Outcome(NamedTuple):
     code: int = DONE
 
 
+def printable(text: str, kept: str = "\n") -> str:
+    """A text for a terminal: what would steer it, or cannot be shown, is escaped, other than the characters `kept`.
+
+    Ids, keys and values in a store may be anybody's: control characters, marks that turn the writing direction, halves
+    of surrogate pairs.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or each in kept else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+def as_json(data: Any) -> str:
+    """JSON that any program can read and any terminal can bear: ASCII without control characters, no NaN."""
+    return json.dumps(_finite(data)).replace("\x7f", "\\u007f")
+
+
+def _finite(value: Any) -> Any:
+    """A value in which infinities and NaN are None, as JSON.stringify writes them."""
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def size(count: float) -> str:
     """So many bytes: ``312 B``, ``1.2 kB``, ``3.4 MB``."""
     if count < 1000:
@@ -49,6 +78,7 @@ def plural(count: int, noun: str) -> str:
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows under each other, each column as wide as its widest cell."""
+    rows = [[printable(cell, kept="") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 

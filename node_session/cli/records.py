@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import time
 import warnings
@@ -15,11 +16,11 @@ from typing import Any
 
 from .. import drivers, encryption, ids, serializer
 from ..config import Config
-from ..drivers import Driver, Entry
+from ..drivers import Driver, Entry, FileDriver
 from ..drivers.hashed import HashedDriver
 from ..errors import ConfigError, ConfigWarning, DamagedError, MismatchError, SessionError, UnreadableError
 from ..store import SECOND_LOOKS
-from .outcome import plural
+from .outcome import plural, printable
 
 # Milliseconds: a record that another program may be writing is older than this before it is believed to be damaged. The
 # waiting is for all of them together, as all grow older meanwhile.
@@ -57,9 +58,10 @@ class Records:
         """Whether no text can be read: encryption is bound to the session's id, and only a hash of that is here."""
         return self.is_hashed and self.encrypter is not None
 
-    def scan(self) -> AsyncIterator[Entry]:
-        """Every record, under the id of `kept`."""
-        return self.kept.scan()
+    async def scan(self) -> AsyncIterator[Entry]:
+        """Every record, under the id of `kept`. That may be no id, where others write into the store: see `is_id`."""
+        async for entry in self.kept.scan():
+            yield entry if isinstance(entry.id, str) else entry._replace(id=repr(entry.id))
 
     async def text(self, entry: Entry) -> str:
         """The JSON text of a session.
@@ -106,7 +108,25 @@ class Records:
             encryption.refuse_encrypted(payload)
         text = payload if self.encrypter is None else self.encrypter.decrypt(payload, id)
         serializer.loads(text)
-        return text
+        return storable(text)
+
+
+def storable(text: str) -> str:
+    """A JSON text in UTF-8's reach: halves of surrogate pairs, which a database's JSON may hold, are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def short(id: str) -> str:
+    """The beginning of an id, for a person."""
+    return printable(ids.shorten(id), kept="")
+
+
+def is_id(entry: Entry) -> bool:
+    """Whether a record can be a session's; if not, a person is told that it is passed over."""
+    if ids.is_valid(entry.id):
+        return True
+    warn(f"the record {short(entry.id)} is passed over: its id is none of a session")
+    return False
 
 
 def read_config(path: str) -> tuple[Config, list[str]]:
@@ -144,13 +164,22 @@ async def open_records(path: str) -> AsyncIterator[Records]:
     config, _ = read_config(path)
     if config.driver == "memory":
         raise ConfigError(f"{path}: the memory driver keeps sessions inside the program that uses it, out of our reach")
-    driver = await drivers.create(config)
+    driver = await open_driver(config)
     records = Records(config, driver)
     try:
         yield records
     finally:
         await driver.close()
         records.warn_of_mismatches()
+
+
+async def open_driver(config: Config) -> Driver:
+    """The driver of a config. Root may look after a folder of sessions that belongs to a program's own user."""
+    driver = await drivers.create(config)
+    kept = driver.driver if isinstance(driver, HashedDriver) else driver
+    if isinstance(kept, FileDriver):
+        kept.any_owner = os.geteuid() == 0
+    return driver
 
 
 async def find(records: Records, start: str) -> tuple[Driver, str]:
@@ -176,4 +205,4 @@ async def find(records: Records, start: str) -> tuple[Driver, str]:
 
 def warn(message: str) -> None:
     """Tell a person something while a command is at work."""
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {printable(message)}", file=sys.stderr)

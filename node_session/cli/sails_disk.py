@@ -16,6 +16,7 @@ from ..config import Config
 from ..drivers import Entry
 from ..encryption import LegacyEncrypter
 from ..errors import ConfigError
+from .records import storable
 
 
 def is_sails_disk(content: Any) -> bool:
@@ -46,10 +47,14 @@ class SailsDiskFile:
         """As `Driver.scan`."""
         now = time.time() * 1000
         for row in self._rows:
-            if not isinstance(row, dict):
+            id = row.get("id") if isinstance(row, dict) else None
+            if id is None:  # no record at all
+                continue
+            if not ids.is_valid(id):
+                yield Entry(id if isinstance(id, str) else repr(id), "", now)
                 continue
             last_activity = row.get("lastActivity")
-            if not ids.is_valid(row.get("id")) or not isinstance(last_activity, (int, float)):
+            if not isinstance(last_activity, (int, float)):
                 continue
             if not self._lifetime or now - last_activity <= self._lifetime:
                 yield Entry(row["id"], _payload(row), last_activity)
@@ -57,10 +62,10 @@ class SailsDiskFile:
     async def text(self, entry: Entry) -> str:
         """As `Records.text`. The original's encrypted texts are told from plain ones by their form."""
         if set(serializer.loads(entry.payload)) != {"ct", "mac"}:
-            return entry.payload
+            return storable(entry.payload)
         text = self._encrypter.decrypt(entry.payload, entry.id)
         serializer.loads(text)
-        return text
+        return storable(text)
 
 
 def _payload(row: dict[str, Any]) -> str:

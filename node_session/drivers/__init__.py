@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UnavailableError
 from . import database
 from .base import FAILURES, Driver, Entry, PlainDriver, Record, reason, settle
-from .file import FileDriver
+from .file import FileDriver, folder_problem
 from .hashed import HashedDriver
 from .memory import MemoryDriver
 
@@ -91,6 +92,10 @@ def problems(config: Config) -> list[str]:
     if creator in (_database, _redis):
         default = "redis" if creator is _redis else "sqlite"
         return database.problems(config.connection, config.table, default=default)
+    if creator is _file:
+        # Whose the folder has to be is known when it is used: root may go on as another user.
+        problem = folder_problem(str(config.files), any_owner=os.geteuid() == 0)
+        return [] if problem is None else [f"files: {str(config.files)!r}: {problem}"]
     return []
 
 

@@ -10,6 +10,9 @@ Any number of processes share the folder, the npm original among them.
 - *The original* knows no lock, and writes into the file itself. So the two files are exchanged rather than one renamed
   over the other, and what comes back is looked at: if the original wrote in the moment since the comparison, the
   files are exchanged back, and its text is merged like anybody's.
+- *The folder* is ours or root's, and nobody else can write into it, or it is not used at all: a user who can put a file
+  into it can give himself any session, and in the common temporary folder anybody may have made it before us. Each
+  operation looks, as the folder may be removed and made again by another. The folders above it are not looked at.
 - The original's gc removes, by access time, every file whose name has no leading dot. So a touch sets both times, and
   temporary files and locks begin with a dot.
 
@@ -27,6 +30,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import stat
 import time
 import zlib
@@ -61,8 +65,15 @@ _BATCH = 200
 # What flock answers where the file system has no locks.
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
 
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+# Our own files that are no records, by their whole names: a shared folder may have others that begin so.
+_is_temporary = re.compile(r"\.tmp-[0-9a-f]{24}").fullmatch
+_is_damaged = re.compile(r"\.damaged-[A-Za-z0-9_-]{6}-[0-9a-f]{24}").fullmatch
 
 
 class FileDriver(Driver):
@@ -73,11 +84,17 @@ class FileDriver(Driver):
         lifetime: Milliseconds a record may be idle; 0: for ever. The time of last activity is the file's mtime.
         durable: Let a write wait until the disk has it, so that it survives a power cut.
         clock: Gives seconds since 1970.
+
+    Attributes:
+        any_owner: Whether the folder may be another user's. For root at the command line, who looks after the sessions
+            of a program that runs as somebody else; a program itself never has a reason to.
     """
 
     # The original truncates a file and then fills it. That takes a millisecond; but its machine may be busy, and the
     # clock of a file server a little off.
     half_written_for = 10_000
+
+    any_owner = False
 
     def __init__(
         self, folder: Path, lifetime: float, *, durable: bool = False, clock: Callable[[], float] = time.time
@@ -115,6 +132,7 @@ class FileDriver(Driver):
         """See `Driver.touch`."""
         path, now = self._path(id), self._clock()
         try:
+            self._check_folder()
             if not self._has_expired(os.lstat(path)):
                 os.utime(path, (now, now), follow_symlinks=False)
         except FileNotFoundError:
@@ -128,11 +146,15 @@ class FileDriver(Driver):
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`. Only files whose name is an id are records; others, but for our own, are left alone."""
-        return await asyncio.to_thread(self._gc, lifetime / 1000)
+        try:
+            return await asyncio.to_thread(self._gc, lifetime / 1000)
+        except OSError as error:
+            raise UnavailableError(f"cannot remove sessions from {self._folder}: {error.strerror}") from error
 
     async def scan(self) -> AsyncIterator[Entry]:
         """See `Driver.scan`."""
         try:
+            self._check_folder()
             files = await asyncio.to_thread(os.scandir, self._folder)
         except FileNotFoundError:  # no session was saved yet
             return
@@ -151,6 +173,7 @@ class FileDriver(Driver):
 
     def _write(self, id: str, content: bytes, expected: bytes | None) -> None:
         path = self._path(id)
+        self._check_folder()
         temporary = self._write_temporary(content)
         try:
             with self._lock(id):
@@ -211,6 +234,7 @@ class FileDriver(Driver):
             raise _conflict()
 
     def _destroy(self, id: str, expected: bytes | None) -> None:
+        self._check_folder()
         with contextlib.suppress(FileNotFoundError), self._lock(id):
             if expected is not None and self._current(id, even_expired=True) not in (None, expected):
                 raise _conflict()
@@ -219,6 +243,7 @@ class FileDriver(Driver):
                 self._sync(self._folder)
 
     def _set_aside(self, id: str, expected: bytes | None) -> None:
+        self._check_folder()
         with contextlib.suppress(FileNotFoundError), self._lock(id):
             content = _content(self._path(id))
             if content == expected or (expected is None and not _is_text(content)):
@@ -226,14 +251,15 @@ class FileDriver(Driver):
 
     def _gc(self, seconds: float) -> int:
         removed = 0
+        self._check_folder()
         with contextlib.suppress(FileNotFoundError), os.scandir(self._folder) as entries:
             for entry in entries:
                 with contextlib.suppress(OSError):  # gone already, or not ours: that is no reason to stop
                     if ids.is_valid(entry.name):
                         removed += self._remove_if_older(entry, seconds, entry.name)
-                    elif entry.name.startswith(".tmp-"):
+                    elif _is_temporary(entry.name):
                         self._remove_if_older(entry, _ORPHANED, None)
-                    elif entry.name.startswith(".damaged-"):
+                    elif _is_damaged(entry.name):
                         self._remove_if_older(entry, _FORGOTTEN, None)
         return removed
 
@@ -284,6 +310,7 @@ class FileDriver(Driver):
         Raises:
             FileNotFoundError: There is none, or an expired one unless that is asked for.
         """
+        self._check_folder()
         file = os.open(self._path(id), _READ)
         try:
             status = os.fstat(file)
@@ -333,8 +360,15 @@ class FileDriver(Driver):
                 "Put the option 'files' on a local disk, or mount that file system with flock",
             ) from error
 
+    def _check_folder(self) -> None:
+        """Refuse a folder into which others can put sessions; see the module."""
+        problem = folder_problem(self._folder, self.any_owner)
+        if problem is not None:
+            raise PermissionError(errno.EPERM, problem)
+
     def _make_folder(self) -> None:
         os.makedirs(self._folder, 0o700, exist_ok=True)
+        self._check_folder()  # somebody else may have been first
         if self._durable:
             for parent in Path(self._folder).absolute().parents:  # any of them may have been made just now
                 with contextlib.suppress(PermissionError):  # not that one, then
@@ -372,6 +406,26 @@ def _link(path: str, name: str) -> bool:
             raise
         return False
     return True
+
+
+def folder_problem(folder: str, any_owner: bool = False) -> str | None:
+    """Why sessions cannot be kept in a folder; None where they can, or it is not there yet."""
+    try:
+        status = os.stat(folder)
+    except OSError:  # whatever else is wrong with it, opening a file in it will tell
+        return None
+    owner, mode = status.st_uid, status.st_mode
+    if owner != 0 and not any_owner and owner != os.geteuid():
+        return (
+            f"this folder belongs to another user (uid {owner}, this program runs as {os.geteuid()}), who can "
+            "give himself any session: choose one that is not there yet, chown it, or run as its owner"
+        )
+    if mode & _WRITABLE_BY_OTHERS:  # a sticky bit keeps nobody from adding files
+        return (
+            "others can write into this folder, and so give themselves any session: chmod go-w it, or choose one that "
+            "is not there yet, which is made for its owner only"
+        )
+    return None
 
 
 def _content(path: str) -> bytes:

@@ -23,6 +23,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--window-size=1320,1400",
+    "--host-resolver-rules=MAP *.example.test 127.0.0.1",
 ]
 
 

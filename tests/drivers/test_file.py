@@ -297,7 +297,99 @@ def test_folder_that_is_removed(driver, folder):
     assert run(driver.read(ID)).payload == "two"
 
 
+# -------------------------------------------------------------------- folders of others
+
+
+OPERATIONS = {
+    "read": lambda driver: driver.read(ID),
+    "create": lambda driver: driver.write(OTHER, "mine", None),
+    "replace": lambda driver: driver.write(ID, "mine", "planted"),
+    "touch": lambda driver: driver.touch(ID),
+    "destroy": lambda driver: driver.destroy(ID),
+    "set aside": lambda driver: driver.set_aside(ID, "planted"),
+    "gc": lambda driver: driver.gc(1),
+    "scan": lambda driver: listed(driver),
+}
+
+
+async def listed(driver):
+    return [entry async for entry in driver.scan()]
+
+
+@pytest.fixture(params=[False, True], ids=["", "durable"])
+def foreign(folder, monkeypatch, request):
+    """A driver on a folder that another user has made, with a record in it."""
+    folder.mkdir(mode=0o700)
+    (folder / ID).write_text("planted")
+    os.utime(folder / ID, (1, 1))
+    if os.geteuid() == 0:
+        os.chown(folder, 65534, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    return FileDriver(folder, 0, durable=request.param)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_folder_of_another_user(foreign, folder, operation):
+    """What another user has prepared is neither read nor written, and the error says whose it is and what to do."""
+    with pytest.raises(UnavailableError, match=r"belongs to another user .* chown it"):
+        run(OPERATIONS[operation](foreign))
+    assert {each.name for each in folder.iterdir()} == {ID}
+    assert (folder / ID).read_text() == "planted" and (folder / ID).stat().st_mtime == 1
+
+
+def test_folder_of_another_user_for_who_looks_after_it(foreign):
+    """With any_owner, as for root at the command line, it is a folder like any other."""
+    foreign.any_owner = True
+    for operation in OPERATIONS.values():
+        run(operation(foreign))
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o770])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_folder_that_others_can_write(driver, folder, operation, mode):
+    """Nor is a folder used into which others can put files, and which was opened to them only now."""
+    run(driver.write(ID, "planted", None))
+    driver.any_owner = True
+    folder.chmod(mode)
+    with pytest.raises(UnavailableError, match=r"others can write into this folder.* chmod go-w"):
+        run(OPERATIONS[operation](driver))
+    folder.chmod(0o755)
+    run(OPERATIONS[operation](driver))
+
+
+def test_folder_that_another_user_makes_meanwhile(driver, folder, monkeypatch):
+    """If somebody else makes the folder at the moment of the very first write, it is refused as well."""
+    makedirs = os.makedirs
+
+    def beaten(*args, **options):
+        makedirs(*args, **options)
+        folder.chmod(0o777)
+
+    monkeypatch.setattr(os, "makedirs", beaten)
+    with pytest.raises(UnavailableError, match="others can write"):
+        run(driver.write(ID, "mine", None))
+    assert not list(folder.iterdir())
+
+
 # -------------------------------------------------------------------- gc
+
+
+# Names that only begin, end or look like those of our own files.
+STRANGE = [
+    ".hidden",
+    ".tmp-important.doc",
+    ".tmp-",
+    f".tmp-{'0' * 23}",
+    f".tmp-{'0' * 25}",
+    f".tmp-{'A' * 24}",
+    f".tmp-{'0' * 24}\n",
+    f"x.tmp-{'0' * 24}",
+    ".damaged-report",
+    f".damaged-{'a' * 5}-{'0' * 24}",
+    f".damaged-{'a' * 6}-{'0' * 24}~",
+    f".damaged-{'.' * 6}-{'0' * 24}",
+]
 
 
 def test_gc_leaves_other_files_alone(driver, folder):
@@ -306,11 +398,11 @@ def test_gc_leaves_other_files_alone(driver, folder):
     run(driver.write(OTHER, "young", None))
     now = time.time()
     ages = {
-        ".tmp-old": 2 * 3600,
-        ".tmp-young": 60,
-        ".damaged-old": 8 * 86400,
-        ".damaged-young": 2 * 3600,
-        ".hidden": 10**8,
+        f".tmp-{'0' * 24}": 2 * 3600,
+        f".tmp-{'1' * 24}": 60,
+        f".damaged-_-aaaa-{'0' * 24}": 8 * 86400,
+        f".damaged-_-aaaa-{'1' * 24}": 2 * 3600,
+        **dict.fromkeys(STRANGE, 10**8),
         "README.md": 10**8,
         "C" * 39: 10**8,
         ID: 120,
@@ -322,7 +414,8 @@ def test_gc_leaves_other_files_alone(driver, folder):
     os.utime(folder / ("D" * 40), (1, 1))
     assert run(driver.gc(60_000)) == 1
     left = {each.name for each in folder.iterdir() if not each.name.startswith(".lock-")}
-    assert left == {OTHER, ".tmp-young", ".damaged-young", ".hidden", "README.md", "C" * 39, "D" * 40}
+    young = {f".tmp-{'1' * 24}", f".damaged-_-aaaa-{'1' * 24}"}
+    assert left == {OTHER, *young, *STRANGE, "README.md", "C" * 39, "D" * 40}
 
 
 def test_gc_spares_what_was_used_in_the_meantime(driver, folder, monkeypatch):
