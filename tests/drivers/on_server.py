@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import logging
+import random
 import re
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import sys
 
 import pytest
 from concurrency.hammer import hammer
+from rotations import log_out_against_rotations
 from servers import Server, free_port, make_table, start
 from tornado.httpclient import AsyncHTTPClient
 from tornado.httpserver import HTTPServer
@@ -213,6 +215,19 @@ class ServerContract(DriverContract):
                 _, _, cookie = await ask(None)
                 await asyncio.gather(*(ask(cookie) for _ in range(20)))
                 assert (await ask(cookie, "/read"))[1] == "21"
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize("grace", [10_000, 0])
+    def test_log_out_against_rotations(self, grace) -> None:
+        """After the answer to a log-out no logged-in record of that session is left, however rotations interleave."""
+
+        async def main() -> None:
+            sessions = NodeSession(await self.with_table(self.config(regenerateGrace=grace)))
+            choose = random.Random(4).randrange
+            for _ in range(100):
+                await log_out_against_rotations(sessions, choose)
+            await sessions.close()
 
         asyncio.run(main())
 

@@ -39,7 +39,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.here:
         fuzz(options.targets[0], options.seconds, options.runs, options.kept)
-    sys.path.insert(0, str(HERE))
+    sys.path[:0] = [str(HERE), str(HERE.parent)]
     from targets import TARGETS
 
     names = options.targets or list(TARGETS)
@@ -82,7 +82,7 @@ def fuzz(name: str, seconds: float, runs: int | None, kept: Path) -> None:
     """Fuzz one target; ends the process."""
     import atheris
 
-    sys.path.insert(0, str(HERE))
+    sys.path[:0] = [str(HERE), str(HERE.parent)]
     if runs is not None:  # nonces decide which code is reached, too
         os.urandom = random._urandom = random.Random(1).randbytes
     with atheris.instrument_imports(include=["node_session"]):

@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from rotations import log_out_against_rotations
+
 from node_session import ConfigError, DamagedError, NodeSession, PathError, SerializationError, cookies, ids, paths
 from node_session import store as store_module
 from node_session.attributes import Attributes
@@ -425,6 +427,24 @@ def _stored(session: dict[str, Any]) -> None:
     assert dumps(loads(read)) == read
 
 
+def log_out(data: bytes) -> None:
+    """However requests that rotate a session's id, and one that logs it out, interleave: it ends logged out."""
+    steps = iter(data)
+    driver = ("memory", "file", "database")[next(steps, 0) % 3]
+
+    async def run(folder: str) -> None:
+        grace = next(steps, 0) % 2 * 10_000
+        options = {"secret": SECRETS[0], "driver": driver, "files": f"{folder}/sessions", "regenerateGrace": grace}
+        sessions = NodeSession(options)
+        try:
+            await log_out_against_rotations(sessions, lambda below: next(steps, 0) % below)
+        finally:
+            await sessions.close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(run(folder))
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     each.__name__: each
     for each in (
@@ -443,6 +463,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         encryption,
         file,
         config,
+        log_out,
     )
 }
 
@@ -489,4 +510,5 @@ SEEDS: dict[str, list[bytes]] = {
         b'{"driver":"memory","connection":{"adapter":"x"},"lottery":[1,2],"files":"a","hashIds":true,"encrypt":"legacy"}',
         b'{"secret":["a","b"],"path":"/a b","domain":"x.y","absoluteLifetime":1e3,"expireOnClose":true,"table":"t"}',
     ],
+    "log_out": [bytes([driver, 1, 2, 0, 1, 3, 0, 1, 5, 2, 1]) for driver in range(3)] + [bytes([0, 0, 2, 1, 1, 1])],
 }
