@@ -10,6 +10,7 @@
 # make audit   look for known holes in what this depends on; asks pypi.org
 # make soak    race, kill and mix for MINUTES=5, CONFIG='{…}' for another driver's store
 # make bench   what a session costs beside the original and others, in half an hour; bench-quick: in a minute
+# make bench-hostile    what sessions cost that somebody has made up to be expensive, at one size and at twice that
 # make profile where the time of one request goes, by function; ARGS='--driver file --path /write'
 # make instructions    how many instructions a request takes, by valgrind; ARGS='--driver file --size 64000'
 # PYTHON=…     the Python to use; the virtual environment is made by itself
@@ -24,7 +25,7 @@ CONNECTION ?= {}
 export CONFIG
 
 .PHONY: demo demo-migration test test-newest pins screenshots lint check fuzz audit soak soak-node vectors
-.PHONY: bench bench-quick profile clean instructions
+.PHONY: bench bench-quick profile clean instructions bench-hostile
 
 demo: $(VENV)/installed
 	$(BIN)/python samples/shop/shop.py --driver $(DRIVER) --connection '$(CONNECTION)'
@@ -81,6 +82,9 @@ bench: $(VENV)/bench .venv-peers/installed tests/interop/node_modules/installed
 
 bench-quick: $(VENV)/bench tests/interop/node_modules/installed
 	$(BIN)/python tests/benchmarks/bench.py --quick --out build/bench $(ARGS)
+
+bench-hostile: $(VENV)/installed
+	$(BIN)/python tests/benchmarks/hostile.py
 
 profile: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/profile_request.py $(ARGS)

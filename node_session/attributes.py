@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import hmac
 import logging
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import hints, ids, paths
+from .keytree import KeyTree
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Attributes")
@@ -36,12 +38,22 @@ class Attributes(MutableMapping[str, Any]):
     Reserved keys are ``_token`` (the CSRF token), ``flash``, ``_old_input`` and ``_created`` (of `absoluteLifetime`).
     """
 
-    __slots__ = ("_attributes", "_flushed", "_increments", "_is_pristine", "_token_on_demand")
+    __slots__ = (
+        "_attributes",
+        "_flashed_lists",
+        "_flushed",
+        "_incremented",
+        "_increments",
+        "_is_pristine",
+        "_token_on_demand",
+    )
 
     def __init__(self) -> None:
         self._attributes: dict[str, Any] = {}
         # Of what was done since the record was loaded, these two a comparison of before and after could not tell:
         self._increments: dict[str, float] = {}  # what increment() added, by key
+        self._incremented: tuple[dict[str, float], KeyTree] | None = None  # made where increments meet other changes
+        self._flashed_lists: dict[str, _Keys] | None = None  # made where something is flashed
         self._flushed = False
         # Nothing was changed, and no list or dict was handed out in which something could be. Then there is no need
         # to compare before and after, which takes as long as a tenth of loading.
@@ -191,7 +203,7 @@ class Attributes(MutableMapping[str, Any]):
                 raise TypeError(f"cannot add {amount!r} to session[{key!r}]: {type(number).__name__} is no number")
         self._is_pristine = False
         paths.assign(self._attributes, key, before + amount)
-        self._increments[key] = self._increments.get(key, 0) + amount
+        self._count_increment(key, amount)
         return before + amount
 
     def decrement(self, key: str, amount: float = 1) -> Any:
@@ -264,21 +276,26 @@ class Attributes(MutableMapping[str, Any]):
         self.update(other)
         return self
 
-    def _forget_increments(self, steps: tuple[str, ...]) -> None:
-        """A value that was set anew is no longer a sum: forget what was added to it, above it and below it."""
-        for each in list(self._increments):
-            other = paths.parse(each)
-            shared = min(len(steps), len(other))
-            if steps[:shared] == other[:shared]:
-                del self._increments[each]
+    def _count_increment(self, key: str, amount: float) -> None:
+        increments = self._increments
+        if self._incremented is not None and self._incremented[0] is increments and key not in increments:
+            self._incremented[1].add(key)
+        increments[key] = increments.get(key, 0) + amount
+
+    def _forget_increments(self, key: str) -> None:
+        """A value that was set is no longer a sum: forget what was added to it, above it and below it."""
+        if self._incremented is None or self._incremented[0] is not self._increments:
+            self._incremented = (self._increments, KeyTree(self._increments))
+        for each in self._incremented[1].cut(key):
+            self._increments.pop(each, None)  # of keys that were cleared since, the tree may know still
 
     # ---------------------------------------------------------------- flash data
 
     def flash(self, key: str, value: Any) -> None:
         """Set a key for this request and the next one."""
-        self.put(key, value)
-        self._set_flashed("new", [*self._flashed("new"), key])
-        self._remove_from_old([key])
+        self._put_flashed(key, value)
+        self._flash_list("new").append(key)
+        self._flash_list("old").remove(key)
 
     def flash_input(self, value: Any) -> None:
         """Flash form input, for `get_old_input` to find in the next request. npm: `flashInput`."""
@@ -286,8 +303,8 @@ class Attributes(MutableMapping[str, Any]):
 
     def now(self, key: str, value: Any) -> None:
         """Set a key for this request only."""
-        self.put(key, value)
-        self._set_flashed("old", [*self._flashed("old"), key])
+        self._put_flashed(key, value)
+        self._flash_list("old").append(key)
 
     def reflash(self) -> None:
         """Keep all flash data for one more request."""
@@ -296,7 +313,7 @@ class Attributes(MutableMapping[str, Any]):
 
     def keep(self, *keys: str | Iterable[str]) -> None:
         """Keep the given flash data, as arguments or in a list, for one more request."""
-        names = list(_flatten(keys))
+        names = [name for name in _flatten(keys) if isinstance(name, str)]  # nothing else can have been flashed
         self._add_to_new(names)
         self._remove_from_old(names)
 
@@ -322,8 +339,27 @@ class Attributes(MutableMapping[str, Any]):
             flash = self._attributes["flash"] = {}
         flash[which] = keys
 
+    def _put_flashed(self, key: str, value: Any) -> None:
+        self.put(key, value)
+        if "flash" in key:  # it may lead into the lists themselves
+            self._flashed_lists = None
+
+    def _flash_list(self, which: str) -> _Keys:
+        """One of the two lists, without anything that is no key, to be changed in place."""
+        if self._flashed_lists is None:
+            self._flashed_lists = {}
+        known = self._flashed_lists.get(which)
+        flash = self._attributes.get("flash")
+        if known is None or not isinstance(flash, dict) or not known.are(flash.get(which)):
+            keys = self._flashed(which)
+            self._set_flashed(which, keys)
+            known = self._flashed_lists[which] = _Keys(keys)
+        self._is_pristine = False
+        return known
+
     def _remove_from_old(self, keys: list[str]) -> None:
-        self._set_flashed("old", [key for key in self._flashed("old") if key not in keys])
+        removed = set(keys)
+        self._set_flashed("old", [key for key in self._flashed("old") if key not in removed])
 
     def _add_to_new(self, keys: list[str]) -> None:
         self._set_flashed("new", list(dict.fromkeys([*self._flashed("new"), *keys])))
@@ -356,3 +392,48 @@ def _flatten(keys: Iterable[str | Iterable[str]]) -> Iterator[str]:
             yield key
         else:
             yield from key
+
+
+class _Keys:
+    """A list of flashed keys that is changed in place, and not searched for each key.
+
+    A key's number is how many keys came in before it. It never changes, so the numbers of the keys that are left are in
+    order, and a key is where its number is.
+    """
+
+    __slots__ = ("_keys", "_last", "_left", "_numbers")
+
+    def __init__(self, keys: list[str]) -> None:
+        self._keys = keys
+        self._numbers: dict[str, list[int]] | None = None  # of each key; a list of keys may be long, and not searched
+        self._left: list[int] = []  # the numbers of the keys that are left
+        self._last = 0
+
+    def are(self, keys: object) -> bool:
+        """Whether these keys are still that list, and nobody else has changed its length."""
+        return keys is self._keys and (self._numbers is None or len(self._keys) == len(self._left))
+
+    def append(self, key: str) -> None:
+        self._keys.append(key)
+        if self._numbers is not None:
+            self._number(key)
+
+    def remove(self, key: str) -> None:
+        """Remove a key wherever it is."""
+        if self._numbers is None:
+            self._numbers = {}
+            for each in self._keys:
+                self._number(each)
+        for number in self._numbers.pop(key, ()):
+            place = bisect_left(self._left, number)
+            if self._keys[place] != key:  # a program has put the items of the live list in another order
+                self._keys[:] = [each for each in self._keys if each != key]
+                self._numbers, self._left = None, []
+                return
+            del self._keys[place], self._left[place]
+
+    def _number(self, key: str) -> None:
+        assert self._numbers is not None  # noqa: S101 - for the type checker
+        self._numbers.setdefault(key, []).append(self._last)
+        self._left.append(self._last)
+        self._last += 1

@@ -26,17 +26,20 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
-import orjson
-
-from . import paths, serializer
-from .errors import PathError, SerializationError
+from . import paths
+from .equality import SCALARS, Comparison, float_of
+from .errors import PathError
+from .keytree import KeyTree
 from .paths import MISSING
 
-_USUAL_VALUES = 10_000  # side by side in a session; of larger ones it takes longer to see how deep they are
+# Where a value is: how deep, its key in the session or in the dict above, and the sums that are in it.
+_At = tuple[int, "str | None", "KeyTree | None"]
 
 
 def merge(
@@ -61,15 +64,15 @@ def merge(
     Returns:
         `mine`.
     """
-    if flushed or _is_copy(theirs, base):
+    comparison = Comparison()
+    if flushed or comparison.is_copy(theirs, base, 0):
         return mine
     sums = _sums(base, mine, theirs, increments or {})
-    flash = _Flash(base, mine, theirs, aged and not _same(mine, base))
-    merger = _Merger()
-    merger.value((), base, mine, theirs)
-    merger.fill()
+    flash = _Flash(base, mine, theirs, aged, comparison)
+    merger = _Merger(comparison, mine)
+    merger.merge(base, mine, theirs, KeyTree(sums) if sums else None)
     for key, number in sums.items():
-        if not merger.has_moved(key):
+        if key not in merger.moved:
             with contextlib.suppress(PathError):  # they have put something else where the number was
                 paths.assign(mine, key, number)
     flash.settle(mine)
@@ -77,39 +80,53 @@ def merge(
 
 
 class _Merger:
-    """Merges values, and only then fills my containers: until the last is compared, none may change."""
+    """Merges values, and only then fills my containers: until the last is compared, none may change.
 
-    def __init__(self) -> None:
+    Attributes:
+        moved: The keys of sums that lead through a list in which their place may be another item's by now.
+    """
+
+    def __init__(self, comparison: Comparison, mine: dict[str, Any]) -> None:
+        self.moved: set[str] = set()
+        self._comparison = comparison
+        self._is_tree = not _has_twice(mine)
         self._contents: dict[int, tuple[Any, Any]] = {}  # by the id of a container of mine: it, and what it becomes
-        self._moved: list[tuple[str, ...]] = []  # the lists whose items could not be merged one by one
-        # Of containers within lists, by their id: the container (so that no other one gets this id), and its form.
-        self._forms: dict[int, tuple[Any, object]] = {}
-        self._shared: dict[Any, object] = {}
 
-    def value(self, path: tuple[str, ...], base: Any, mine: Any, theirs: Any) -> Any:
+    def merge(self, base: dict[str, Any], mine: dict[str, Any], theirs: dict[str, Any], sums: KeyTree | None) -> None:
+        """Fill `mine` with the merged content of three sessions."""
+        self._object((0, None, sums), base, mine, theirs)
+        for container, content in self._contents.values():
+            if isinstance(container, dict):
+                container.clear()
+                container.update(content)
+            else:
+                container[:] = content
+
+    def _value(self, at: _At, base: Any, mine: Any, theirs: Any) -> Any:
         """The merged value; any of the three, and so the result, may be `MISSING`."""
-        if _is_copy(theirs, base):  # which leaves most of a large session at once
+        depth = at[0]
+        if self._comparison.is_copy(theirs, base, depth):  # which leaves most of a large session at once
             return self._unchanged(mine)
         if isinstance(mine, dict) and isinstance(theirs, dict):
-            return self._object(path, base if isinstance(base, dict) else {}, mine, theirs)
+            return self._object(at, base if isinstance(base, dict) else {}, mine, theirs)
         if isinstance(mine, (list, tuple)) and isinstance(theirs, list):
-            return self._list(path, base if isinstance(base, list) else [], mine, theirs)
-        if _same(mine, base):
+            return self._list(at, base if isinstance(base, list) else [], mine, theirs)
+        if self._comparison.is_same(mine, base, depth):
             return theirs
-        return self._remains(path, base, mine, theirs) if mine is MISSING or theirs is MISSING else mine
+        return self._remains(at, base, mine, theirs) if mine is MISSING or theirs is MISSING else mine
 
-    def _remains(self, path: tuple[str, ...], base: Any, mine: Any, theirs: Any) -> Any:
+    def _remains(self, at: _At, base: Any, mine: Any, theirs: Any) -> Any:
         """What remains of a value that one side deleted and the other one changed: of a container, the changes."""
         changed = theirs if mine is MISSING else mine
         for kind in (dict, list):
-            if changed and isinstance(base, kind) and isinstance(changed, kind) and path != ("flash",):
-                merged = self.value(path, base, *(kind() if side is MISSING else side for side in (mine, theirs)))
+            if changed and isinstance(base, kind) and isinstance(changed, kind) and at[:2] != (1, "flash"):
+                merged = self._value(at, base, *(kind() if side is MISSING else side for side in (mine, theirs)))
                 _, content = self._contents.get(id(merged), (None, merged))
                 return merged if content else MISSING
         return changed
 
     def _unchanged(self, mine: Any) -> Any:
-        if not isinstance(mine, (dict, list)):
+        if self._is_tree or not isinstance(mine, (dict, list)):
             return mine
         if id(mine) in self._contents:
             return copy.deepcopy(mine)
@@ -118,68 +135,64 @@ class _Merger:
         self._contents[id(mine)] = (mine, content if isinstance(mine, dict) else [*content.values()])
         return mine
 
-    def fill(self) -> None:
-        """Give my containers their merged content."""
-        for container, content in self._contents.values():
-            if isinstance(container, dict):
-                container.clear()
-                container.update(content)
-            else:
-                container[:] = content
-
-    def has_moved(self, key: str) -> bool:
-        """Whether a key leads through a list in which its place may be another item's by now."""
-        steps = paths.parse(key)
-        return any(steps[: len(path)] == path for path in self._moved)
-
-    def _object(self, path: tuple[str, ...], base: dict[str, Any], mine: dict[str, Any], theirs: dict[str, Any]) -> Any:
+    def _object(self, at: _At, base: dict[str, Any], mine: dict[str, Any], theirs: dict[str, Any]) -> Any:
+        depth, _, sums = at
         content = {}
-        for key in [*theirs, *(each for each in mine if each not in theirs)]:
-            sides = [side.get(key, MISSING) for side in (base, mine, theirs)]
-            value = self.value((*path, key), *sides)
+        for key, other in theirs.items():
+            before, value = base.get(key, MISSING), mine.get(key, MISSING)
+            if type(other) in SCALARS and type(other) is type(before) and other == before:
+                value = self._unchanged(value)  # as most are
+            else:
+                value = self._value((depth + 1, key, sums and sums.at(key)), before, value, other)
             if value is not MISSING:
                 content[key] = value
+        for key, own in mine.items():
+            if key not in theirs:
+                value = self._value((depth + 1, key, sums and sums.at(key)), base.get(key, MISSING), own, MISSING)
+                if value is not MISSING:
+                    content[key] = value
         return self._keep(mine, content)
 
-    def _list(
-        self, path: tuple[str, ...], base: list[Any], mine: list[Any] | tuple[Any, ...], theirs: list[Any]
-    ) -> Any:
+    def _list(self, at: _At, base: list[Any], mine: list[Any] | tuple[Any, ...], theirs: list[Any]) -> Any:
+        depth, _, sums = at
         length = len(base)
-        was, is_mine, is_theirs = (tuple(map(self._form, each)) for each in (base, mine, theirs))
-        if _keeps_places(was, is_mine) and _keeps_places(was, is_theirs):
-            items = zip(base, mine, theirs, strict=False)
-            content = [self.value((*path, str(place)), *sides) for place, sides in enumerate(items)]
+        places = self._comparison.differences(base, theirs, depth, is_live=False)
+        mine_changed = self._changed(base, mine, self._comparison.differences(base, mine, depth, is_live=True))
+        theirs_changed = self._changed(base, theirs, places)
+        if self._keeps_places(base, mine, mine_changed) and self._keeps_places(base, theirs, theirs_changed):
+            content = [*mine[:length]]
+            for place in places if self._is_tree else range(length):
+                below = (depth + 1, None, sums and sums.at(str(place)))
+                content[place] = self._value(below, base[place], mine[place], theirs[place])
             content += [*theirs[length:], *mine[length:]]
         else:
-            self._moved.append(path)
-            if is_theirs[:length] == was:
+            self.moved.update(sums or ())
+            if theirs_changed == [] and len(theirs) >= length:
                 content = [*mine, *theirs[length:]]
-            elif is_mine[:length] == was:
+            elif mine_changed == [] and len(mine) >= length:
                 content = [*theirs, *mine[length:]]
             else:
                 content = [*mine]
         if isinstance(mine, tuple):
-            return mine if tuple(map(self._form, content)) == is_mine else content
+            form = self._comparison.form
+            is_same = len(content) == len(mine) and [*map(form, content)] == [*map(form, mine)]
+            return mine if is_same else content
         return self._keep(mine, content)
 
-    def _form(self, value: Any) -> Any:
-        """As `_canonical`, but containers that are stored alike have one object for a form.
+    def _changed(self, before: list[Any], after: Sequence[Any], places: list[int]) -> list[int]:
+        """Of some places of two lists those whose items are not stored alike."""
+        form = self._comparison.form
+        return [place for place in places if form(before[place]) != form(after[place])]
 
-        Lists within lists are compared on every level. With this that takes one step an item; otherwise a megabyte
-        that somebody has nested on purpose would take minutes.
-        """
-        if not isinstance(value, (dict, list, tuple)):
-            return _canonical(value)
-        known = self._forms.get(id(value))
-        if known is None:
-            items = value.items() if isinstance(value, dict) else None
-            form: Any = (
-                tuple(map(self._form, value))
-                if items is None
-                else frozenset((str(key), self._form(each)) for key, each in items)
-            )
-            known = self._forms[id(value)] = (value, self._shared.setdefault(form, object()))
-        return known[1]
+    def _keeps_places(self, before: list[Any], after: Sequence[Any], changed: list[int]) -> bool:
+        """Whether each item is where it was, changed perhaps: none is gone, and none turns up in another place."""
+        if len(after) < len(before):
+            return False
+        if not changed:
+            return True
+        form = self._comparison.form
+        new = [*(after[place] for place in changed), *after[len(before) :]]
+        return {form(before[place]) for place in changed}.isdisjoint(map(form, new))
 
     def _keep(self, mine: Any, content: Any) -> Any:
         if id(mine) in self._contents:  # it is in the session twice, and cannot become two things
@@ -191,22 +204,37 @@ class _Merger:
 class _Flash:
     """The flash data of the result, decided before anything is merged."""
 
-    def __init__(self, base: dict[str, Any], mine: dict[str, Any], theirs: dict[str, Any], mine_aged: bool) -> None:
+    def __init__(
+        self, base: dict[str, Any], mine: dict[str, Any], theirs: dict[str, Any], aged: bool, comparison: Comparison
+    ) -> None:
+        self._base, self._mine, self._aged, self._comparison = base, mine, aged, comparison
         self._values: dict[str, Any] = {}
         self._lists: dict[str, list[Any]] = {}
         for which in ("new", "old"):
             before, own, other = (_flashed(side, which) for side in (base, mine, theirs))
-
-            def is_own(key: Any, before: list[Any] = before) -> bool:
-                return key not in before or (isinstance(key, str) and (mine_aged or _changed(key, base, mine)))
-
-            self._lists[which] = [*other, *(key for key in own if key not in other and is_own(key))]
+            known, listed = (set(map(comparison.form, each)) for each in (before, other))
+            own = [key for key in own if comparison.form(key) not in known or self._is_flashed_again(key)]
+            self._lists[which] = [*other, *(key for key in own if comparison.form(key) not in listed)]
             # Key by key the values would be lost: one side has removed what the other flashed again, unchanged.
-            for side, keys in ((mine, [key for key in own if is_own(key)]), (theirs, other)):
+            for side, keys in ((mine, own), (theirs, other)):
                 for key in keys:
                     value = paths.find(side, key) if isinstance(key, str) else MISSING
                     if value is not MISSING:
                         self._values.setdefault(key, value)
+
+    def _is_flashed_again(self, key: Any) -> bool:
+        """Whether I have flashed a key again that was listed already when I loaded."""
+        return isinstance(key, str) and (self._has_mine_aged or self._has_changed(key))
+
+    @cached_property
+    def _has_mine_aged(self) -> bool:
+        return self._aged and not self._comparison.is_same(self._mine, self._base, 0)
+
+    def _has_changed(self, key: str) -> bool:
+        before, after = (paths.find(side, key) for side in (self._base, self._mine))
+        if before is MISSING or after is MISSING:
+            return before is not after
+        return self._comparison.form(before) != self._comparison.form(after)
 
     def settle(self, result: dict[str, Any]) -> None:
         """Put the flash data into the merged session."""
@@ -224,6 +252,20 @@ def _flashed(attributes: dict[str, Any], which: str) -> list[Any]:
     flash = attributes.get("flash")
     keys = flash.get(which) if isinstance(flash, dict) else None
     return list(keys) if isinstance(keys, (list, tuple)) else []
+
+
+def _has_twice(value: dict[str, Any]) -> bool:
+    """Whether a container is in a value twice. There may be lists and dicts in it to any depth."""
+    seen: set[int] = set()
+    level: list[Any] = [value]
+    while level:
+        found = set(map(id, level))
+        if len(found) < len(level) or not found.isdisjoint(seen):
+            return True
+        seen |= found
+        items = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for each in itertools.chain.from_iterable(items) if isinstance(each, (dict, list, tuple))]
+    return False
 
 
 def _sums(
@@ -246,76 +288,4 @@ def _number(value: Any) -> float | None:
     if value is MISSING or value is None:
         return 0
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if is_number and math.isfinite(_float(value)) else None  # no float can be added to a larger integer
-
-
-def _float(number: float) -> float:
-    """As a float; an integer that is too large for one becomes infinite, as it does to JavaScript."""
-    try:
-        return float(number)
-    except OverflowError:
-        return math.inf if number > 0 else -math.inf
-
-
-def _keeps_places(before: tuple[Any, ...], after: tuple[Any, ...]) -> bool:
-    """Whether each item is where it was, changed perhaps: none is gone, and none turns up in another place."""
-    if len(after) < len(before):
-        return False
-    changed = [(old, new) for old, new in zip(before, after, strict=False) if old != new]
-    return {old for old, _ in changed}.isdisjoint([*(new for _, new in changed), *after[len(before) :]])
-
-
-def _changed(key: str, base: dict[str, Any], mine: dict[str, Any]) -> bool:
-    return not _same(paths.find(base, key), paths.find(mine, key))
-
-
-def _is_copy(one: Any, other: Any) -> bool:
-    """Whether two parsed values are the same JSON. orjson says so in a fiftieth of the time that `_same` takes."""
-    if isinstance(one, (dict, list)):
-        if type(one) is not type(other) or len(one) != len(other):
-            return False
-        text = _text(one)  # None: with a lone surrogate in it, say
-        return bool(_canonical(one) == _canonical(other)) if text is None else text == _text(other)
-    return type(one) is type(other) and bool(one == other)
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values are stored alike; one may be live, of tuples, dates and keys that are numbers."""
-    if isinstance(one, dict) and isinstance(other, dict) and len(one) == len(other):
-        if _text(one) == _text(other) is not None:
-            return True
-        if all(isinstance(key, str) and key in other for key in one):  # in most of its keys it is a copy
-            return all(_same(each, other[key]) for key, each in one.items())
-    return bool(_canonical(one) == _canonical(other))
-
-
-def _text(value: Any) -> bytes | None:
-    if not serializer.is_shallow(value, _USUAL_VALUES):
-        return None
-    try:
-        return orjson.dumps(value, None, orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS)
-    except TypeError:
-        return None
-
-
-def _canonical(value: Any) -> Any:
-    """A hashable that is equal for values that are stored alike."""
-    if isinstance(value, bool):
-        return (bool, value)
-    if value is None or value is MISSING or isinstance(value, str):
-        return value
-    if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        # It is read as a float again. Python's hashes of such integers are alike where an attacker wants them to be.
-        value = _float(value)
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return frozenset((str(key), _canonical(each)) for key, each in value.items())
-    if isinstance(value, (list, tuple)):
-        return tuple(_canonical(each) for each in value)
-    try:  # a date and the like: live it is an object, in a record it is a text
-        return _canonical(serializer.loads(serializer.dumps({"value": value}))["value"])
-    except SerializationError:
-        return (object, id(value))  # saving will say what is wrong with it
+    return value if is_number and math.isfinite(float_of(value)) else None  # no float can be added to a larger integer

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("node_session")
 
+_LONGEST_NAME = 80  # of a key in a report
+_MOST_STEPS = 20
+
 OnEvent = Callable[[str, dict[str, Any]], object]
 
 
@@ -48,7 +51,8 @@ class Report:
         found: What its cookie led to. ``found``: a record. ``new``: there was no cookie. ``forged``: there was one,
             but its signature is wrong. ``expired``: it was signed, but there is no record any more. ``damaged``: there
             is one, but it is no session; see the log.
-        changed: What this request changed, as keys: ``cart.mug``. A list that was changed is one key.
+        changed: What this request changed, as keys: ``cart.mug``. A list that was changed is one key. So is what is
+            more than 20 deep; a name of more than 80 characters is cut.
         saved: ``saved``; ``touched``: unchanged, its last activity renewed; ``left alone``: nothing was written, or not
             yet; ``gone``: another request has destroyed it, so it was not saved; ``failed``: the store was down.
         conflicts: How often another request was first to save.
@@ -191,10 +195,13 @@ def changed_keys(base: str | None, attributes: dict[str, Any]) -> tuple[str, ...
     return tuple(_differences(before, after, ""))
 
 
-def _differences(before: dict[str, Any], after: dict[str, Any], prefix: str) -> Iterator[str]:
+def _differences(before: dict[str, Any], after: dict[str, Any], prefix: str, steps: int = 1) -> Iterator[str]:
     for key in dict.fromkeys([*before, *after]):  # without repetition, in order
         old, new = before.get(key), after.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _differences(old, new, f"{prefix}{key}.")
+        name = str(key)
+        if len(name) > _LONGEST_NAME:  # or a long one would be told once for each key below it
+            name = name[: _LONGEST_NAME - 1] + "…"
+        if isinstance(old, dict) and isinstance(new, dict) and steps < _MOST_STEPS:
+            yield from _differences(old, new, f"{prefix}{name}.", steps + 1)
         elif old != new or (key in before) != (key in after):
-            yield f"{prefix}{key}"
+            yield f"{prefix}{name}"

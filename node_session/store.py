@@ -844,7 +844,7 @@ class Store(Attributes):
         """What was sent is not stored: it is still to be saved, with what was changed since."""
         if not self._flushed:
             for key, amount in sent.increments.items():
-                self._increments[key] = self._increments.get(key, 0) + amount
+                self._count_increment(key, amount)
         self._flushed = self._flushed or sent.flushed
         self._aged = self._aged or sent.aged
 

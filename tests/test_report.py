@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from tornado.web import RequestHandler
 
-from node_session import NodeSession, SessionMixin, UnavailableError, cookies
-from node_session.report import Report, Stats
+from node_session import NodeSession, SessionMixin, UnavailableError, cookies, serializer
+from node_session.report import Report, Stats, changed_keys
 
 from browser import SECRET  # isort: skip
 
@@ -276,3 +276,19 @@ async def test_report_after_reload(app, sessions, browser):
     await browser.get("/")
     await browser.get("/reloading")
     assert reports[0].changed == ("mine",)
+
+
+async def test_long_and_deep_keys_are_told_short():
+    """What a report says of changed keys is no longer than a few times the session, however long and deep its keys."""
+    values = {"x" * 10_000: {f"k{number}": number for number in range(1000)}}
+    changed = changed_keys(None, {**values, "deep": {}})
+    assert sum(map(len, changed)) < 1000
+    before = '{"%s":{}}' % ("x" * 10_000)
+    changed = changed_keys(before, values)
+    assert changed[:2] == ("x" * 79 + "….k0", "x" * 79 + "….k1")
+    assert len(changed) == 1000 and sum(map(len, changed)) < 100_000
+    deep = before_deep = {"n": 1}
+    for _ in range(50):
+        deep, before_deep = {"a": deep, "b": 1}, {"a": before_deep}
+    assert changed_keys("{}", {"deep": deep}) == ("deep",)
+    assert max(key.count(".") for key in changed_keys(serializer.dumps(before_deep), deep)) == 19

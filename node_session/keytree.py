@@ -1,0 +1,58 @@
+"""Keys by their steps, so that nobody looks at all keys to find those above or below another one.
+
+KeyTree(["user.visits", "user.age", "total"]).cut("user")   # ["user.visits", "user.age"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from . import paths
+
+
+class KeyTree:
+    """Keys; of one path there may be several, as ``a.b`` and ``a["b"]`` are."""
+
+    __slots__ = ("_below", "_here")
+
+    def __init__(self, keys: Iterable[str] = ()) -> None:
+        self._here: list[str] = []
+        self._below: dict[str, KeyTree] = {}
+        for key in keys:
+            self.add(key)
+
+    def add(self, key: str) -> None:
+        """Take in a key."""
+        node = self
+        for step in paths.parse(key):
+            following = node._below.get(step)
+            if following is None:
+                following = node._below[step] = KeyTree()
+            node = following
+        node._here.append(key)
+
+    def at(self, step: str) -> KeyTree | None:
+        """The keys that begin with a step, without it; None if there is none."""
+        return self._below.get(step)
+
+    def __iter__(self) -> Iterator[str]:
+        nodes = [self]
+        while nodes:
+            node = nodes.pop()
+            yield from node._here
+            nodes += node._below.values()
+
+    def cut(self, key: str) -> list[str]:
+        """Remove the keys that lead to what a key leads to, to what it is in, or to what is in it; and return them."""
+        *parents, last = paths.parse(key)
+        node = self
+        found: list[str] = []
+        for step in parents:
+            following = node._below.get(step)
+            if following is None:
+                return found
+            node = following
+            found += node._here
+            node._here = []
+        found += node._below.pop(last, ())
+        return found
