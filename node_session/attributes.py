@@ -282,11 +282,11 @@ class Attributes(MutableMapping[str, Any]):
             self._incremented[1].add(key)
         increments[key] = increments.get(key, 0) + amount
 
-    def _forget_increments(self, key: str) -> None:
+    def _forget_increments(self, steps: tuple[str, ...]) -> None:
         """A value that was set is no longer a sum: forget what was added to it, above it and below it."""
         if self._incremented is None or self._incremented[0] is not self._increments:
             self._incremented = (self._increments, KeyTree(self._increments))
-        for each in self._incremented[1].cut(key):
+        for each in self._incremented[1].cut(steps):
             self._increments.pop(each, None)  # of keys that were cleared since, the tree may know still
 
     # ---------------------------------------------------------------- flash data

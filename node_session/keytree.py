@@ -1,6 +1,6 @@
 """Keys by their steps, so that nobody looks at all keys to find those above or below another one.
 
-KeyTree(["user.visits", "user.age", "total"]).cut("user")   # ["user.visits", "user.age"]
+KeyTree(["user.visits", "user.age", "total"]).cut(("user",))   # ["user.visits", "user.age"]
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class KeyTree:
             yield from node._here
             nodes += node._below.values()
 
-    def cut(self, key: str) -> list[str]:
-        """Remove the keys that lead to what a key leads to, to what it is in, or to what is in it; and return them."""
-        *parents, last = paths.parse(key)
+    def cut(self, steps: tuple[str, ...]) -> list[str]:
+        """Remove the keys that lead to what steps lead to, to what it is in, or to what is in it; and return them."""
+        *parents, last = steps
         node = self
         found: list[str] = []
         for step in parents:
