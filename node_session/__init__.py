@@ -21,6 +21,7 @@ from .errors import (
     PathError,
     SerializationError,
     SessionError,
+    TooLargeError,
     UnavailableError,
     UnreadableError,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "SessionError",
     "SessionMixin",
     "Store",
+    "TooLargeError",
     "UnavailableError",
     "UnreadableError",
 ]

@@ -140,6 +140,7 @@ def test_api():
         "needs_confirmation",
         "save_in_turn",
         "stage",
+        "stage_in_time",
         "touch",
         "trace",
         "waits_for_transaction",
