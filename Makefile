@@ -11,6 +11,7 @@
 # make soak    race, kill and mix for MINUTES=5, CONFIG='{…}' for another driver's store
 # make bench   what a session costs beside the original and others, in half an hour; bench-quick: in a minute
 # make bench-hostile    what sessions cost that somebody has made up to be expensive, at one size and at twice that
+# make bench-stalls     how long one request with a large session keeps all others waiting
 # make profile where the time of one request goes, by function; ARGS='--driver file --path /write'
 # make instructions    how many instructions a request takes, by valgrind; ARGS='--driver file --size 64000'
 # PYTHON=…     the Python to use; the virtual environment is made by itself
@@ -25,7 +26,7 @@ CONNECTION ?= {}
 export CONFIG
 
 .PHONY: demo demo-migration test test-newest pins screenshots lint check fuzz audit soak soak-node vectors
-.PHONY: bench bench-quick profile clean instructions bench-hostile
+.PHONY: bench bench-quick profile clean instructions bench-hostile bench-stalls
 
 demo: $(VENV)/installed
 	$(BIN)/python samples/shop/shop.py --driver $(DRIVER) --connection '$(CONNECTION)'
@@ -85,6 +86,9 @@ bench-quick: $(VENV)/bench tests/interop/node_modules/installed
 
 bench-hostile: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/hostile.py
+
+bench-stalls: $(VENV)/installed
+	$(BIN)/python tests/benchmarks/stalls.py
 
 profile: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/profile_request.py $(ARGS)
