@@ -25,10 +25,11 @@ TEST = [
     "selenium>=4.20",
 ]
 
+# The lowest versions have no published advisory; CHANGELOG.md names those of the versions before.
 POSTGRESQL = ["asyncpg>=0.30"]
-MYSQL = ["asyncmy>=0.2.10", "cryptography>=42"]  # MySQL's own kind of password needs cryptography
+MYSQL = ["asyncmy>=0.2.12", "cryptography>=48.0.1"]  # MySQL's own kind of password needs cryptography
 REDIS = ["redis[hiredis]>=5.3"]
-CRYPTOGRAPHY = ["cryptography>=43"]  # encrypts sessions in less than half the time
+CRYPTOGRAPHY = ["cryptography>=48.0.1"]  # encrypts sessions in less than half the time
 CLIENTS = [*POSTGRESQL, *MYSQL, *REDIS, *CRYPTOGRAPHY]
 
 # Coverage-guided fuzzing. There are wheels for these only; elsewhere it wants a compiler, and hypothesis has to do.
@@ -50,8 +51,9 @@ setup(
     package_data={"node_session": ["py.typed"]},
     entry_points={"console_scripts": ["node-session = node_session.cli:main"]},
     install_requires=[
-        "tornado>=6.4",
-        "motor>=3.4",
+        "tornado>=6.5.9",
+        "motor>=3.7",
+        "pymongo>=4.18.1",  # motor takes older ones, too
         "aiosqlite>=0.20",
         "pycryptodome>=3.20",
         "orjson>=3.11.7",  # earlier ones write 1e16 without the sign by which such numbers are found

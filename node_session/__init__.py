@@ -22,6 +22,7 @@ from .errors import (
     PathError,
     SerializationError,
     SessionError,
+    TooLargeError,
     UnavailableError,
     UnreadableError,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "SessionError",
     "SessionMixin",
     "Store",
+    "TooLargeError",
     "UnavailableError",
     "UnreadableError",
 ]

@@ -121,6 +121,10 @@ class Config:
     save_timeout: float = 5_000
     """Milliseconds a save may go on merging with what other requests save at the same time."""
 
+    max_size: int = 4_000_000
+    """Bytes that a session's JSON text may take, before it is encrypted; 0: any number. A larger one is not written:
+    `TooLargeError`. One that is stored already may be changed as long as it gets no larger."""
+
     trust_proxy: Any = False
     """Whose X-Forwarded-Proto to believe: true, a number of hops, addresses and networks, or a function."""
 
@@ -177,6 +181,8 @@ class Config:
         for name, value in (("regenerateGrace", self.regenerate_grace), ("saveTimeout", self.save_timeout)):
             if 0 < value <= 30:
                 yield f"{name}: is in milliseconds; did you mean {value:.15g} seconds? That is {value * 1000:.15g}"
+        if 0 < self.max_size < 1000:
+            yield f"maxSize: is in bytes; {self.max_size} of them are hardly a session (4 MB are 4000000)"
         if min(map(len, self.secret)) < 32:
             yield f"secret: is short; use a random string of 32 characters or more, such as {_RANDOM_SECRET}"
         if not _DOCUMENTED_SECRETS.isdisjoint(self.secret):
@@ -264,6 +270,12 @@ def _milliseconds(value: Any) -> float:
     if not is_number or not 0 <= value <= _CENTURY:
         raise ValueError(f"must be a number of milliseconds from 0 to {_CENTURY} (a century), not {value!r}")
     return value  # type: ignore[no-any-return]
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"must be a whole number of bytes such as 4000000, or 0 for no limit, not {value!r}")
+    return value
 
 
 def _bool(value: Any) -> bool:
@@ -397,6 +409,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "strict": _bool,
     "durable": _bool,
     "saveTimeout": _milliseconds,
+    "maxSize": _bytes,
     "trustProxy": _trust_proxy,
     "trustProxyFn": _function,
 }

@@ -25,9 +25,16 @@ class PathError(SessionError, ValueError):
 
 
 class SerializationError(SessionError, TypeError):
-    """The session holds a value that JSON has no form for, or a key ``__proto__``. The message names the key.
+    """The session holds a value that JSON has no form for, that is nested too deep, or a key ``__proto__``.
 
-    Nothing was written.
+    The message names the key. Nothing was written.
+    """
+
+
+class TooLargeError(SerializationError):
+    """The session takes more bytes than the option `maxSize` allows. The message names the key that takes most.
+
+    Nothing was written; what was stored before stays.
     """
 
 

@@ -22,11 +22,13 @@ from typing import Any, Final
 from .errors import PathError
 from .quoting import quote
 
-MAX_DEPTH = 100
-"""How many steps a key may have when something is stored under it."""
+MAX_DEPTH = 64
+"""How many steps a key may have when something is stored under it: as deep as a session may be nested."""
 
-MAX_PADDED = 10_000
-"""Up to which index a list is filled up with None. An attacker's ``a[999999999]`` must not fill the memory."""
+MAX_PADDED = 100
+"""Up to how many items a list is filled up with None, as lodash fills it. Some programs number things from 1, or fill
+in a form's rows in any order, and need no more. Keys may come from users: a key of 5 characters adds at most 495 bytes
+to the session, and that once for each list that is there, as a path makes none (its missing parents are dicts)."""
 
 # Nothing that is stored is as deep as that. A key of megabytes must not be taken apart to learn it.
 _MAX_STEPS = 1000
@@ -87,7 +89,8 @@ def assign(root: dict[str, Any], key: str, value: Any) -> None:
     """Store a value under a key.
 
     A parent that is missing, or is no container, becomes a dict, whatever the next step looks like. In a list, an
-    index in its range replaces, the next one appends, and one beyond fills up with None. A tuple becomes a list.
+    index in its range replaces, the next one appends, and one a little beyond fills up with None. A tuple becomes a
+    list.
 
     Raises:
         PathError: The key has too many steps, or leads into a list but to no place it can have. `root` is unchanged.
@@ -189,9 +192,9 @@ def _assign(container: dict[str, Any] | list[Any], steps: tuple[str, ...], value
     if index < length:
         container[index] = value
         return
-    if index > max(length, MAX_PADDED):
+    if index > length and index >= MAX_PADDED:
         raise PathError(
-            f"cannot store under {quote(key)}: the list has {length} items, and is not filled up beyond index "
+            f"cannot store under {quote(key)}: the list has {length} items, and is not filled up with None beyond "
             f"{MAX_PADDED}; use [{length}] or push() to add an item"
         )
     container.extend([None] * (index - length))

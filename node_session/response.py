@@ -30,6 +30,7 @@ from tornado.web import HTTPError, RequestHandler
 from .errors import UnavailableError
 from .late import find_place, warn_of_loss
 from .report import Watch
+from .serializer import TakesLong
 from .store import Store
 
 logger = logging.getLogger("node_session")
@@ -111,10 +112,15 @@ class HeldResponse:
                 return self._finish_later(self._session.save_in_turn(), chunk)
             text = self._session.stage()
             at_once = text is not None and self._session.commit_at_once(text)
+            takes_long = False
+        except TakesLong:
+            takes_long = True  # outside of this clause, where _is_broken_off() sees what Tornado is handling
         except BaseException:
             self._state = _CLOSED  # the error page that follows is sent without a session
             raise
         self._session.is_late = True
+        if takes_long:
+            return self._finish_later(self._save(), chunk)
         self._untouched = text is None
         if at_once:
             return self._finish_now(chunk)
@@ -148,14 +154,18 @@ class HeldResponse:
         if session.is_untouched and not session.is_ended:
             session.get_token()  # so that there is something to store: no later response can send the cookie
         try:
-            text = session.stage()
-            if text is not None:
-                self._untouched = False
-                await session.commit(text)
-            elif session.needs_confirmation and session.wants_cookie:
-                await session.confirm()
+            await self._save()
         except UnavailableError as error:
             raise unavailable(error) from error
+
+    async def _save(self) -> None:
+        session = self._session
+        text = await session.stage_in_time()
+        self._untouched = text is None
+        if text is not None:
+            await session.commit(text)
+        elif session.needs_confirmation and session.wants_cookie:
+            await session.confirm()
 
     def flush(self, include_footers: bool = False) -> asyncio.Future[None]:
         """In place of the handler's `flush`."""
@@ -163,7 +173,7 @@ class HeldResponse:
             if not include_footers and self._state == _OPEN and self._handler.request.method == "HEAD":
                 return self._hold_headers()
             state, self._state = self._state, _CLOSED  # if this raises, the error page goes without a cookie
-            line = self._set_cookie(self._session) if self._wants_cookie(state) else None
+            line = self._set_cookie(self._session) if self._wants_cookie() else None
             self._state = state
             if line is not None:
                 self._add_header("Set-Cookie", line)
@@ -217,10 +227,10 @@ class HeldResponse:
         """The Set-Cookie line that the response is to carry, as things are; None for no cookie."""
         return self._set_cookie(self._session)
 
-    def _wants_cookie(self, state: int) -> bool:
+    def _wants_cookie(self) -> bool:
         """Whether to send the cookie. A long request that changed nothing need not, and asks nobody whether it may."""
         session = self._session
-        if state == _OPEN and self._untouched and session.needs_confirmation and not session.wants_cookie:
+        if self._untouched and session.needs_confirmation and not session.wants_cookie:
             session.trace.cookie = "not sent: the browser has it"
             return False
         return True

@@ -18,6 +18,7 @@ import enum
 import gc
 import json
 import logging
+import math
 import re
 import sys
 import time as clock
@@ -33,7 +34,18 @@ from .errors import DamagedError, SerializationError
 logger = logging.getLogger("node_session")
 
 MAX_DEPTH = 253
-"""How deep values may be nested, as deep as orjson goes. What is read may be no deeper, or it could not be saved."""
+"""How deep stored values may be nested, as deep as orjson goes."""
+
+WRITABLE_DEPTH = 64
+"""How deep a session may nest values. No form or document of people's needs as much, and what is nested deeper than
+`_TRUSTED_DEPTH` is written in Python, at a hundred times the cost. A session that was stored deeper, by a Node program,
+may stay as deep as it is."""
+
+LARGE = 64 * 1024
+"""From how many characters of text on work on a session is left to a thread. At this size nearly all sessions are
+parsed, written or merged in 2 ms, and one made up to be expensive in 30; the way to a thread and back takes 0.1 ms."""
+
+_MOST_QUICK = 3000  # values that are written in Python in the event loop, in some 5 ms
 
 # Deeper than this orjson is not given anything. When it closes lists and dicts, it does not look whether there is room
 # left in its buffer, so that it may write past the end, and the process dies, where more than 60 of them end at once
@@ -43,6 +55,8 @@ _TRUSTED_DEPTH = 50
 _USUAL_DEPTH = 6  # of nearly all sessions; within it a look takes no line of Python for each value
 _ENDS = frozenset({str, int, float, bool, type(None), UUID})
 _CONTAINERS = frozenset({dict, list, tuple})
+_PARSED_ENDS = _ENDS - {UUID}  # they refer to nothing
+_PARSED = _PARSED_ENDS | _CONTAINERS
 _MOST_CONTAINERS = 1_000_000  # side by side: of what contains itself twice, each level has twice as many
 
 _PROTO = "__proto__"
@@ -67,13 +81,27 @@ _CURES = {
 }
 
 
-def dumps(attributes: dict[str, Any], known: str | None = None) -> str:
+class TakesLong(Exception):  # noqa: N818 - it is no error
+    """`dumps_quickly` would take long.
+
+    Attributes:
+        rest: Gives the text, as `dumps` does. It may be called in another thread while the session is changed; orjson
+            may not, as a value might become too deep for it just after that was looked at.
+    """
+
+    def __init__(self, rest: Callable[[], str]) -> None:
+        super().__init__("this session is for a thread to write")
+        self.rest = rest
+
+
+def dumps(attributes: dict[str, Any], known: str | None = None, *, depth: int = MAX_DEPTH) -> str:
     """The stored text of a session.
 
     Args:
         attributes: Of the session.
-        known: A text that `dumps` has given before. Where it is still the same, it is not searched for numbers again,
+        known: The text that is stored, or was. Where it is still the same, it is not searched for numbers again,
             which takes longer than making it.
+        depth: How deep values may be nested, unless `known` is nested deeper.
 
     NaN and infinities become null. A datetime becomes text in UTC; one without a zone is local time, as Python takes
     it. A date becomes its midnight in UTC, as JavaScript takes it. Tuples become lists, enums their values, UUIDs text,
@@ -81,21 +109,51 @@ def dumps(attributes: dict[str, Any], known: str | None = None) -> str:
     them.
 
     Raises:
-        SerializationError: JSON has no form for a value, or a key is ``__proto__``. The message names the key and the
-            cure.
+        SerializationError: JSON has no form for a value, a key is ``__proto__``, or values are nested too deep. The
+            message names the key and the cure.
+    """
+    try:
+        return dumps_quickly(attributes, known, depth=depth)
+    except TakesLong as long:
+        rest = long.rest
+    return rest()
+
+
+def dumps_quickly(attributes: dict[str, Any], known: str | None = None, *, depth: int = MAX_DEPTH) -> str:
+    """`dumps`, as far as that takes no longer than an event loop can wait.
+
+    Raises:
+        TakesLong: It would take longer.
+        SerializationError: As `dumps`.
     """
     text: bytes | None = None
-    if is_shallow(attributes, 50 + len(known or "") // 4):
+    if is_shallow(attributes, 50 + len(known or "") // 2):  # a value takes two characters at least
         try:
             text = orjson.dumps(attributes, None, _OPTIONS)
         except TypeError:
-            text = None  # _write() says what is wrong, but not in here: this error would be shown as its context
-    written = _write(attributes) if text is None else text.decode()
+            text = None  # the writer says what is wrong, but not in here: this error would be shown as its context
+    if text is None:
+        return _Writer(attributes, known, depth, most=_MOST_QUICK).text()
+    written = text.decode()
     if written.rfind(_PROTO_KEY) >= 0:
         _refuse_proto(written)
-    if text is None or written == known or not _has_other_numbers(text):
+    if written == known or not _has_other_numbers(text):
         return written
-    return _strings_and_floats.sub(_as_javascript, text).decode()
+    if len(text) >= LARGE:
+        raise TakesLong(lambda: _as_javascript_all(text))
+    return _as_javascript_all(text)
+
+
+def largest_key(text: str) -> tuple[str, int]:
+    """The key that takes most of a stored text, and how many bytes of it, for a message."""
+    sizes = ((len(dumps({key: value}).encode()), key) for key, value in loads(text).items())
+    size, key = max(sizes, default=(0, ""))
+    return _spell([key]), size
+
+
+def size_of(text: str) -> int:
+    """How many bytes a text takes when stored."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def loads(text: str) -> dict[str, Any]:
@@ -196,6 +254,14 @@ def _values(*containers: Any) -> list[Any]:
 _referents = gc.get_referents if sys.version_info < (3, 13) else _values
 
 
+def _depth_of(attributes: dict[str, Any]) -> int:
+    """How deep the values of parsed attributes are nested, as the writer counts."""
+    depth, level = -1, [*attributes.values()]
+    while level:
+        depth, level = depth + 1, gc.get_referents(*level)
+    return depth
+
+
 def _ends_within(depth: int, value: Any, most: int, referents: Callable[..., list[Any]] = _referents) -> bool:
     """Whether containers are nested no deeper than that; with the collector's referents no line is run for each value.
 
@@ -221,7 +287,13 @@ def is_shallow(value: Any, usual: int) -> bool:
         return True
     level: list[Any] = [value]
     for _ in range(_TRUSTED_DEPTH):
-        level = [each for each in _referents(*level) if type(each) not in _ENDS and not _is_plain_enum(each)]
+        level = _referents(*level)
+        kinds = set(map(type, level))
+        if kinds <= _PARSED_ENDS:
+            return True
+        if len(level) <= _MOST_CONTAINERS and kinds <= _PARSED:  # the usual ones, without a line for each value
+            continue
+        level = [each for each in level if type(each) not in _ENDS and not _is_plain_enum(each)]
         if not level:
             return True
         if len(level) > _MOST_CONTAINERS or not _CONTAINERS.issuperset(map(type, level)):
@@ -235,6 +307,10 @@ def _is_plain_enum(value: Any) -> bool:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _as_javascript_all(text: bytes) -> str:
+    return _strings_and_floats.sub(_as_javascript, text).decode()
 
 
 def _as_javascript(match: re.Match[bytes]) -> bytes:
@@ -268,47 +344,71 @@ def _number(value: float) -> str:
 # ------------------------------------------------------------ what orjson is not to write
 
 
-def _write(attributes: dict[str, Any]) -> str:
-    writer = _Writer()
-    writer.write(attributes)
-    return "".join(writer.parts)
-
-
 class _Writer:
-    """Writes what orjson refuses, or is not given: `write` adds to `parts`.
+    """Writes what orjson refuses, or is not given.
 
     A generator would read better, but each part would pass through as many of them as values are nested: seconds for
     a megabyte that somebody has nested on purpose.
+
+    Args:
+        attributes: Of the session.
+        known, depth: As for `dumps`.
+        most: How many values may be written before `TakesLong`.
     """
 
-    def __init__(self) -> None:
-        self.parts: list[str] = []
+    def __init__(self, attributes: dict[str, Any], known: str | None, depth: int, most: float = math.inf) -> None:
+        self._attributes, self._known, self._depth, self._most = attributes, known, depth, most
+        self._limit = depth
+        self._parts: list[str] = []
         self._path: list[str] = []
         self._has_warned = False
 
-    def write(self, value: Any) -> None:
+    def text(self) -> str:
+        """The text.
+
+        Raises:
+            TakesLong: Of more than `most` values.
+            SerializationError: As `dumps`.
+        """
+        self._write(self._attributes)
+        written = "".join(self._parts)
+        if written.rfind(_PROTO_KEY) >= 0:
+            _refuse_proto(written)
+        return written
+
+    def _write(self, value: Any) -> None:
+        # Items are copied, so that they can change while another thread writes them.
         if isinstance(value, dict):
-            self._container("{", ((self._key(key), each) for key, each in value.items()), "}")
+            self._container("{", ((self._key(key), each) for key, each in list(value.items())), "}")
         elif isinstance(value, (list, tuple)):
-            self._container("[", ((None, each) for each in value), "]")
+            self._container("[", ((None, each) for each in list(value)), "]")
         elif isinstance(value, enum.Enum):
-            self.write(value.value)
+            self._write(value.value)
         else:
-            self.parts.append(self._scalar(value))
+            self._parts.append(self._scalar(value))
 
     def _container(self, opening: str, items: Iterable[tuple[str | None, Any]], closing: str) -> None:
-        self.parts.append(opening)
+        self._parts.append(opening)
         for number, (key, each) in enumerate(items):
-            if len(self._path) > MAX_DEPTH:
-                raise SerializationError(
-                    f"cannot store the session: {_spell(self._path[:3])}… is nested more than {MAX_DEPTH} deep, "
-                    "or contains itself"
-                )
-            self.parts.append(("," if number else "") + ("" if key is None else _string(key) + ":"))
+            if len(self._path) > self._limit:
+                self._allow_deeper()
+            self._parts.append(("," if number else "") + ("" if key is None else _string(key) + ":"))
             self._path.append(f"[{number}]" if key is None else key)
-            self.write(each)
+            self._write(each)
             self._path.pop()
-        self.parts.append(closing)
+        self._parts.append(closing)
+        if len(self._parts) > 3 * self._most:
+            raise TakesLong(_Writer(self._attributes, self._known, self._depth).text)
+
+    def _allow_deeper(self) -> None:
+        """Go on where the stored text is as deep as this."""
+        if self._known is not None and self._limit == self._depth < MAX_DEPTH:
+            self._limit = max(self._depth, _depth_of(loads(self._known)))
+        if len(self._path) > self._limit:
+            raise SerializationError(
+                f"cannot store the session: {_spell(self._path[:3])}… is nested more than {self._limit} deep, "
+                "or contains itself; make it flatter, or store it as text, such as json.dumps(value)"
+            )
 
     def _scalar(self, value: Any) -> str:
         if value is None or isinstance(value, bool):

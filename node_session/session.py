@@ -93,6 +93,7 @@ class NodeSession:
             absolute_lifetime=self.config.absolute_lifetime,
             grace=self.config.regenerate_grace,
             renew_after=self.config.lifetime * _RENEWED_PART,
+            max_size=self.config.max_size,
         )
         self._renewals = Renewals(self.config.lifetime, lambda session: self._touch(session, session.touch()))
         self._trust: Trust | None = None

@@ -20,15 +20,15 @@ import math
 import random
 import time
 import weakref
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from . import encryption, ids, paths, serializer
+from . import aside, encryption, ids, paths, serializer
 from .attributes import Attributes
 from .callbacks import takes_callback
 from .drivers import Driver, Record
-from .encryption import AnyEncrypter
+from .encryption import AnyEncrypter, CustomEncrypter
 from .errors import (
     ConflictError,
     DamagedError,
@@ -37,12 +37,14 @@ from .errors import (
     MismatchError,
     SerializationError,
     SessionError,
+    TooLargeError,
     UnavailableError,
 )
 from .immediate import is_immediate, run
 from .late import LateChanges
 from .merge import merge
 from .report import Report, Trace, Watch, changed_keys, make_report
+from .serializer import LARGE, WRITABLE_DEPTH, TakesLong
 
 logger = logging.getLogger("node_session")
 
@@ -139,6 +141,9 @@ class Terms:
 
     renew_after: float = 0
     """How long a session must have been idle to want a touch."""
+
+    max_size: int = 0
+    """Bytes of text that may be stored; 0: any number."""
 
 
 _USUAL_TERMS = Terms()
@@ -423,7 +428,7 @@ class Store(Attributes):
         self.set_id(id)
         self.is_gone = True
         attributes = farewell["attributes"]
-        return replace(loaded, attributes=attributes, text=serializer.dumps(attributes))
+        return replace(loaded, attributes=attributes, text=await aside.dumps(attributes))
 
     async def reload(self) -> bool:
         """Take over what is stored now, dropping what was changed here and not saved. For WebSockets.
@@ -513,8 +518,13 @@ class Store(Attributes):
                 record = await self._driver.read(id)
                 if record is None:
                     return None
-                text = self._reveal(record.payload, id)
-                loaded = _Loaded(serializer.loads(text), text, record.version, record.idle, self._outdated)
+                if len(record.payload) < LARGE:
+                    text = self._reveal(record.payload, id)
+                    attributes = serializer.loads(text)
+                else:
+                    text = await self._crypt(self._reveal, record.payload, id)
+                    attributes = await aside.loads(text)
+                loaded = _Loaded(attributes, text, record.version, record.idle, self._outdated)
             except DamagedError as error:
                 idle = error.idle if record is None else record.idle
                 if delay is None or not abs(idle) < self._driver.half_written_for:
@@ -555,6 +565,7 @@ class Store(Attributes):
 
         Raises:
             SerializationError: The session holds something JSON has no form for; nothing was written.
+            TooLargeError: It takes more bytes than `maxSize`; nothing was written.
             UnavailableError: The store is down, or too busy for too long; nothing was written.
         """
         await self.save_in_turn()
@@ -563,17 +574,32 @@ class Store(Attributes):
         """`save`, for the response."""
         try:
             async with self._between_transactions():
-                text = self.stage()
+                text = await self.stage_in_time()
                 if text is not None:
                     await self.commit(text)
         finally:
             self._settle_late()
+
+    async def stage_in_time(self) -> str | None:
+        """`stage`, in a thread where it takes long."""
+        while True:
+            try:
+                return self.stage()
+            except TakesLong as long:
+                rest = long.rest
+            loaded = self._loaded
+            text = await aside.run(LARGE, rest)
+            if self._loaded is loaded:  # or this text may be older than what another save has stored meanwhile
+                return None if self._is_current and text == loaded else text
 
     def stage(self) -> str | None:
         """Do what of `save` needs no waiting: age the flash data, and compare with what was loaded.
 
         Returns:
             The text to `commit`; None if the record is as it should be, and needs at most a touch.
+
+        Raises:
+            TakesLong: Call `stage_in_time`.
         """
         self._require_start()
         if self.is_gone:
@@ -586,16 +612,20 @@ class Store(Attributes):
         is_current = self._is_current
         if is_current and self._is_pristine:
             return None
-        text = self._text(self._loaded)
+        self._require_unreserved()
+        text = serializer.dumps_quickly(self._attributes, self._loaded, depth=WRITABLE_DEPTH)
         return None if is_current and text == self._loaded else text
 
-    def _text(self, known: str | None = None) -> str:
+    async def _text(self) -> str:
+        self._require_unreserved()
+        return await aside.dumps(self._attributes, self._loaded, depth=WRITABLE_DEPTH)
+
+    def _require_unreserved(self) -> None:
         if _FAREWELL in self._attributes and _is_farewell(self._attributes):  # or it would be taken for one
             raise SerializationError(
                 f"cannot store the session: {_FAREWELL!r} is reserved for one that has gone on under another id; "
                 "choose another key"
             )
-        return serializer.dumps(self._attributes, known)
 
     @property
     def _is_current(self) -> bool:
@@ -611,7 +641,7 @@ class Store(Attributes):
         is_alone = not lock.locked()
         async with lock:
             if not is_alone:  # another save of this object was first; what is left to do?
-                text = self._text()
+                text = await self._text()
             if self.is_gone or (self._is_current and text == self._loaded):
                 pass
             elif self.is_untouched:
@@ -673,7 +703,7 @@ class Store(Attributes):
         Returns:
             Whether that was so; if not, nothing was done, and `commit` has to.
         """
-        if self._left is not None or self.is_gone or not is_immediate(self._driver.write):
+        if self._left is not None or self.is_gone or not is_immediate(self._driver.write) or len(text) >= LARGE:
             return False
         if self._is_over(self._attributes):
             return False
@@ -744,17 +774,19 @@ class Store(Attributes):
                 self._note_activity(loaded)
                 if loaded.text != self._loaded:
                     self._recall(loaded.text)
-                    self._rebase(loaded)
+                    await self._rebase(loaded)
         if self.is_gone:
             raise GoneError("the session was destroyed or has expired, so nothing can be saved in it any more")
-        text, increments, flushed = serializer.dumps(self._attributes), dict(self._increments), self._flushed
+        text = await aside.dumps(self._attributes, self._loaded)
+        increments, flushed = dict(self._increments), self._flushed
         try:
             yield
         except BaseException:
-            self._attributes, self._increments, self._flushed = serializer.loads(text), increments, flushed
+            attributes = await aside.loads(text)
+            self._attributes, self._increments, self._flushed = attributes, increments, flushed
             raise
         # In a handler the flash data is still to be shown: the response's own save ages it.
-        changed = self._text() if self.ages_flash else self.stage()
+        changed = await (self._text() if self.ages_flash else self.stage_in_time())
         is_empty = self.is_untouched and self._left is None
         if changed is not None and not is_empty and (changed != self._loaded or self._version is None):
             await self.commit(changed)
@@ -778,7 +810,7 @@ class Store(Attributes):
     async def _take(self, key: str, default: Any) -> Any:
         if self.is_gone:
             return default
-        base = serializer.loads(self._loaded) if self._loaded is not None else {}
+        base = await aside.loads(self._loaded) if self._loaded is not None else {}
         id = self._left.id if self._left is not None and self._version is None else self._id
         is_stored = self._version is not None or self._left is not None
         if not is_stored or paths.find(base, key) is paths.MISSING:
@@ -796,9 +828,9 @@ class Store(Attributes):
                 if value is paths.MISSING:
                     self.pull(key)
                     return default
-                text = serializer.dumps(stored.attributes)
+                text = await aside.dumps(stored.attributes, stored.text)
                 try:
-                    version = await self._driver.write(id, self._conceal(text, id), stored.version)
+                    version = await self._driver.write(id, await self._concealed(text, id), stored.version)
                 except ConflictError:
                     self._note_conflict()
                     tries += 1
@@ -807,7 +839,7 @@ class Store(Attributes):
                 self.trace.saved = "saved"
                 self.watch.note("saved", self)
                 self.pull(key)
-                self._rebase(_Loaded(stored.attributes, text, version if id == self._id else None, 0))
+                await self._rebase(_Loaded(stored.attributes, text, version if id == self._id else None, 0))
                 return value
 
     @property
@@ -882,11 +914,13 @@ class Store(Attributes):
 
     async def _try_to_write(self, text: str) -> bool:
         """Whether it was written; False if another request was first."""
+        await self._require_size(text)
+        id, version = self._id, self._version
         # What is changed while this waits belongs to the next save.
         sent = _Sent(text, self._increments, self._flushed, self._aged)
         self._increments, self._flushed, self._aged = {}, False, False
         try:
-            version = await self._driver.write(self._id, self._conceal(text, self._id), self._version)
+            version = await self._driver.write(id, await self._concealed(text, id), version)
         except ConflictError:
             self._note_conflict()
             self._take_back(sent)
@@ -901,6 +935,20 @@ class Store(Attributes):
         self._active_at = time.monotonic()
         self._unsure.clear()
         return True
+
+    async def _require_size(self, text: str) -> None:
+        """Refuse a text that is too large, unless what is stored is as large already."""
+        most = self._terms.max_size
+        if not most or len(text) * 4 <= most:  # UTF-8 takes four bytes a character at most
+            return
+        size = serializer.size_of(text)
+        if size <= most or (self._loaded is not None and size <= serializer.size_of(self._loaded)):
+            return
+        key, part = await aside.run(len(text), serializer.largest_key, text)
+        raise TooLargeError(
+            f"cannot store the session: it takes {size} bytes, and maxSize allows {most}; most of it is {key}, with "
+            f"{part} bytes: keep less in it, or keep it elsewhere and only its key here, or raise maxSize"
+        )
 
     def _take_back(self, sent: _Sent) -> None:
         """What was sent is not stored: it is still to be saved, with what was changed since."""
@@ -927,8 +975,8 @@ class Store(Attributes):
         if loaded.text != self._loaded:
             self._note_merge()
         self._recall(loaded.text)
-        self._rebase(loaded)
-        text = self._text()
+        await self._rebase(loaded)
+        text = await self._text()
         if text == loaded.text:
             self._settle()
             return None
@@ -953,15 +1001,15 @@ class Store(Attributes):
                     self._end()
                     break
                 self._keep_own_changes()
-                text = self._text()
+                text = await self._text()
             elif old is not None and not flushed and not left.is_trail and old.text != base:
                 self._note_merge()
                 version = self._version
                 self._loaded = base
                 self._recall(old.text)
-                self._rebase(old)
+                await self._rebase(old)
                 self._version = version
-                text = self._text()
+                text = await self._text()
             sent = _Sent(text, dict(self._increments), self._flushed, self._aged)
             await self._write(text)
             if self.is_gone:  # the new record; the old one stays
@@ -1022,23 +1070,28 @@ class Store(Attributes):
         """
         id = path[-1]
         if left.grace:
-            await self._driver.write(id, self._conceal(self._farewell(id, old), id), old.version)
+            farewell = await self._farewell(id, old)
+            await self._driver.write(id, await self._concealed(farewell, id), old.version)
             return
         await self._driver.destroy(id, old.version)
         for each in path[:-1]:
             await self._driver.destroy(each)
 
-    def _farewell(self, id: str, old: _Loaded) -> str:
-        """The text of a record that no session can go on with."""
+    async def _farewell(self, id: str, old: _Loaded) -> str:
+        """The text of a record that no session can go on with. What `maxSize` allowed may take some bytes more here."""
         farewell: dict[str, Any] = {"at": int(time.time() * 1000), "to": _veil(self._id, id)}
         if self._terms.grace:
             with contextlib.suppress(SerializationError):  # it is nested as deep as can be, and would be deeper there
-                return serializer.dumps({_FAREWELL: {**farewell, "attributes": old.attributes}})
+                return await aside.dumps({_FAREWELL: {**farewell, "attributes": old.attributes}})
         return serializer.dumps({_FAREWELL: farewell})
 
-    def _rebase(self, theirs: _Loaded) -> None:
+    async def _rebase(self, theirs: _Loaded) -> None:
         """Make our changes changes of what another request has stored."""
-        self._attributes = self._merged_with(theirs.attributes)
+        size = max(len(theirs.text), len(self._loaded or ""))
+        mine, base, changes = self._attributes, self._loaded, self._changes()
+        is_merged = await aside.merged(base, mine, theirs.attributes, size, **changes)
+        if not is_merged or self._attributes is not mine or self._loaded is not base or self._changes() != changes:
+            self._attributes = self._merged_with(theirs.attributes)
         self._aged = self._is_pristine = False
         self._loaded, self._version = theirs.text, theirs.version
         self.trace.base = theirs.text
@@ -1048,10 +1101,12 @@ class Store(Attributes):
             serializer.loads(self._loaded) if self._loaded is not None else {},
             self._attributes,
             theirs,
-            increments=self._increments,
-            flushed=self._flushed,
-            aged=self._aged,
+            **self._changes(),
         )
+
+    def _changes(self) -> dict[str, Any]:
+        """What of the changes since the record was loaded a comparison could not tell."""
+        return {"increments": dict(self._increments), "flushed": self._flushed, "aged": self._aged}
 
     def _note_activity(self, loaded: _Loaded) -> None:
         now = time.monotonic()
@@ -1110,6 +1165,13 @@ class Store(Attributes):
         """The payload to store for a JSON text."""
         return text
 
+    async def _concealed(self, text: str, id: str) -> str:
+        return self._conceal(text, id) if len(text) < LARGE else await self._crypt(self._conceal, text, id)
+
+    async def _crypt(self, work: Callable[[str, str], str], text: str, id: str) -> str:
+        """`_reveal` or `_conceal`, of a large text."""
+        return work(text, id)
+
 
 class EncryptedStore(Store):
     """A session whose record is encrypted."""
@@ -1129,6 +1191,11 @@ class EncryptedStore(Store):
 
     def _conceal(self, text: str, id: str) -> str:
         return self._encrypter.encrypt(text, id)
+
+    async def _crypt(self, work: Callable[[str, str], str], text: str, id: str) -> str:
+        if isinstance(self._encrypter, CustomEncrypter):  # a program's own need not be fit for threads
+            return work(text, id)
+        return await aside.run(len(text), work, text, id)
 
 
 def _is_farewell(attributes: dict[str, Any]) -> bool:

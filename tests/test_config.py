@@ -89,6 +89,7 @@ BAD = {
     "strict": [0, None],
     "durable": [0, None],
     "saveTimeout": [-1, "1s", None],
+    "maxSize": [-1, 1e6, "4 MB", True, None],
     "trustProxy": ["nonsense", {"a": 1}, ["10.0.0.0/99"], 0.5, 0.0, -1, float("nan"), 10**400],
     "bindName": [0, "yes", None],
     "trustProxyFn": ["function", 7],

@@ -142,6 +142,7 @@ def test_api():
         "needs_confirmation",
         "save_in_turn",
         "stage",
+        "stage_in_time",
         "touch",
         "trace",
         "unsaved",

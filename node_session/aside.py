@@ -1,0 +1,172 @@
+"""Work on large sessions, in a thread, so that no other request waits for it.
+
+    attributes = await aside.loads(text)
+
+A thread of Python's takes turns with the event loop every 5 ms. It cannot interrupt one call of orjson's.
+
+What a handler holds of its session can be changed by its tasks at any moment, so a thread is not given that. `merged`
+gives it a copy, and then puts the result into the session's own objects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import marshal
+import operator
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from . import serializer
+from .merge import merge
+from .serializer import LARGE, MAX_DEPTH, TakesLong
+
+T = TypeVar("T")
+
+LARGE_TO_MERGE = 8 * 1024
+"""The same as `LARGE`, for merging. It is rare, and of what is nested deep it takes 4 s a megabyte."""
+
+_CONTAINERS = (dict, list)
+
+
+async def run(size: int, work: Callable[..., T], *arguments: Any) -> T:
+    """The result of a function, which runs in a thread if it works on so many characters that it takes long."""
+    if size < LARGE:
+        return work(*arguments)
+    return await asyncio.get_running_loop().run_in_executor(None, partial(_without_collector, work, *arguments))
+
+
+def _without_collector(work: Callable[..., T], *arguments: Any) -> T:
+    """Do some work without Python's collector of cycles.
+
+    It would look at all containers of the session again and again as their number grows, a million of them for half a
+    second, and the event loop waits for that, in whichever thread it is. Where another thread has paused it, that one
+    switches it on again, so that many large sessions one after the other do not keep it off.
+    """
+    if not gc.isenabled():
+        return work(*arguments)
+    gc.disable()
+    try:
+        return work(*arguments)
+    finally:
+        gc.enable()
+
+
+async def loads(text: str) -> dict[str, Any]:
+    """See `serializer.loads`."""
+    return await run(len(text), serializer.loads, text)
+
+
+async def dumps(attributes: dict[str, Any], known: str | None = None, *, depth: int = MAX_DEPTH) -> str:
+    """See `serializer.dumps`."""
+    try:
+        return serializer.dumps_quickly(attributes, known, depth=depth)
+    except TakesLong as long:
+        rest = long.rest
+    return await run(LARGE, rest)
+
+
+async def merged(base: str | None, mine: dict[str, Any], theirs: dict[str, Any], size: int, **changes: Any) -> bool:
+    """Do what `merge` does in a thread, where `mine` and what is told of its changes stay as they are meanwhile.
+
+    Args:
+        base: The text of what was loaded.
+        mine: Filled with the result.
+        theirs: See `merge`.
+        size: Of the larger one of the stored texts.
+        changes: See `merge`.
+
+    Returns:
+        Whether it did. If not, nothing was done.
+    """
+    before = _snapshot(mine, changes) if size >= LARGE_TO_MERGE else None
+    if before is None:
+        return False
+    filled = await run(LARGE, _merge_copy, base, mine, before, theirs)
+    if filled is None or _snapshot(mine, changes) != before:
+        return False
+    for container, content in filled:
+        _fill(container, content)
+    return True
+
+
+def _snapshot(mine: dict[str, Any], changes: dict[str, Any]) -> bytes | None:
+    """A copy as bytes, ten times as fast as one in Python; None where there is a date, for example, in it.
+
+    In this version of the format the bytes do not depend on who else refers to an object.
+    """
+    try:
+        return marshal.dumps((mine, changes), 2)
+    except ValueError:
+        return None
+
+
+def _merge_copy(
+    base: str | None, mine: dict[str, Any], snapshot: bytes, theirs: dict[str, Any]
+) -> list[tuple[Any, Any]] | None:
+    """What is to be put into which of the containers of `mine`; None where that cannot be told."""
+    copied, changes = marshal.loads(snapshot)  # noqa: S302 - made in this process
+    pairs = _pair(copied, mine)
+    if pairs is None:
+        return None
+    own = {id(copy): live for copy, live, _ in pairs}
+    merge(serializer.loads(base) if base is not None else {}, copied, theirs, **changes)
+    filled, made = [], []
+
+    def translate(value: Any) -> Any:
+        if isinstance(value, _CONTAINERS) and id(value) not in own:
+            made.append(value)
+        return own.get(id(value), value)
+
+    for copy, live, before in pairs:
+        now = _items(copy)
+        if len(now) != len(before) or not all(map(operator.is_, now, before)):
+            filled.append((live, _copy(copy, translate)))
+    seen = set()
+    while made:  # what the merge has made, or taken from the other side, may have something of mine in it
+        value = made.pop()
+        if id(value) not in seen:
+            seen.add(id(value))
+            _fill(value, _copy(value, translate))
+    return filled
+
+
+def _pair(copied: dict[str, Any], mine: dict[str, Any]) -> list[tuple[Any, Any, list[Any]]] | None:
+    """Each container of a copy, the one it is a copy of, and what is in the copy now.
+
+    None if it is no copy any more, or one has a list or a dict in it twice.
+
+    Whoever has this list keeps what is in it, so that no other object gets the id of one.
+    """
+    pairs: list[tuple[Any, Any, list[Any]]] = []
+    pending: list[tuple[Any, Any]] = [(copied, mine)]
+    seen = set()
+    while pending:
+        copy, live = pending.pop()
+        items, others = _items(copy), _items(live)
+        if type(copy) is not type(live) or len(items) != len(others) or id(live) in seen:
+            return None
+        if type(live) is not tuple:
+            seen.add(id(live))
+        pairs.append((copy, live, items))
+        pending += [pair for pair in zip(items, others, strict=True) if isinstance(pair[0], (dict, list, tuple))]
+    return pairs
+
+
+def _items(container: Any) -> list[Any]:
+    return [*container, *container.values()] if isinstance(container, dict) else [*container]
+
+
+def _copy(container: Any, translate: Callable[[Any], Any]) -> Any:
+    if isinstance(container, dict):
+        return {key: translate(each) for key, each in container.items()}
+    return [translate(each) for each in container]
+
+
+def _fill(container: Any, content: Any) -> None:
+    if isinstance(container, dict):
+        container.clear()
+        container.update(content)
+    else:
+        container[:] = content

@@ -1,0 +1,462 @@
+"""How large and how deep a session may be, and that a large one does not hold up other requests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import json
+import threading
+from datetime import date
+from typing import Any
+
+import pytest
+from browser import ID
+from hypothesis import given
+from test_merge import sessions as any_session
+from tornado.httpclient import HTTPRequest
+from tornado.web import RequestHandler
+from tornado.websocket import WebSocketHandler, websocket_connect
+
+from node_session import PathError, SessionMixin, Store, TooLargeError, aside, serializer
+from node_session import store as store_module
+from node_session.drivers import MemoryDriver
+from node_session.encryption import Encrypter
+from node_session.merge import merge
+from node_session.serializer import LARGE, WRITABLE_DEPTH
+from node_session.store import EncryptedStore, Terms
+
+pytestmark = pytest.mark.gen_test(timeout=60)
+
+DRIVERS = [{"driver": "memory"}, {"driver": "file"}, {"driver": "database"}]
+MOST = 3000
+
+
+@pytest.fixture(params=[*DRIVERS, {"driver": "memory", "encrypt": True}], ids=str)
+def options(request):
+    return {"maxSize": MOST, **request.param}
+
+
+@pytest.fixture
+def page(app):
+    """Makes a handler, at /page, of what it does with its session."""
+
+    def page(does, path: str = "/page") -> None:
+        class Page(SessionMixin, RequestHandler):
+            async def get(self):
+                result = does(self.session)
+                if asyncio.iscoroutine(result):
+                    result = await result
+                self.write(json.dumps(result))
+
+        app.add_handlers(".*", [(path, Page)])
+
+    return page
+
+
+async def stored(browser, id: str | None = None) -> Any:
+    """What is stored, decrypted too."""
+    driver = await browser.sessions._get_driver()
+    session = browser.sessions._store(driver, id or browser.id)
+    loaded = await session._load(id or browser.id)
+    return None if loaded is None else loaded.attributes
+
+
+async def store(browser, attributes: dict, id: str = ID) -> None:
+    """Put a record into the store without any limit, and take its cookie."""
+    driver = await browser.sessions._get_driver()
+    text = json.dumps(attributes, separators=(",", ":"))
+    await driver.write(id, browser.sessions._store(driver, id)._conceal(text, id), None)
+    browser.set_id(id)
+
+
+def nested(depth: int, bottom: Any = 1) -> Any:
+    for _ in range(depth):
+        bottom = [bottom]
+    return bottom
+
+
+# -------------------------------------------------------------------- maxSize
+
+
+async def test_a_session_too_large(browser, page, caplog):
+    """A session larger than `maxSize` is a 500 and not written; the log names its largest key, sizes and the cure."""
+    page(lambda session: session.put({"small": "x", "notes": "é" * 1500}))
+    page(lambda session: session.put("count", 1), "/other")
+    await browser.get("/other")
+    before = await stored(browser)
+    assert (await browser.get("/page")).code == 500
+    assert await stored(browser) == before
+    told = [record.exc_info[1] for record in caplog.records if record.exc_info]
+    assert [type(error) for error in told] == [TooLargeError]
+    for part in ("maxSize allows 3000", "most of it is notes, with 3012 bytes", "keep less in it"):
+        assert part in str(told[0])
+    assert (await browser.get("/other")).code == 200
+
+
+async def test_just_as_large_as_may_be(browser, page):
+    """`maxSize` counts the bytes of the JSON text, before it is encrypted; so many are stored."""
+
+    def fill(session):
+        session.flush()
+        session.put("x", "")
+        session.put("flash", {"old": [], "new": []})
+        session.put("x", "é" * ((MOST - len(serializer.dumps(session.all())) - more) // 2) + "y" * more)
+
+    more = 0
+    page(fill)
+    assert (await browser.get("/page")).code == 200
+    assert serializer.size_of(serializer.dumps(await stored(browser))) in (MOST, MOST - 1)
+
+
+async def test_a_merge_that_is_too_large(browser, page):
+    """Of two requests whose changes are too large together, one is a 500, and the other one's stays as it is."""
+    here, everybody = [], asyncio.Event()
+
+    async def add(session):
+        here.append(session)
+        session.put(f"part{len(here)}", "x" * (MOST // 2))
+        if len(here) == 2:
+            everybody.set()
+        await everybody.wait()
+
+    page(lambda session: None, "/begin")
+    page(add)
+    await browser.get("/begin")
+    answers = await asyncio.gather(browser.get("/page"), browser.get("/page"))
+    assert sorted(answer.code for answer in answers) == [200, 500]
+    assert len([key for key in await stored(browser) if key.startswith("part")]) == 1
+
+
+async def test_a_regenerated_session_too_large(browser, page):
+    """A login that makes the session too large is a 500; the old record stays, and its cookie."""
+
+    def log_in(session):
+        session.regenerate(True)
+        session.put("x", "x" * MOST)
+
+    page(lambda session: session.put("n", 1), "/begin")
+    page(log_in)
+    await browser.get("/begin")
+    id, before = browser.id, await stored(browser)
+    assert (await browser.get("/page")).code == 500
+    assert browser.id == id
+    assert await stored(browser) == before
+
+
+async def test_the_record_left_behind_is_no_larger_session(browser, new_browser, page):
+    """What a full session leaves under its old id is whole, for requests under way, though it takes some bytes more."""
+    page(lambda session: session.put("x", "x" * (MOST - 130)), "/begin")
+    page(lambda session: session.regenerate(True))
+    page(lambda session: len(session.get("x")), "/length")
+    await browser.get("/begin")
+    late = new_browser()
+    late.cookie = browser.cookie
+    assert (await browser.get("/page")).code == 200
+    left = serializer.dumps(await stored(browser, late.id))
+    assert left.startswith('{"_left"')
+    assert len(left) > MOST
+    assert (await late.get("/length")).body == str(MOST - 130).encode()
+
+
+async def test_what_is_stored_already(browser, page):
+    """A record that is larger than `maxSize` is read, and may change as long as it gets no larger."""
+    page(lambda session: len(session.get("x")), "/length")
+    page(lambda session: session.put("n", 2), "/same")
+    page(lambda session: session.put("n", 22), "/larger")
+    page(lambda session: session.put("x", "x" * MOST), "/smaller")
+    await store(browser, {"_token": "t", "x": "x" * 2 * MOST, "n": 1, "flash": {"old": [], "new": []}})
+    assert (await browser.get("/length")).body == str(2 * MOST).encode()
+    assert (await browser.get("/same")).code == 200
+    assert (await stored(browser))["n"] == 2
+    assert (await browser.get("/larger")).code == 500
+    assert (await stored(browser))["n"] == 2
+    assert (await browser.get("/smaller")).code == 200
+    assert (await browser.get("/larger")).code == 500
+
+
+async def test_in_a_transaction(browser, page):
+    """A transaction and a `save` of one's own raise, with nothing written."""
+
+    async def work(session):
+        with pytest.raises(TooLargeError):
+            async with session.transaction():
+                session.put("x", "x" * MOST)
+        with pytest.raises(TooLargeError):
+            await session.save()
+        session.forget("x")
+        return await session.take("token")
+
+    page(lambda session: session.put("token", 1), "/begin")
+    page(work)
+    await browser.get("/begin")
+    assert (await browser.get("/page")).body == b"1"
+    assert "x" not in await stored(browser)
+
+
+async def test_in_a_websocket(app, browser, base_url, page):
+    """In a WebSocket, too; what is stored stays."""
+
+    class Socket(SessionMixin, WebSocketHandler):
+        async def on_message(self, message):
+            try:
+                async with self.session.transaction():
+                    self.session.put("x", message * MOST)
+            except TooLargeError as error:
+                await self.write_message(str(error))
+
+    app.add_handlers(".*", [("/socket", Socket)])
+    page(lambda session: session.put("n", 1))
+    await browser.get("/page")
+    before = await stored(browser)
+    request = HTTPRequest(
+        base_url.replace("http", "ws") + "/socket", headers={"Cookie": f"node_session={browser.cookie}"}
+    )
+    socket = await websocket_connect(request)
+    await socket.write_message("x")
+    assert "most of it is x" in await socket.read_message()
+    socket.close()
+    assert {**await stored(browser), "flash": None} == {**before, "flash": None}
+
+
+# -------------------------------------------------------------------- indices and depth
+
+
+async def test_keys_from_a_form(browser, page):
+    """8 KB of keys with high indices add a hundred times their length at most, and none past the limit."""
+    keys = [f"list[{index}]" for index in [*range(90, 110), *range(9000, 9700)]]
+
+    def put(session):
+        session.put("list", [])
+        for key in keys:
+            with contextlib.suppress(PathError):
+                session.put(key, 1)
+        return len(session.get("list"))
+
+    page(put)
+    assert int((await browser.get("/page")).body) == 110
+    page(lambda session: session.put("list[10000]", 1), "/far")
+    before = await stored(browser)
+    assert (await browser.get("/far")).code == 500
+    assert await stored(browser) == before
+
+
+async def test_deeper_than_may_be(browser, page, caplog):
+    """A value may be nested 64 deep; a deeper one is a 500, and the log says what to do."""
+    page(lambda session: session.put("a", nested(WRITABLE_DEPTH)))
+    page(lambda session: session.put("a", nested(WRITABLE_DEPTH + 1)), "/deeper")
+    assert (await browser.get("/page")).code == 200
+    assert (await browser.get("/deeper")).code == 500
+    assert (await stored(browser))["a"] == nested(WRITABLE_DEPTH)
+    assert any("nested more than 64 deep" in str(record.exc_info) for record in caplog.records if record.exc_info)
+
+
+async def test_what_is_stored_deeper(browser, page):
+    """What a Node program has stored deeper is read, kept while the session changes, and can be taken out."""
+    page(lambda session: session.put("n", session.get("n", 0) + 1))
+    page(lambda session: session.put("deep", nested(101)), "/deeper")
+    page(lambda session: session.regenerate(True), "/login")
+    page(lambda session: session.forget("deep"), "/out")
+    page(lambda session: session.put("deep", nested(100)), "/again")
+    await store(browser, {"_token": "t", "deep": nested(100), "flash": {"old": [], "new": []}})
+    for _ in range(2):
+        assert (await browser.get("/page")).code == 200
+        assert (await browser.get("/login")).code == 200
+    assert (await stored(browser))["deep"] == nested(100)
+    assert (await stored(browser))["n"] == 2
+    assert (await browser.get("/deeper")).code == 500
+    assert (await browser.get("/again")).code == 200
+    assert (await browser.get("/out")).code == 200
+    assert (await browser.get("/again")).code == 500
+
+
+async def test_others_changes_to_what_is_stored_deeper(browser, page):
+    """Two requests change such a session concurrently, and nothing is lost."""
+    here, everybody = [], asyncio.Event()
+
+    async def add(session):
+        here.append(session)
+        session.put(f"part{len(here)}", 1)
+        if len(here) == 2:
+            everybody.set()
+        await everybody.wait()
+
+    page(add)
+    await store(browser, {"_token": "t", "deep": nested(100), "flash": {"old": [], "new": []}})
+    answers = await asyncio.gather(browser.get("/page"), browser.get("/page"))
+    assert [answer.code for answer in answers] == [200, 200]
+    assert {"part1", "part2", "deep"} < (await stored(browser)).keys()
+
+
+# -------------------------------------------------------------------- threads
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Which steps have run in the thread of the test, and which in another."""
+    ran: dict[str, set[bool]] = {}
+    here = threading.get_ident()
+
+    def note(owner, name, as_name=None):
+        function = getattr(owner, name)
+
+        def noting(*args, **options):
+            ran.setdefault(as_name or name, set()).add(threading.get_ident() == here)
+            return function(*args, **options)
+
+        monkeypatch.setattr(owner, name, noting)
+
+    note(serializer, "loads")
+    note(serializer, "_as_javascript_all", "numbers")
+    note(serializer._Writer, "text", "writer")
+    note(Encrypter, "encrypt")
+    note(Encrypter, "decrypt")
+    note(aside, "merge")
+    note(store_module, "merge")
+    return ran
+
+
+SHAPES = {
+    "rows": lambda size: [{"id": number, "name": "x" * 20} for number in range(size // 40)],
+    "numbers": lambda size: [1.5, 1.0] * (size // 7),
+    "dates": lambda size: [date(2026, 11, 22)] * (size // 4),  # so many that they are counted as large
+    "deep": lambda size: nested(60, [1] * (size // 2)),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("size", [1000, 4 * LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("options", [{"encrypt": encrypt, "maxSize": 0} for encrypt in (False, True)], ids=str)
+async def test_work_on_a_large_session_is_in_a_thread(browser, page, threads, shape, size, options):
+    """A small session is read, merged and written in the event loop, and a large one in a thread."""
+    here, everybody = [], asyncio.Event()
+
+    async def both(session):
+        here.append(session)
+        session.put(f"part{len(here)}", len(here))
+        session.get("value")
+        if len(here) == 2:
+            everybody.set()
+        await everybody.wait()
+
+    page(lambda session: session.put("value", shape(size)), "/begin")
+    page(both)
+    assert (await browser.get("/begin")).code == 200
+    threads.pop("loads", None)
+    answers = await asyncio.gather(browser.get("/page"), browser.get("/page"))
+    assert [answer.code for answer in answers] == [200, 200]
+    assert {"loads", "merge"} <= threads.keys()
+    assert size > 1000 or "writer" not in threads or threads.pop("writer") == {True}
+    if "writer" in threads:  # it begins in the loop, and gives up after so many values
+        assert False in threads.pop("writer")
+    assert {where for each in threads.values() for where in each} == {size == 1000}
+    assert {"part1", "part2", "value"} < (await stored(browser)).keys()
+
+
+async def test_a_save_meanwhile(monkeypatch):
+    """What another task saves while a thread writes a large session is not undone by the older text."""
+    driver = MemoryDriver(300_000)
+    session = Store("s", driver)
+    await session.start()
+    session.put("numbers", [1.0] * LARGE)
+    await session.save()
+    written, go_on, original = asyncio.Event(), asyncio.Event(), aside.run
+
+    async def slow(*args):
+        monkeypatch.setattr(aside, "run", original)
+        text = await original(*args)
+        written.set()
+        await go_on.wait()
+        return text
+
+    monkeypatch.setattr(aside, "run", slow)
+    session.put("first", 1)
+    first = asyncio.ensure_future(session.save())
+    await written.wait()
+    session.put("second", 2)
+    await session.save()
+    go_on.set()
+    await first
+    stored = json.loads((await driver.read(session.get_id())).payload)
+    assert (stored["first"], stored["second"]) == (1, 2)
+
+
+async def test_the_session_changes_while_it_is_merged(monkeypatch):
+    """What a task changes while a thread merges is in the result."""
+    driver = MemoryDriver(300_000)
+    mine = Store("s", driver)
+    await mine.start()
+    mine.put("list", list(range(LARGE)))
+    await mine.save()
+    other = Store("s", driver, mine.get_id())
+    await other.start()
+    other.put("theirs", 1)
+    await other.save()
+    loop, original = asyncio.get_running_loop(), aside._merge_copy
+
+    def meanwhile(*args):
+        result = original(*args)
+        asyncio.run_coroutine_threadsafe(change(), loop).result()
+        return result
+
+    async def change():
+        mine.put("meanwhile", 1)
+
+    monkeypatch.setattr(aside, "_merge_copy", meanwhile)
+    mine.put("mine", 1)
+    await mine.save()
+    stored = json.loads((await driver.read(mine.get_id())).payload)
+    assert (stored["theirs"], stored["mine"], stored["meanwhile"]) == (1, 1, 1)
+
+
+async def test_a_programs_own_encrypter_stays_in_the_loop():
+    """An encrypter that a program brings need not be fit for threads."""
+    ran = set()
+
+    class Own:
+        def encrypt(self, text):
+            ran.add(threading.get_ident())
+            return text
+
+        decrypt = encrypt
+
+    from node_session.encryption import CustomEncrypter
+
+    driver = MemoryDriver(300_000)
+    session = EncryptedStore("s", driver, CustomEncrypter(Own()))
+    await session.start()
+    session.put("x", "x" * LARGE)
+    await session.save()
+    again = EncryptedStore("s", driver, CustomEncrypter(Own()), session.get_id(), terms=Terms())
+    await again.start()
+    assert ran == {threading.get_ident()}
+    assert again.get("x") == "x" * LARGE
+
+
+def _containers(value: Any) -> list[Any]:
+    found, pending = [], [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, (dict, list)):
+            found.append(each)
+            pending += each.values() if isinstance(each, dict) else each
+    return found
+
+
+@pytest.mark.gen_test(timeout=300)
+@given(any_session, any_session, any_session)
+def test_merged_in_a_thread(base, mine, theirs):
+    """Merging in a thread gives what merging gives, in the same objects of the session."""
+    copies = [copy.deepcopy(each) for each in (base, mine, theirs)]
+    changes = {"increments": {}, "flushed": False, "aged": True}
+    live = {id(each): number for number, each in enumerate(_containers(mine))}
+    expected_live = {id(each): number for number, each in enumerate(_containers(copies[1]))}
+    merge(*copies, **changes)
+    kept = [each for each in _containers(mine)]  # noqa: C416 - so that no id is used again
+    done = asyncio.run(aside.merged(serializer.dumps(base), mine, theirs, LARGE, **changes))
+    assert done
+    assert repr(mine) == repr(copies[1])
+    assert [live.get(id(each)) for each in _containers(mine)] == [
+        expected_live.get(id(each)) for each in _containers(copies[1])
+    ]
+    assert kept
