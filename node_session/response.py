@@ -13,8 +13,8 @@ that every way a handler can end comes by here: a return, `finish`, `redirect`, 
   for a whole one.
 - Where no response is to come, since the handler detaches the connection or its client has left during a streamed
   upload, nothing is saved, and a warning tells what is lost.
-- Where a streamed body is still arriving, Tornado reads on only when the response leaves: bare Tornado hands over nothing
-  after `finish`, but does not know of one that waits.
+- Where a streamed body is still arriving, Tornado reads on only when the response leaves. It hands nothing to a handler
+  that has finished, but does not know of a `finish` that waits.
 """
 
 from __future__ import annotations

@@ -274,7 +274,9 @@ async def test_ends_as_without_sessions(app, http_server, http_port, sessions, c
         caplog.clear()
         ran.append(await run_all(app, http_server, http_port, handler))
         gc.collect()
-        logs.append(Counter((record.name, record.levelname, record.msg) for record in caplog.records))
+        # Of a data_received that raises, only sessions tell what is lost by it: there is no response to save with.
+        lines = [each for each in caplog.records if "before its client left during an upload" not in each.getMessage()]
+        logs.append(Counter((each.name, each.levelname, each.msg) for each in lines))
     bare, ours = ran
     driver = await sessions._get_driver()
     records = {each: asyncio.ensure_future(driver.read(seen.session.get_id())) for each, (seen, _) in ours.items()}
