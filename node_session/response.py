@@ -25,7 +25,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from tornado.concurrent import future_set_result_unless_cancelled
+from tornado.concurrent import chain_future, future_set_result_unless_cancelled
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import HTTPError, RequestHandler
@@ -296,6 +296,7 @@ class HeldResponse:
             after(self._handler.request, self._session, self._untouched)
 
     async def _save_and_finish(self, saving: Coroutine[Any, Any, None], chunk: Any, done: asyncio.Future[None]) -> None:
+        is_chained = False
         try:
             try:
                 await saving
@@ -306,7 +307,13 @@ class HeldResponse:
                 self._handler._finished = False
                 sent = self._finish_now(chunk)
                 self._release_body()  # before all is sent: a client may read nothing until it has sent its body
-                await sent
+                if asyncio.isfuture(sent) and not sent.done():
+                    # No task waits for it: if the client leaves meanwhile, Tornado may never settle it.
+                    chain_future(sent, done)
+                    done.add_done_callback(lambda done: done.cancelled() or done.exception())
+                    is_chained = True
+                else:
+                    await sent
         except Exception as error:
             # Whoever awaits finish() learns of it, as from Tornado's own; but mostly nobody does.
             if not isinstance(error, StreamClosedError):  # a client that went away
@@ -316,7 +323,7 @@ class HeldResponse:
                 done.exception()
         finally:
             self._release_body()
-            if not done.done():
+            if not done.done() and not is_chained:
                 done.set_result(None)
             self._task = None
 
