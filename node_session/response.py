@@ -13,6 +13,8 @@ that every way a handler can end comes by here: a return, `finish`, `redirect`, 
   for a whole one.
 - Where no response is to come, since the handler detaches the connection or its client has left during a streamed
   upload, nothing is saved, and a warning tells what is lost.
+- Where a streamed body is still arriving, Tornado reads on only when the response leaves. It hands nothing to a handler
+  that has finished, but does not know of a `finish` that waits.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from tornado.concurrent import chain_future, future_set_result_unless_cancelled
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import HTTPError, RequestHandler
@@ -43,7 +46,7 @@ class HeldResponse:
     """The response of one handler; see the module.
 
     Args:
-        handler: Its `finish`, `flush` and `detach` are replaced.
+        handler: Its `finish`, `flush` and `detach` are replaced, and its `data_received`, if its body is streamed.
         set_cookie: Gives the Set-Cookie line; None for no cookie.
         after: Called once, when the response has been handed to Tornado and the session was saved; its last argument
             tells whether the record was left as it is.
@@ -66,12 +69,16 @@ class HeldResponse:
         self._held_chunk: list[bytes] = []
         self._state = _LOADING
         self._task: asyncio.Task[None] | None = None  # the loop itself keeps no strong reference
+        self._read_on: asyncio.Future[None] | None = None  # what Tornado waits for before it reads more of the body
         self._finish = handler.finish
         self._flush = handler.flush
         self._detach = handler.detach
         handler.finish = self.finish  # type: ignore[method-assign]
         handler.flush = self.flush  # type: ignore[method-assign]
         handler.detach = self.detach  # type: ignore[method-assign]
+        if handler._prepared_future is not None:  # the body is streamed
+            self._data_received: Callable[[bytes], Awaitable[None] | None] = handler.data_received
+            handler.data_received = self.data_received
         handler._held_response = self  # type: ignore[attr-defined]
 
     def open(self) -> None:
@@ -142,7 +149,38 @@ class HeldResponse:
         self._handler._finished = True  # to Tornado: whatever is written from now on comes too late
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.ensure_future(self._save_and_finish(saving, chunk, done))
+        if self._handler._prepared_future is not None:  # the body is streamed
+            self._hold_body(self._handler._prepared_future)
         return done
+
+    def _hold_body(self, prepared: asyncio.Future[None]) -> None:
+        """Let nothing more of a streamed body reach the handler, and Tornado read none until the response leaves.
+
+        To read and drop it is not enough: for a body that is malformed or too long, Tornado would send a 400 in place
+        of the response.
+        """
+        # As HTTP1Connection.finish() does. Where a timer has called `finish`, Tornado is waiting for the body's end
+        # now, and would run the handler's method.
+        self._handler.request.connection._write_finished = True  # type: ignore[union-attr]
+        if prepared.done():
+            self._read_on = asyncio.get_running_loop().create_future()
+        else:
+            self._read_on = prepared
+            self._handler._prepared_future = None  # Tornado would set it when `prepare` is over
+
+    def _release_body(self) -> None:
+        if self._read_on is not None:
+            future_set_result_unless_cancelled(self._read_on, None)
+            self._read_on = None
+
+    async def data_received(self, chunk: bytes) -> None:
+        """In place of the handler's `data_received`; returns when Tornado may read on."""
+        if self._state != _SAVING:
+            received = self._data_received(chunk)
+            if received is not None:
+                await received
+        if self._read_on is not None:
+            await self._read_on
 
     async def save_before_handshake(self) -> None:
         """Save what a WebSocket's `prepare` has changed: the handshake sends the cookie, and cannot wait.
@@ -262,10 +300,13 @@ class HeldResponse:
                 del attributes["flush"]
             if attributes.get("detach") == self.detach:
                 del attributes["detach"]
+            if attributes.get("data_received") == self.data_received:
+                del attributes["data_received"]
         if self._state != _LOADING:
             after(self._handler.request, self._session, self._untouched)
 
     async def _save_and_finish(self, saving: Coroutine[Any, Any, None], chunk: Any, done: asyncio.Future[None]) -> None:
+        is_chained = False
         try:
             try:
                 await saving
@@ -274,7 +315,15 @@ class HeldResponse:
                 self._fail(error)
             else:
                 self._handler._finished = False
-                await self._finish_now(chunk)
+                sent = self._finish_now(chunk)
+                self._release_body()  # before all is sent: a client may read nothing until it has sent its body
+                if asyncio.isfuture(sent) and not sent.done():
+                    # No task waits for it: if the client leaves meanwhile, Tornado may never settle it.
+                    chain_future(sent, done)
+                    done.add_done_callback(lambda done: done.cancelled() or done.exception())
+                    is_chained = True
+                else:
+                    await sent
         except Exception as error:
             # Whoever awaits finish() learns of it, as from Tornado's own; but mostly nobody does.
             if not isinstance(error, StreamClosedError):  # a client that went away
@@ -283,7 +332,8 @@ class HeldResponse:
                 done.set_exception(error)
                 done.exception()
         finally:
-            if not done.done():
+            self._release_body()
+            if not done.done() and not is_chained:
                 done.set_result(None)
             self._task = None
 

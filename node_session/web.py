@@ -51,8 +51,18 @@ class SessionMixin(_Base):
         if RequestHandler in order and order.index(RequestHandler) < order.index(SessionMixin):
             raise TypeError(f"class {cls.__name__}: name SessionMixin before the RequestHandler, or it has no effect")
         # Its own, or one of a class named before this one, which may know nothing of sessions and call no super().
-        if cls.prepare is not SessionMixin.prepare and not hasattr(cls.prepare, "starts_session"):
-            cls.prepare = _after_start(cls.prepare)  # type: ignore[method-assign]
+        cls._start_before_prepare()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._start_before_prepare()  # a class decorator may have replaced `prepare`
+        super().__init__(*args, **kwargs)
+
+    @classmethod
+    def _start_before_prepare(cls) -> None:
+        prepare = cls.prepare
+        # The mark names the function that it was made for: functools.wraps copies it to others.
+        if prepare is not SessionMixin.prepare and getattr(prepare, "starts_session", None) is not prepare:
+            cls.prepare = _after_start(prepare)  # type: ignore[method-assign]
 
     @property
     def session(self) -> Store:
@@ -203,7 +213,7 @@ def _after_start(prepare: Any) -> Any:
             return _awaitable(prepare(self))
         return self._start_then(functools.partial(prepare, self))
 
-    wrapper.starts_session = True  # type: ignore[attr-defined]
+    wrapper.starts_session = wrapper  # type: ignore[attr-defined]
     return wrapper
 
 

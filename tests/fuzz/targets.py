@@ -11,12 +11,14 @@ stand for what no fuzzer would ever guess, such as a valid signature (`_TOKENS`)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import datetime
 import enum
 import json
 import logging
 import os
+import socket
 import tempfile
 import uuid
 import warnings
@@ -27,11 +29,26 @@ from typing import Any
 from urllib.parse import unquote
 
 from rotations import log_out_against_rotations
+from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
+from tornado.web import Application, Finish, HTTPError, RequestHandler, stream_request_body
 
-from node_session import ConfigError, DamagedError, NodeSession, PathError, SerializationError, cookies, ids, paths
+from node_session import (
+    ConfigError,
+    DamagedError,
+    NodeSession,
+    PathError,
+    SerializationError,
+    SessionMixin,
+    UnavailableError,
+    cookies,
+    ids,
+    paths,
+)
 from node_session import store as store_module
 from node_session.attributes import Attributes
 from node_session.config import Config
+from node_session.drivers import MemoryDriver
 from node_session.drivers.database import sql
 from node_session.drivers.file import FileDriver
 from node_session.encryption import Encrypter, LegacyEncrypter
@@ -393,6 +410,173 @@ async def _file(content: bytes, encrypter: Any) -> None:
                 each.unlink()
 
 
+# -------------------------------------------------------------------- streamed uploads
+
+
+class _Turns(MemoryDriver):
+    """A store that takes as many turns of the loop to write as the bytes say, or is down."""
+
+    def __init__(self, turns: int, is_down: bool) -> None:
+        super().__init__(0)
+        self.turns = turns
+        self.is_down = is_down
+
+    async def write(self, id: str, payload: str, version: Any) -> Any:
+        await _turns(self.turns)
+        if self.is_down:
+            raise UnavailableError("it is down")
+        return await super().write(id, payload, version)
+
+
+async def _turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+@stream_request_body
+class _Upload(SessionMixin, RequestHandler):
+    """Ends when `moment` has come, at the latest in `post`; notes in `seen` all that Tornado calls."""
+
+    def initialize(self) -> None:
+        self.settings["upload"] = self
+        self.seen: list[Any] = []
+        self.received = b""
+        self.moment, self.at, self.way = self.settings["end"]
+
+    def end(self, moment: int | None = None) -> None:
+        if moment not in (None, self.moment) or "end" in self.seen:
+            return
+        self.seen.append("end")
+        self.has_body = self.request._body_future.done()
+        if self.way == 0:
+            self.redirect("/")
+        elif self.way == 1:
+            self.send_error(401)
+        elif self.way == 2:
+            self.finish("over")
+        elif self.way == 3:
+            self.flush()
+            self.finish()
+        elif self.moment in (2, 3, 4):  # what is raised there has no response, with or without sessions
+            self.finish()
+        else:
+            raise (HTTPError(401), Finish())[self.way % 2]
+
+    async def prepare(self) -> None:
+        self.session.increment("n")
+        self.end(0)
+        await asyncio.sleep(0)
+        self.end(1)
+
+    def data_received(self, chunk: bytes) -> Any:
+        self.seen.append("data")
+        self.received += chunk
+        if len(self.received) >= self.at:
+            self.end(2)
+            self.timer = asyncio.ensure_future(self.end_later(4, 3))
+            return self.end_later(3, 1)
+        return None
+
+    async def end_later(self, moment: int, turns: int) -> None:
+        await _turns(turns)
+        self.end(moment)
+
+    def post(self) -> None:
+        self.seen.append("post")
+        self.end()
+
+    def on_finish(self) -> None:
+        self.seen.append("finish")
+        super().on_finish()
+
+    def log_exception(self, *args: Any) -> None:
+        pass
+
+
+class _Next(RequestHandler):
+    def get(self) -> None:
+        self.write("next")
+
+
+def streaming(data: bytes) -> None:
+    """An upload that ends at any moment, in any way: nothing more reaches the handler, and the session is saved."""
+    global _loop
+    _loop = _loop or asyncio.new_event_loop()
+    complaints: list[Any] = []
+    _loop.set_exception_handler(lambda loop, context: complaints.append(context))
+    try:
+        _loop.run_until_complete(asyncio.wait_for(_stream(data[:40].ljust(6, b"\0")), 60))
+    finally:
+        _loop.set_exception_handler(None)
+    assert not complaints, complaints
+
+
+async def _stream(data: bytes) -> None:
+    kind, moment, at, way, saving, pause, *steps = data
+    driver = _Turns(saving % 100, is_down=saving >= 200)
+    NodeSession.register_handler("turns", lambda config: driver)
+    sessions = NodeSession({"secret": SECRETS[0], "driver": "turns", "lottery": [0, 1]})
+    end = (moment % 6, at, way % 6)
+    routes: list[Any] = [("/", _Upload), ("/next", _Next)]
+    application = Application(routes, node_session=sessions, end=end, log_function=lambda handler: None)
+    server = HTTPServer(application)
+    ours, theirs = socket.socketpair()
+    server.handle_stream(IOStream(ours), ("127.0.0.1", 1))
+    with theirs:
+        theirs.setblocking(False)
+        answer = await _send(theirs, application, steps, is_chunked=kind % 2 == 1, pause=pause % 8)
+    await server.close_all_connections()
+    upload = application.settings.get("upload")
+    if upload is None or "end" not in upload.seen:
+        return
+    while "finish" not in upload.seen:
+        await asyncio.sleep(0)
+    rest = upload.seen[upload.seen.index("end") + 1 :]
+    # If a timer ends it right before `post`, Tornado runs that all the same, with or without sessions.
+    assert rest == ["finish"] or (upload.has_body and sorted(rest) == ["finish", "post"]), upload.seen
+    assert (await driver.read(upload.session.get_id()) is None) is driver.is_down
+    if answer is not None and not (upload.moment == 4 and 7 in steps):  # Tornado may be first with a 400
+        statuses = {200} if upload.way == 3 or not driver.is_down else {503}
+        if not driver.is_down and upload.way != 3:
+            statuses = {200, 302, 401}
+        assert answer.startswith(tuple(b"HTTP/1.1 %d " % status for status in statuses)), answer
+        if "post" in upload.seen and not {6, 7} & set(steps) and not driver.is_down:  # the whole body was read
+            assert b"next" in answer, answer
+
+
+async def _send(
+    client: socket.socket, application: Any, steps: list[int], is_chunked: bool, pause: int
+) -> bytes | None:
+    """Send the pieces of a body; the whole answer, or None if the client leaves before it is there."""
+    loop = asyncio.get_running_loop()
+    sizes = [step for step in steps if step > 7]
+    length = b"Transfer-Encoding: chunked" if is_chunked else b"Content-Length: %d" % sum(sizes)
+    with contextlib.suppress(ConnectionError):
+        close = b"\r\nConnection: close" * (6 in steps)  # no other request follows
+        await loop.sock_sendall(client, b"POST / HTTP/1.1\r\nHost: a\r\n" + length + close + b"\r\n\r\n")
+        for step in steps:
+            await _turns(pause)
+            if step == 6:  # the client stops
+                break
+            if step == 7:
+                await loop.sock_sendall(client, b"no number\r\n")
+            elif step > 7:
+                piece = b"x" * step
+                await loop.sock_sendall(client, b"%x\r\n%b\r\n" % (step, piece) if is_chunked else piece)
+        else:
+            await _turns(pause)
+            rest = b"0\r\n\r\n" * is_chunked + b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            await loop.sock_sendall(client, rest)
+    await _turns(50)
+    if 6 in steps and "end" not in getattr(application.settings.get("upload"), "seen", ()):
+        return None
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        while got := await loop.sock_recv(client, 65536):
+            answer += got
+    return answer
+
+
 # -------------------------------------------------------------------- options
 
 
@@ -462,6 +646,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         decryption,
         encryption,
         file,
+        streaming,
         config,
         log_out,
     )
@@ -500,6 +685,18 @@ SEEDS: dict[str, list[bytes]] = {
     "decryption": [*_TOKEN_BYTES[5:12], *(a + b'"mac"' + b for a in _TOKEN_BYTES[12:14] for b in _TOKEN_BYTES[12:14])],
     "encryption": [b"secret\0text\0" + b"p" * 30, b"\xff\0\xc3\xa9\0\x7f\x01"],
     "file": [b"e" + _TOKEN_BYTES[5], b"l" + _TOKEN_BYTES[6], b'p{"_token":"t","fuzz":2}', b"p\xff\xfe", b"p", b'p{"a'],
+    "streaming": [
+        *(
+            bytes([kind, moment, 30, way, 20, 3, 40, 50, 60])
+            for kind in (0, 1)
+            for moment in range(6)
+            for way in range(6)
+        ),
+        *(bytes([1, moment, 30, 2, saving, 1, 40, 7, 60]) for moment in range(6) for saving in (0, 250)),
+        *(bytes([1, moment, 30, 2, 90, 7, 40, 7, 60]) for moment in range(6)),
+        *(bytes([0, moment, 30, 1, 90, 2, 40, 6, 60]) for moment in range(6)),
+        *(bytes([1, moment, 100, 2, 90, 7, 40, 60]) for moment in range(6)),
+    ],
     "config": [
         b'{"driver":"database","connection":{"adapter":"sqlite","port":"5","timeout":1,"poolSize":2,"url":"a://b"}}',
         b'{"driver":"redis","connection":{"host":"h","user":"u","password":"p","database":7,"client":null},"table":"a.b"}',
