@@ -38,6 +38,18 @@ def pytest_runtest_setup() -> None:
 asyncio.set_event_loop(None)
 
 
+@pytest.fixture(autouse=True)
+def busy_machine(monkeypatch):
+    """Let no request count as a long one because the machine is busy: its answer has a cookie. See `long_requests`."""
+    monkeypatch.setattr("node_session.store._TRUSTED_FOR", 60)
+
+
+@pytest.fixture
+def long_requests(busy_machine, monkeypatch):
+    """Let requests of 10 ms count as long ones, as they do outside of tests."""
+    monkeypatch.setattr("node_session.store._TRUSTED_FOR", 0.01)
+
+
 @pytest.fixture
 def options():
     """Options of the config; tests override this fixture or parametrize it."""

@@ -174,6 +174,7 @@ async def count_reads(sessions) -> list[str]:
     return ids
 
 
+@pytest.mark.usefixtures("long_requests")
 @pytest.mark.parametrize("options", [{**driver, "lifetime": 86_400_000} for driver in DRIVERS], ids=str)
 @pytest.mark.parametrize("case", ["unchanged", "changed", "due", "old secret"])
 async def test_a_long_request_reads_once(browser, sessions, case):
@@ -254,6 +255,7 @@ async def test_tasks_of_a_transaction_are_part_of_it(app, browser):
 @pytest.mark.parametrize(
     "options", [{**driver, "lifetime": 86_400_000, "absoluteLifetime": 3_600_000} for driver in DRIVERS], ids=str
 )
+@pytest.mark.usefixtures("long_requests")
 @pytest.mark.parametrize("ending", ["response", "save", "transaction", "reload", "confirm", "regenerate"])
 async def test_an_absolute_lifetime_ends_under_a_request(app, browser, sessions, monkeypatch, ending):
     """However a long handler goes on, nothing is saved once the absolute lifetime is over, and no cookie is sent."""

@@ -988,6 +988,7 @@ async def test_nothing_is_lost_at_once(app, browser):
         assert [v for v in values if v.startswith(f"{number}-")] == [f"{number}-{each}" for each in range(10)]
 
 
+@pytest.mark.usefixtures("long_requests")
 @pytest.mark.parametrize("options", [{"driver": "memory"}, {"driver": "file"}, {"driver": "slow"}], ids=str)
 @pytest.mark.parametrize("ending", ["invalidate", "regenerate"])
 @pytest.mark.parametrize("changes", [True, False], ids=["changing", "reading"])
@@ -1024,6 +1025,7 @@ async def test_destroyed_stays_destroyed(app, browser, new_browser, ending, chan
     assert left is None if ending == "invalidate" else list(left) == ["_left"] and "late" not in str(left)
 
 
+@pytest.mark.usefixtures("long_requests")
 @pytest.mark.parametrize("is_due", [True, False])
 async def test_slow_reader_of_a_store_that_went_down(app, browser, sessions, caplog, is_due):
     """A request that saves nothing is answered although the store cannot tell any more whether the session is there.
