@@ -433,7 +433,7 @@ class Store(Attributes):
         """
         if self._version is None and not self.is_gone:  # it was never stored, so there is nothing else to take over
             return True
-        async with self._between_transactions():
+        async with self._between_transactions(), self._own_lock():  # a save that is under way would be undone
             return await self._reload()
 
     async def _reload(self) -> bool:
@@ -736,15 +736,16 @@ class Store(Attributes):
 
     @contextlib.asynccontextmanager
     async def _transact(self) -> AsyncIterator[None]:
-        if self._version is not None:
-            loaded = None if self.is_gone else await self._load_alive(self._id)
-            if loaded is None:
-                self._end()
-            else:
-                self._note_activity(loaded)
-                if loaded.text != self._loaded:
-                    self._recall(loaded.text)
-                    self._rebase(loaded)
+        async with self._own_lock():  # what a save under way has stored would be merged with itself
+            if self._version is not None:
+                loaded = None if self.is_gone else await self._load_alive(self._id)
+                if loaded is None:
+                    self._end()
+                else:
+                    self._note_activity(loaded)
+                    if loaded.text != self._loaded:
+                        self._recall(loaded.text)
+                        self._rebase(loaded)
         if self.is_gone:
             raise GoneError("the session was destroyed or has expired, so nothing can be saved in it any more")
         text, increments, flushed = serializer.dumps(self._attributes), dict(self._increments), self._flushed

@@ -781,6 +781,35 @@ async def test_save_while_a_save_is_under_way(world):
     assert (stored["n"], stored["list"]) == (1, [1])
 
 
+async def use_transaction(session) -> None:
+    async with session.transaction():
+        session.put("a", 1)
+
+
+async def use_reload(session) -> None:
+    await session.reload()
+    session.put("a", 1)
+    await session.save()
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["not done", "done"])
+@pytest.mark.parametrize("use", [use_transaction, use_reload])
+async def test_reading_while_a_save_is_under_way(world, use, before):
+    """A transaction or reload() of one task while another task saves neither doubles nor undoes what is saved."""
+    session = await world.request(lambda session: session.push("list", 1))
+    session.push("list", 2)
+    gate = Gate(world.driver, before=before)
+    saving = asyncio.ensure_future(session.save())
+    await gate.reached.wait()
+    using = asyncio.ensure_future(use(session))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    gate.opened.set()
+    await asyncio.gather(saving, using)
+    stored = await world.stored()
+    assert (stored["list"], stored["a"]) == ([1, 2], 1)
+
+
 @pytest.mark.parametrize("before", [True, False], ids=["not done", "done"])
 @pytest.mark.parametrize("others", [True, False], ids=["others", "alone"])
 async def test_cancelled_save(world, before, others):
