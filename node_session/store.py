@@ -109,12 +109,14 @@ class _Left(NamedTuple):
         grace: Whether requests that still bring its cookie may read it for a moment.
         is_trail: Whether the session had gone on from there before this one began. It is followed and ended where it
             is now, and nothing of it is merged: its present holder may be somebody else.
+        before: The one that it had before that, if the session got another id again before this one was settled.
     """
 
     id: str
     destroy: bool
     grace: bool
     is_trail: bool = False
+    before: _Left | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +176,7 @@ class Store(Attributes):
         "_driver",
         "_id",
         "_is_fresh",
+        "_is_writing",
         "_late",
         "_left",
         "_loaded",
@@ -223,6 +226,7 @@ class Store(Attributes):
         self._version: object = None  # the driver's version of it; None: no record of this id yet
         self._loaded_at = 0.0
         self._unsure: list[_Sent] = []  # writes that were cut off or failed, and may have been done all the same
+        self._is_writing = False  # whether a write under this id is under way, so that there may be a record
         self._left: _Left | None = None
         self._trail: str | None = None  # the id from which the session has gone on under another
         self._was_ended = False  # whether the record was destroyed, and no other stored
@@ -328,8 +332,9 @@ class Store(Attributes):
             )
         if self.is_gone:
             self._begin_again()
-        if self._version is not None:
-            self._left = _Left(self._id, destroy, grace=True)
+        if self._version is not None or self._is_writing:
+            self._left = _Left(self._id, destroy, grace=True, before=self._left)
+            self._is_writing = False
         elif self._left is not None and destroy:
             self._left = self._left._replace(destroy=True)
         elif self._left is None and self._trail is not None:
@@ -621,11 +626,11 @@ class Store(Attributes):
             elif self._left is not None and not self.has_moved:
                 await self._move(self._left, text)
             elif self._left is not None:  # a save before this one got only half way
+                left = self._left
                 if text != self._loaded:
                     await self._write(text)
-                if self._left.destroy:
-                    await self._settle_old(self._left)
-                self._left = self._trail = None
+                await self._settle_old(left)
+                self._forget(left)
             else:
                 await self._write(text)
         trace.saved = "gone" if self.is_gone else "destroyed" if self.is_ended else "saved"
@@ -845,6 +850,14 @@ class Store(Attributes):
         return 0 if self._version is None or self.is_gone else time.monotonic() - self._active_at
 
     async def _write(self, text: str) -> None:
+        self._is_writing = True
+        try:
+            await self._write_under(self._id, text)
+        finally:
+            self._is_writing = False
+
+    async def _write_under(self, id: str, text: str) -> None:
+        """Write a text, or what merging makes of it. `regenerate` meanwhile leaves the rest to the next save."""
         started = time.monotonic()
         tries = 0
         place = self._place()
@@ -855,7 +868,7 @@ class Store(Attributes):
                 return
             queue = _queues.setdefault(place, asyncio.Lock())
         async with queue:
-            while True:
+            while self._id == id:
                 caught_up = await self._catch_up()
                 if caught_up is None:
                     return
@@ -884,10 +897,10 @@ class Store(Attributes):
     async def _try_to_write(self, text: str) -> bool:
         """Whether it was written; False if another request was first."""
         # What is changed while this waits belongs to the next save.
-        sent = _Sent(text, self._increments, self._flushed, self._aged)
+        id, sent = self._id, _Sent(text, self._increments, self._flushed, self._aged)
         self._increments, self._flushed, self._aged = {}, False, False
         try:
-            version = await self._driver.write(self._id, self._conceal(text, self._id), self._version)
+            version = await self._driver.write(id, self._conceal(text, id), self._version)
         except ConflictError:
             self._note_conflict()
             self._take_back(sent)
@@ -898,7 +911,9 @@ class Store(Attributes):
         if self._version is None and (self._left is None or self._left.is_trail):
             self.watch.note("created", self)
         self.watch.note("saved", self)
-        self._loaded, self._version, self._outdated = text, version, False
+        self._loaded = text
+        if self._id == id:
+            self._version, self._outdated = version, False
         self._active_at = time.monotonic()
         self._unsure.clear()
         return True
@@ -921,7 +936,10 @@ class Store(Attributes):
 
     async def _catch_up(self) -> str | None:
         """Merge what is stored now into the session; gives the text to write, None if there is none."""
-        loaded = await self._load_alive(self._id)
+        id = self._id
+        loaded = await self._load_alive(id)
+        if self._left is not None and self._left.id == id:  # by `regenerate`, meanwhile
+            return None
         if loaded is None:
             self._end()
             return None
@@ -941,7 +959,7 @@ class Store(Attributes):
         If it has gone on under another id, the two part ways: nothing of the other one's data is for the holder of
         this cookie, who may have it from before somebody logged in. What is held here becomes a session of its own.
         """
-        base, flushed, began_anew = self._loaded, self._flushed, left.is_trail
+        began, base, flushed, began_anew = left, self._loaded, self._flushed, left.is_trail
         started, tries, is_moved = time.monotonic(), 0, False
         while True:
             path, old = await self._follow(left.id)
@@ -978,37 +996,47 @@ class Store(Attributes):
                 self._take_back(sent)
                 tries += 1
                 await self._wait(started, tries)
-        self._left = self._trail = None
+        if left.before is not None:
+            await self._settle_old(left.before)
+        self._forget(began)
+
+    def _forget(self, left: _Left | None) -> None:
+        """The old record is settled; not so one that the session has left in the meantime."""
+        if self._left is left:
+            self._left = self._trail = None
 
     async def _end_record(self) -> None:
         """Destroy the session's record, and store no other in its place."""
-        if self._left is not None:
-            await self._settle_old(self._left._replace(grace=False))
-        self._left = self._trail = None
+        left = self._left
+        if left is not None:
+            await self._settle_old(left._replace(grace=False))
+        self._forget(left)
         self._was_ended = True
 
     async def _run_out(self) -> None:
         """End a session whose absolute lifetime is over, although this request, or WebSocket, goes on."""
         self.watch.note("expired", self)
         if self._left is not None:
-            await self._settle_old(self._left._replace(grace=False))
+            await self._settle_old(self._left._replace(destroy=True, grace=False))
         if self._version is not None:
             await self._driver.destroy(self._id)
         self._end()
 
     async def _settle_old(self, left: _Left) -> None:
-        """Destroy the session where it has gone from its old id, or leave it there."""
+        """Destroy the session where it has gone from its old ids, or leave it there."""
         started, tries = time.monotonic(), 0
-        while True:
+        while left.destroy:
             path, old = await self._follow(left.id)
-            if old is None:
-                return
+            if old is None or path[-1] == self._id:  # the latter if this was done before, and the answer got lost
+                break
             try:
                 await self._leave(left, path, old)
-                return
+                break
             except ConflictError:
                 tries += 1
                 await self._wait(started, tries)
+        if left.before is not None:
+            await self._settle_old(left.before)
 
     async def _leave(self, left: _Left, path: list[str], old: _Loaded) -> None:
         """Destroy the old record, and all that leads there; or leave what it held for a moment, and a trail.

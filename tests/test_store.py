@@ -8,6 +8,7 @@ import logging
 import time
 
 import pytest
+from rotations import logged_in
 
 from node_session import ConflictError, GoneError, PathError, SerializationError, SessionError, Store, UnavailableError
 from node_session.attributes import Attributes
@@ -699,13 +700,18 @@ async def test_same_session_saved_twice_at_once(world):
 
 
 class Gate:
-    """Stops the next write of a driver before or after it is done, until it is opened."""
+    """Stops the next write of a driver, or one after it, before or after it is done, until it is opened."""
 
-    def __init__(self, driver, *, before: bool = False) -> None:
+    def __init__(self, driver, *, before: bool = False, number: int = 1) -> None:
         self.reached, self.opened = asyncio.Event(), asyncio.Event()
         write = driver.write
+        left = number
 
         async def gated(*args):
+            nonlocal left
+            left -= 1
+            if left:
+                return await write(*args)
             driver.write = write
             if not before:
                 version = await write(*args)
@@ -811,6 +817,55 @@ async def test_reading_while_a_save_is_under_way(world, use, before):
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["not done", "done"])
+async def test_a_new_id_while_a_save_is_under_way(world, before):
+    """regenerate() while another task saves takes along what is being saved, and the record stays a session."""
+    session = await world.request(lambda session: session.push("list", 1))
+    session.push("list", 2)
+    gate = Gate(world.driver, before=before)
+    saving = asyncio.ensure_future(session.save())
+    await gate.reached.wait()
+    session.regenerate(True)
+    gate.opened.set()
+    await saving
+    await session.save()
+    assert await world.is_left(world.id)
+    world.id = session.get_id()
+    assert (await world.stored())["list"] == [1, 2]
+
+
+async def test_a_new_id_while_a_save_meets_another(world):
+    """So does one while a save waits to merge; the old session is not what is looked for under the new id."""
+    session = await world.request(lambda session: session.push("list", 1))
+    await world.request(lambda session: session.push("list", 2))
+    session.push("list", 3)
+    gate = Gate(world.driver, before=True)
+    saving = asyncio.ensure_future(session.save())
+    await gate.reached.wait()
+    session.regenerate(True)
+    gate.opened.set()
+    await saving
+    await session.save()
+    world.id = session.get_id()
+    assert (await world.stored())["list"] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("write", [1, 2], ids=["the new record", "the old record"])
+@pytest.mark.parametrize("before", [True, False], ids=["not done", "done"])
+async def test_a_log_out_while_a_new_id_is_saved(world, write, before):
+    """invalidate() while a regenerated session is being saved leaves no record that is logged in."""
+    session = await world.request(lambda session: session.put("user", "Ann"))
+    session.regenerate(True)
+    gate = Gate(world.driver, before=before, number=write)
+    saving = asyncio.ensure_future(session.save())
+    await gate.reached.wait()
+    session.invalidate()
+    gate.opened.set()
+    await saving
+    await session.save()
+    assert await logged_in(world.driver) == []
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["not done", "done"])
 @pytest.mark.parametrize("others", [True, False], ids=["others", "alone"])
 async def test_cancelled_save(world, before, others):
     """A save that was cancelled, be it that it was done or not, and then called again, saves everything once."""
@@ -856,6 +911,32 @@ async def test_saves_whose_answers_got_lost(world, done):
     await session.save()
     stored = await world.stored()
     assert (stored["n"], stored["list"]) == (len(done) + 1, [*range(len(done)), "last"])
+
+
+@pytest.mark.parametrize("is_done", [True, False], ids=["done", "not done"])
+@pytest.mark.parametrize("then", ["save", "regenerate", "invalidate"])
+async def test_an_old_record_that_could_not_be_settled(world, is_done, then):
+    """If the write of the old record fails, or its answer gets lost, the next save ends that record and no other."""
+    session = await world.request(lambda session: session.put("user", "Ann"))
+    session.regenerate(True)
+    old, write = session._left.id, world.driver.write
+
+    async def fail(id, *args):
+        if id != old:
+            return await write(id, *args)
+        world.driver.write = write
+        if is_done:
+            await write(id, *args)
+        raise UnavailableError("the connection was lost")
+
+    world.driver.write = fail
+    with pytest.raises(UnavailableError):
+        await session.save()
+    if then != "save":
+        getattr(session, then)(*[True] * (then == "regenerate"))
+    await session.save()
+    assert not session.is_gone and await world.is_left(old)
+    assert [each["user"] for each in await logged_in(world.driver)] == ([] if then == "invalidate" else ["Ann"])
 
 
 async def test_flush_wins(world):
