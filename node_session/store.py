@@ -824,11 +824,12 @@ class Store(Attributes):
 
     async def touch(self) -> None:
         """Renew the record's last activity. A response does this by itself, where the session was not changed."""
-        if self._version is None or self.is_gone:
+        id = self._stored_id
+        if id is None:
             return
         before, self._active_at = self._active_at, time.monotonic()  # at once, so that nobody else renews it as well
         try:
-            await self._driver.touch(self._id)
+            await self._driver.touch(id)
         except BaseException:
             self._active_at = before
             raise
@@ -847,7 +848,15 @@ class Store(Attributes):
     @property
     def idle(self) -> float:
         """Seconds since this session's record was renewed; 0 if there is none, infinite if the driver cannot tell."""
-        return 0 if self._version is None or self.is_gone else time.monotonic() - self._active_at
+        return 0 if self._stored_id is None else time.monotonic() - self._active_at
+
+    @property
+    def _stored_id(self) -> str | None:
+        """The id of the session's record: the old one until a regenerated session is saved; None if there is none."""
+        left = self._left
+        if self._version is None and left is not None and not left.is_trail:
+            return left.id
+        return None if self._version is None or self.is_gone else self._id
 
     async def _write(self, text: str) -> None:
         self._is_writing = True

@@ -48,6 +48,8 @@ class Upload(SessionMixin, RequestHandler):
     async def get(self):
         if self.get_query_argument("flush", ""):
             self.flush()
+        if self.get_query_argument("regenerate", ""):
+            self.session.regenerate(True)
         self.begun.set()
         await self.may_end.wait()
         if self.get_query_argument("change", ""):
@@ -87,6 +89,18 @@ async def test_a_session_lives_as_long_as_its_request(browser, sessions):
     Upload.may_end.set()
     assert (await upload).code == 200
     assert (await browser.get("/whoami")).code == 200
+
+
+async def test_so_does_one_that_gets_a_new_id(browser, sessions):
+    """If the request has called regenerate(), the record that the new one is to be made of is renewed until then."""
+    await browser.get("/page")
+    touches, old = await count_touches(sessions), browser.id
+    upload = asyncio.ensure_future(browser.get("/upload?regenerate=1"))
+    await until(lambda: touches.get(old, 0) >= 3)
+    Upload.may_end.set()
+    answer = await upload
+    assert answer.code == 200 and "Set-Cookie" in answer.headers and browser.id != old
+    assert (await browser.get("/whoami")).body == b"Ann"
 
 
 async def expire(sessions, config) -> None:
