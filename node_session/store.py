@@ -350,6 +350,8 @@ class Store(Attributes):
         self._unsure.clear()
         if self._trail is None:
             self._keep_own_changes()
+        else:
+            self._make_token()  # after `reload` there is none
 
     def _keep_own_changes(self) -> None:
         """Drop what was loaded, as its session was destroyed; what this request has set since belongs to a new one."""
@@ -785,8 +787,9 @@ class Store(Attributes):
         if self.is_gone:
             return default
         base = serializer.loads(self._loaded) if self._loaded is not None else {}
-        id = self._left.id if self._left is not None and self._version is None else self._id
-        is_stored = self._version is not None or self._left is not None
+        left = self._left if self._version is None else None
+        id = self._id if left is None else left.id
+        is_stored = self._version is not None or left is not None
         if not is_stored or paths.find(base, key) is paths.MISSING:
             return self.pull(key, default)  # of this request's own making, and nobody else's yet
         started = time.monotonic()
@@ -795,7 +798,10 @@ class Store(Attributes):
             while True:
                 stored = await self._load_alive(id)
                 if stored is None:
-                    self._end()
+                    if left is None:
+                        self._end()
+                    else:  # the save of a regenerated session finds out whether it has ended or gone on
+                        self.pull(key)
                     return default
                 self._recall(stored.text)
                 value = paths.remove(stored.attributes, key)

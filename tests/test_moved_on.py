@@ -41,7 +41,11 @@ class Login(SessionMixin, RequestHandler):
             self.ready.append(None)
             while len(self.ready) < 2:
                 await asyncio.sleep(0)
+        if self.get_query_argument("reload", ""):
+            await self.session.reload()
         self.session.regenerate(True)
+        if self.get_query_argument("take", ""):
+            assert await self.session.take("seen") is None
         self.session.put("user", self.get_query_argument("user", "Ann"))
         self.redirect("/whoami")
 
@@ -90,6 +94,19 @@ async def test_two_logins_at_once(browser, new_browser):
     assert [answer.code for answer in answers] == [302, 302]
     assert all("Set-Cookie" in answer.headers for answer in answers)
     assert b"Ann" in [(await each.get("/whoami")).body for each in (browser, second)]
+
+
+@pytest.mark.parametrize("does", ["take", "reload"])
+async def test_second_login_that_reads_the_store(browser, new_browser, does):
+    """A second log-in that takes a one-time value, which the first one has, or reloads, logs in as well."""
+    await browser.get("/page")
+    second = new_browser()
+    second.cookie = browser.cookie
+    await browser.get("/login", "POST")
+    answer = await second.get(f"/login?{does}=1", "POST")
+    assert answer.code == 302 and "Set-Cookie" in answer.headers
+    assert (await second.stored())["_token"]
+    assert (await second.get("/whoami")).body == b"Ann"
 
 
 async def test_login_with_an_old_cookie_takes_nothing_along(browser, new_browser):

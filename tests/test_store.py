@@ -1072,6 +1072,21 @@ async def test_take_after_regenerate(world):
     assert (stored["cart"], "once" in stored) == ([1], False)
 
 
+async def test_take_in_the_second_of_two_logins(world):
+    """A session that takes a value after regenerate(), and has gone on meanwhile, gets nothing and logs in."""
+    await world.request(lambda session: session.put("once", "token"))
+    sessions = [await world.start() for _ in range(2)]
+    for session in sessions:
+        session.regenerate(True)
+    await sessions[0].save()
+    assert await sessions[1].take("once", "gone") == "gone"
+    sessions[1].put("user", "Ann")
+    await sessions[1].save()
+    world.id = sessions[1].get_id()
+    assert not sessions[1].is_gone and (await world.stored())["user"] == "Ann"
+    assert "once" not in await world.stored()
+
+
 async def test_take_what_this_request_put(session, world):
     """What this request itself has put and not saved is taken from it."""
     session.put("once", 1)
