@@ -95,7 +95,10 @@ class HeldResponse:
         if self._state != _OPEN or handler._finished:
             if self._state == _LOADING and not handler._finished:
                 warn_of_early_end(handler, self._session.watch)
-            return self._finish(chunk)
+            future = self._finish(chunk)
+            if self._state == _CLOSED:  # the page of an error, of which no `on_finish` but the mixin's tells
+                self.close()
+            return future
         if handler.get_status() == 101:  # a WebSocket; Tornado sets it up when this returns, so there is no waiting
             return self._finish_now(chunk)
         if chunk is not None and type(handler).finish is RequestHandler.finish:
@@ -295,13 +298,15 @@ class HeldResponse:
         return future
 
     def _fail(self, error: Exception) -> None:
-        handler = self._handler
-        self._session.is_late = False  # what an error page changes is lost with all the rest, as the log says
-        if self._session.has_moved:  # its new record is whole, and the old id perhaps worth nothing any more
+        handler, session = self._handler, self._session
+        session.is_late = False  # what an error page changes is lost with all the rest, as the log says
+        # If its new record is stored, the old id may be worth nothing any more. Not so for a log-out: it is tried
+        # again with the old cookie, or the old record would stay logged in.
+        if session.has_moved and not session.is_logging_out:
             self._state = _SAVING
         else:
             self._state = _CLOSED
-            self._session.trace.cookie = "not sent: the session was not saved"
+            session.trace.cookie = "not sent: the session was not saved"
         if isinstance(error, UnavailableError):
             error = unavailable(error)
         status = error.status_code if isinstance(error, HTTPError) else 500

@@ -276,6 +276,11 @@ class Store(Attributes):
         return self._left is not None and self._version is not None
 
     @property
+    def is_logging_out(self) -> bool:
+        """Whether the old record is one that `invalidate` is to destroy."""
+        return self._left is not None and not self._left.grace
+
+    @property
     def is_untouched(self) -> bool:
         """Whether nothing need be stored: it is empty, and new or another one's end; or see `is_withheld`."""
         is_new = self._version is None and (self._left is None or self._left.destroy)

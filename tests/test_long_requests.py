@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tornado.tcpclient import TCPClient
 from tornado.web import RequestHandler
 
 from node_session import GoneError, SessionMixin
@@ -153,6 +154,26 @@ async def test_the_timer_ends_with_the_last_request(browser, sessions):
     """Where no request is under way, no timer runs."""
     await browser.get("/page")
     await until(lambda: not sessions._renewals._requests)
+
+
+async def test_an_error_page_ends_its_request(app, browser, sessions, http_port):
+    """A session that could not be stored is not renewed for as long as its client keeps the connection open."""
+
+    class Fails(RequestHandler):  # without the mixin, whose on_finish would tell
+        async def prepare(self):
+            await sessions.start_session(self.request, self)
+
+        def get(self):
+            self.request.session.put("set", {1})
+
+    app.add_handlers(".*", [("/fails", Fails)])
+    await browser.get("/page")
+    stream = await TCPClient().connect("127.0.0.1", http_port)
+    await stream.write(f"GET /fails HTTP/1.1\r\nHost: x\r\nCookie: node_session={browser.cookie}\r\n\r\n".encode())
+    assert (await stream.read_until(b"\r\n")).split()[1] == b"500"
+    await stream.read_until(b"</html>")
+    assert not any(sessions._renewals._requests.values())
+    stream.close()
 
 
 @pytest.mark.parametrize("options", [{**driver, "lifetime": 60_000_000} for driver in DRIVERS], ids=str)

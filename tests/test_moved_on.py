@@ -8,10 +8,10 @@ import random
 import time
 
 import pytest
-from rotations import log_out_against_rotations, start
+from rotations import log_out_against_rotations, logged_in, start
 from tornado.web import RequestHandler
 
-from node_session import NodeSession, SessionMixin, Store
+from node_session import NodeSession, SessionMixin, Store, UnavailableError
 from node_session.drivers import MemoryDriver
 from node_session.store import Terms
 
@@ -130,6 +130,24 @@ async def test_logout_finds_where_the_session_has_gone(browser, new_browser, ses
     assert (await browser.get("/whoami")).body == b"Ann"
     await other.get("/logout", "POST")
     assert (await browser.get("/whoami")).body == b"nobody"
+
+
+async def test_logout_again_after_a_503(browser, sessions):
+    """A log-out that could not destroy the record is tried again with the same cookie, and then destroys it."""
+    await browser.get("/login", "POST")
+    driver, cookie = await sessions._get_driver(), browser.cookie
+    destroy = driver.destroy
+
+    async def fail(*args):
+        driver.destroy = destroy
+        raise UnavailableError("the connection was lost")
+
+    driver.destroy = fail
+    assert (await browser.get("/logout", "POST")).code == 503
+    assert browser.cookie == cookie
+    assert (await browser.get("/logout", "POST")).code == 200
+    assert browser.cookie != cookie
+    assert await logged_in(getattr(driver, "memory", driver)) == []
 
 
 async def test_logout_after_three_rotations(browser, new_browser):
