@@ -109,7 +109,7 @@ class _Left(NamedTuple):
         grace: Whether requests that still bring its cookie may read it for a moment.
         is_trail: Whether the session had gone on from there before this one began. It is followed and ended where it
             is now, and nothing of it is merged: its present holder may be somebody else.
-        before: The one that it had before that, if the session got another id again before this one was settled.
+        before: Another one that is to be settled after it, if the session got several ids before all was saved.
     """
 
     id: str
@@ -337,12 +337,17 @@ class Store(Attributes):
             )
         if self.is_gone:
             self._begin_again()
-        if self._version is not None or self._is_writing:
+        may_be_stored = self._is_writing or bool(self._unsure)
+        if self._version is not None:
             self._left = _Left(self._id, destroy, grace=True, before=self._left)
-            self._is_writing = False
-        elif self._left is not None and destroy:
-            self._left = self._left._replace(destroy=True)
-        elif self._left is None and self._trail is not None:
+        elif self._left is not None:
+            before = self._left.before
+            if may_be_stored:
+                before = _Left(self._id, destroy=True, grace=False, before=before)
+            self._left = self._left._replace(destroy=destroy or self._left.destroy, before=before)
+        elif may_be_stored:
+            self._left = _Left(self._id, destroy, grace=True, is_trail=True)
+        elif self._trail is not None:
             self._left = _Left(self._trail, destroy, grace=True, is_trail=True)
         self.set_id()
         self.is_withheld = False
@@ -449,7 +454,10 @@ class Store(Attributes):
             return await self._reload()
 
     async def _reload(self) -> bool:
-        loaded = await self._load_alive(self._id)
+        id = self._id
+        loaded = await self._load_alive(id)
+        if self._was_left(id):
+            return True
         self._settle()
         self._settle_late()
         if loaded is None or loaded.text != self._loaded:
@@ -750,10 +758,11 @@ class Store(Attributes):
     async def _transact(self) -> AsyncIterator[None]:
         async with self._own_lock():  # what a save under way has stored would be merged with itself
             if self._version is not None:
-                loaded = None if self.is_gone else await self._load_alive(self._id)
-                if loaded is None:
+                id = self._id
+                loaded = None if self.is_gone else await self._load_alive(id)
+                if loaded is None and not self._was_left(id):
                     self._end()
-                else:
+                elif loaded is not None and self._id == id:
                     self._note_activity(loaded)
                     if loaded.text != self._loaded:
                         self._recall(loaded.text)
@@ -803,7 +812,7 @@ class Store(Attributes):
             while True:
                 stored = await self._load_alive(id)
                 if stored is None:
-                    if left is None:
+                    if left is None and not self._was_left(id):
                         self._end()
                     else:  # the save of a regenerated session finds out whether it has ended or gone on
                         self.pull(key)
@@ -931,9 +940,12 @@ class Store(Attributes):
         if self._version is None and (self._left is None or self._left.is_trail):
             self.watch.note("created", self)
         self.watch.note("saved", self)
-        self._loaded = text
         if self._id == id:
-            self._version, self._outdated = version, False
+            self._loaded, self._version, self._outdated = text, version, False
+        elif self._left is not None and self._left.id == id:  # by `regenerate`, meanwhile: the new id goes on from it
+            self._loaded = text
+        else:  # this id was given up before it had a record
+            self._take_back(sent)
         self._active_at = time.monotonic()
         self._unsure.clear()
         return True
@@ -958,7 +970,7 @@ class Store(Attributes):
         """Merge what is stored now into the session; gives the text to write, None if there is none."""
         id = self._id
         loaded = await self._load_alive(id)
-        if self._left is not None and self._left.id == id:  # by `regenerate`, meanwhile
+        if self._was_left(id):
             return None
         if loaded is None:
             self._end()
@@ -972,6 +984,13 @@ class Store(Attributes):
             self._settle()
             return None
         return text
+
+    def _was_left(self, id: str) -> bool:
+        """Whether `regenerate` was called while the store was asked: the save of the new id looks at this one."""
+        left = self._left
+        while left is not None and left.id != id:
+            left = left.before
+        return left is not None
 
     async def _move(self, left: _Left, text: str) -> None:
         """Save a regenerated session, together with what others have saved under its old id meanwhile.
@@ -1005,6 +1024,8 @@ class Store(Attributes):
             await self._write(text)
             if self.is_gone:  # the new record; the old one stays
                 break
+            if self._left != began and self._version is None:  # it has got another id: the next save moves it there
+                return
             is_moved = True
             if old is None or not left.destroy:
                 break
@@ -1022,7 +1043,7 @@ class Store(Attributes):
 
     def _forget(self, left: _Left | None) -> None:
         """The old record is settled; not so one that the session has left in the meantime."""
-        if self._left is left:
+        if self._left == left:
             self._left = self._trail = None
 
     async def _end_record(self) -> None:
@@ -1047,8 +1068,8 @@ class Store(Attributes):
         started, tries = time.monotonic(), 0
         while left.destroy:
             path, old = await self._follow(left.id)
-            if old is None or path[-1] == self._id:  # the latter if this was done before, and the answer got lost
-                break
+            if old is None or (len(path) > 1 and (path[-1] == self._id or self._was_left(path[-1]))):
+                break  # it was done before, and the answer got lost; its own next id must not be ended for that
             try:
                 await self._leave(left, path, old)
                 break

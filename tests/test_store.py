@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 import time
 
 import pytest
@@ -12,7 +13,7 @@ from rotations import logged_in
 
 from node_session import ConflictError, GoneError, PathError, SerializationError, SessionError, Store, UnavailableError
 from node_session.attributes import Attributes
-from node_session.drivers import MemoryDriver
+from node_session.drivers import Driver, MemoryDriver
 from node_session.ids import is_valid
 from node_session.serializer import dumps
 from node_session.store import Terms
@@ -911,6 +912,119 @@ async def test_saves_whose_answers_got_lost(world, done):
     await session.save()
     stored = await world.stored()
     assert (stored["n"], stored["list"]) == (len(done) + 1, [*range(len(done)), "last"])
+
+
+class Unreliable(Driver):
+    """Takes a few turns for a call, and fails now and then, before or after it is done."""
+
+    def __init__(self, choose, rate: float) -> None:
+        self.memory, self.choose, self.rate = MemoryDriver(300_000), choose, rate
+
+    async def _ask(self, method, *args):
+        await self._pause()
+        result = await method(*args)
+        await self._pause()
+        return result
+
+    async def _pause(self) -> None:
+        for _ in range(self.choose.randrange(4)):
+            await asyncio.sleep(0)
+        if self.choose.random() < self.rate:
+            raise UnavailableError("the connection was lost")
+
+    async def read(self, id):
+        return await self._ask(self.memory.read, id)
+
+    async def write(self, id, payload, version):
+        return await self._ask(self.memory.write, id, payload, version)
+
+    async def touch(self, id):
+        await self._ask(self.memory.touch, id)
+
+    async def destroy(self, id, version=None):
+        await self._ask(self.memory.destroy, id, version)
+
+    async def gc(self, lifetime):
+        return 0
+
+
+@pytest.mark.parametrize("rate", [0, 0.1])
+@pytest.mark.parametrize("grace", [0, 10_000])
+async def test_tasks_of_one_session_in_any_order(rate, grace):
+    """Tasks that save, change the id, take, open transactions and are cancelled lose nothing, and double nothing.
+
+    After a log-out no record is logged in.
+    """
+    for seed in range(250):
+        choose, terms = random.Random(seed), Terms(strict=True, grace=grace)
+        driver = Unreliable(choose, 0)
+        session = Store("node_session", driver, terms=terms)
+        await session.start()
+        session.put({"user": "Ann", "list": [], "n": 0})
+        await session.save()
+        pushed = []
+        driver.rate = rate
+        work = [one_task(session, choose, pushed) for _ in range(1 + choose.randrange(3))]
+        await asyncio.gather(*work)
+        driver.rate = 0
+        await session.save()
+        assert not session.is_gone, seed
+        [stored] = await logged_in(driver.memory)
+        assert (sorted(stored["list"]), stored["n"]) == (sorted(pushed), len(pushed)), seed
+        session.invalidate()
+        await session.save()
+        assert await logged_in(driver.memory) == [], seed
+
+
+async def one_task(session, choose, pushed: list[int]) -> None:
+    def push() -> None:
+        pushed.append(len(pushed))
+        session.push("list", pushed[-1])
+        session.increment("n")
+
+    for _ in range(1 + choose.randrange(4)):
+        for _ in range(choose.randrange(5)):
+            await asyncio.sleep(0)
+        does = choose.randrange(6)
+        try:
+            if does == 0:
+                session.regenerate(True)
+            elif does == 1:
+                await session.take("nothing")
+            elif does == 2:
+                async with session.transaction():
+                    push()
+                    await asyncio.sleep(0)
+            else:
+                push()
+                saving = asyncio.ensure_future(session.save())
+                if does == 3:
+                    for _ in range(choose.randrange(12)):
+                        await asyncio.sleep(0)
+                    saving.cancel()
+                await saving
+        except (UnavailableError, asyncio.CancelledError):
+            pass
+
+
+async def test_a_new_id_while_the_session_is_reloaded(world):
+    """regenerate() while another task reloads takes along what is stored, and the record stays a session."""
+    session = await world.request(lambda session: session.push("list", 1))
+    await world.request(lambda session: session.push("list", 2))
+    read = world.driver.read
+
+    async def regenerate(id):
+        world.driver.read = read
+        record = await read(id)
+        session.regenerate(True)
+        return record
+
+    world.driver.read = regenerate
+    assert await session.reload()
+    await session.save()
+    assert await world.is_left(world.id)
+    world.id = session.get_id()
+    assert (await world.stored())["list"] == [1, 2]
 
 
 @pytest.mark.parametrize("is_done", [True, False], ids=["done", "not done"])
