@@ -6,8 +6,9 @@ that every way a handler can end comes by here: a return, `finish`, `redirect`, 
 
 - `finish` saves first. Where nothing needs saving, the response leaves at once, without a detour; only after a long
   request the store is asked whether the session is still there, as the cookie of one that was destroyed is not sent.
-- `flush`, before it sends the headers, adds the cookie. For HEAD they wait for `finish`: no body is streamed, so
-  a client that has the headers has the whole answer, and may ask again.
+- `flush`, before it sends the headers, adds the cookie. If the session is not stored under that id, as it is new or
+  regenerated, it is saved first: the client may ask again before the response ends. For HEAD they wait for `finish`: no
+  body is streamed, so a client that has the headers has the whole answer, and may ask again.
 - If saving fails, the client gets an error instead of what the handler wrote: 503 for a store that is down, 500 for
   anything else. Where headers have gone out already, the connection is closed, so that a cut-off body does not pass
   for a whole one.
@@ -18,6 +19,7 @@ that every way a handler can end comes by here: a return, `finish`, `redirect`, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 from collections.abc import Callable, Coroutine
@@ -64,6 +66,7 @@ class HeldResponse:
         self._held_headers: HTTPHeaders | None = None  # that flush() has left for finish() to send
         self._held_chunk: list[bytes] = []
         self._state = _LOADING
+        self._flushing: asyncio.Task[None] | None = None  # a first flush() that waits for a save
         self._task: asyncio.Task[None] | None = None  # the loop itself keeps no strong reference
         self._finish = handler.finish
         self._flush = handler.flush
@@ -104,6 +107,9 @@ class HeldResponse:
         if chunk is not None and type(handler).finish is RequestHandler.finish:
             handler.write(chunk)  # raises to the caller, as ever; a finish of the handler's own gets its chunk later
             chunk = None
+        if self._flushing is not None:
+            self._untouched, self._session.is_late = False, True
+            return self._finish_later(self._save_after(self._flushing), chunk)
         try:
             if self._is_in_vain():
                 self._session.is_late = True
@@ -165,6 +171,8 @@ class HeldResponse:
         if self._state in (_OPEN, _SAVING) and not self._handler._headers_written:
             if not include_footers and self._state == _OPEN and self._handler.request.method == "HEAD":
                 return self._hold_headers()
+            if not include_footers and self._state == _OPEN and self._must_save_first():
+                return self._flushing  # type: ignore[return-value]
             state, self._state = self._state, _CLOSED  # if this raises, the error page goes without a cookie
             line = self._set_cookie(self._session) if self._wants_cookie(state) else None
             self._state = state
@@ -173,6 +181,36 @@ class HeldResponse:
                 self._sent_cookie = True
             self._session.headers_sent = True
         return self._flush(include_footers)
+
+    def _must_save_first(self) -> bool:
+        """Whether `flush` is to wait until the session is stored, which is begun if need be."""
+        session = self._session
+        if self._flushing is None and session.has_no_record_yet and not self._is_in_vain():
+            self._state = _CLOSED  # if this raises, the error page goes without a cookie
+            text = None if session.waits_for_transaction else session.stage()
+            self._state, self._untouched = _OPEN, False
+            if text is None or not session.commit_at_once(text):
+                session.headers_sent = True  # as good as: its id is on the way
+                self._flushing = asyncio.ensure_future(self._save_and_flush())
+                self._flushing.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._flushing is not None
+
+    async def _save_and_flush(self) -> None:
+        try:
+            await self._session.save_in_turn()
+        except BaseException as error:
+            self._session.headers_sent = False
+            if isinstance(error, UnavailableError):
+                raise unavailable(error) from error
+            raise
+        finally:
+            self._flushing = None  # if it failed, `finish` tries once more
+        await self.flush()
+
+    async def _save_after(self, flushing: asyncio.Task[None]) -> None:
+        with contextlib.suppress(Exception):
+            await flushing
+        await self._session.save_in_turn()
 
     def detach(self) -> IOStream:
         """In place of the handler's `detach`: from now on there is no response."""

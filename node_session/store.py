@@ -287,6 +287,11 @@ class Store(Attributes):
         return self.is_withheld or (is_new and not self._terms.save_untouched and not self._attributes)
 
     @property
+    def has_no_record_yet(self) -> bool:
+        """Whether a client that already had the cookie of this id would find nothing."""
+        return self._version is None and not self.is_gone and not self.is_untouched
+
+    @property
     def is_ended(self) -> bool:
         """Whether the session's record is destroyed without another in its place, so that its cookie can go, too."""
         return (self._was_ended or self._left is not None) and self.is_untouched
