@@ -6,8 +6,9 @@ that every way a handler can end comes by here: a return, `finish`, `redirect`, 
 
 - `finish` saves first. Where nothing needs saving, the response leaves at once, without a detour; only after a long
   request the store is asked whether the session is still there, as the cookie of one that was destroyed is not sent.
-- `flush`, before it sends the headers, adds the cookie. For HEAD they wait for `finish`: no body is streamed, so
-  a client that has the headers has the whole answer, and may ask again.
+- `flush`, before it sends the headers, adds the cookie. If the session is not stored under that id, as it is new or
+  regenerated, it is saved first: the client may ask again before the response ends. For HEAD they wait for `finish`: no
+  body is streamed, so a client that has the headers has the whole answer, and may ask again.
 - If saving fails, the client gets an error instead of what the handler wrote: 503 for a store that is down, 500 for
   anything else. Where headers have gone out already, the connection is closed, so that a cut-off body does not pass
   for a whole one.
@@ -20,6 +21,7 @@ that every way a handler can end comes by here: a return, `finish`, `redirect`, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -68,6 +70,7 @@ class HeldResponse:
         self._held_headers: HTTPHeaders | None = None  # that flush() has left for finish() to send
         self._held_chunk: list[bytes] = []
         self._state = _LOADING
+        self._flushing: asyncio.Task[None] | None = None  # a first flush() that waits for a save
         self._task: asyncio.Task[None] | None = None  # the loop itself keeps no strong reference
         self._read_on: asyncio.Future[None] | None = None  # what Tornado waits for before it reads more of the body
         self._finish = handler.finish
@@ -103,12 +106,18 @@ class HeldResponse:
         if self._state != _OPEN or handler._finished:
             if self._state == _LOADING and not handler._finished:
                 warn_of_early_end(handler, self._session.watch)
-            return self._finish(chunk)
+            future = self._finish(chunk)
+            if self._state == _CLOSED:  # the page of an error, of which no `on_finish` but the mixin's tells
+                self.close()
+            return future
         if handler.get_status() == 101:  # a WebSocket; Tornado sets it up when this returns, so there is no waiting
             return self._finish_now(chunk)
         if chunk is not None and type(handler).finish is RequestHandler.finish:
             handler.write(chunk)  # raises to the caller, as ever; a finish of the handler's own gets its chunk later
             chunk = None
+        if self._flushing is not None:
+            self._untouched, self._session.is_late = False, True
+            return self._finish_later(self._save_after(self._flushing), chunk)
         try:
             if self._is_in_vain():
                 self._session.is_late = True
@@ -210,6 +219,8 @@ class HeldResponse:
         if self._state in (_OPEN, _SAVING) and not self._handler._headers_written:
             if not include_footers and self._state == _OPEN and self._handler.request.method == "HEAD":
                 return self._hold_headers()
+            if not include_footers and self._state == _OPEN and self._must_save_first():
+                return self._flushing  # type: ignore[return-value]
             state, self._state = self._state, _CLOSED  # if this raises, the error page goes without a cookie
             line = self._set_cookie(self._session) if self._wants_cookie() else None
             self._state = state
@@ -218,6 +229,36 @@ class HeldResponse:
                 self._sent_cookie = True
             self._session.headers_sent = True
         return self._flush(include_footers)
+
+    def _must_save_first(self) -> bool:
+        """Whether `flush` is to wait until the session is stored, which is begun if need be."""
+        session = self._session
+        if self._flushing is None and session.has_no_record_yet and not self._is_in_vain():
+            self._state = _CLOSED  # if this raises, the error page goes without a cookie
+            text = None if session.waits_for_transaction else session.stage()
+            self._state, self._untouched = _OPEN, False
+            if text is None or not session.commit_at_once(text):
+                session.headers_sent = True  # as good as: its id is on the way
+                self._flushing = asyncio.ensure_future(self._save_and_flush())
+                self._flushing.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._flushing is not None
+
+    async def _save_and_flush(self) -> None:
+        try:
+            await self._session.save_in_turn()
+        except BaseException as error:
+            self._session.headers_sent = False
+            if isinstance(error, UnavailableError):
+                raise unavailable(error) from error
+            raise
+        finally:
+            self._flushing = None  # if it failed, `finish` tries once more
+        await self.flush()
+
+    async def _save_after(self, flushing: asyncio.Task[None]) -> None:
+        with contextlib.suppress(Exception):
+            await flushing
+        await self._session.save_in_turn()
 
     def detach(self) -> IOStream:
         """In place of the handler's `detach`: from now on there is no response."""
@@ -355,13 +396,15 @@ class HeldResponse:
         return future
 
     def _fail(self, error: Exception) -> None:
-        handler = self._handler
-        self._session.is_late = False  # what an error page changes is lost with all the rest, as the log says
-        if self._session.has_moved:  # its new record is whole, and the old id perhaps worth nothing any more
+        handler, session = self._handler, self._session
+        session.is_late = False  # what an error page changes is lost with all the rest, as the log says
+        # If its new record is stored, the old id may be worth nothing any more. Not so for a log-out: it is tried
+        # again with the old cookie, or the old record would stay logged in.
+        if session.has_moved and not session.is_logging_out:
             self._state = _SAVING
         else:
             self._state = _CLOSED
-            self._session.trace.cookie = "not sent: the session was not saved"
+            session.trace.cookie = "not sent: the session was not saved"
         if isinstance(error, UnavailableError):
             error = unavailable(error)
         status = error.status_code if isinstance(error, HTTPError) else 500

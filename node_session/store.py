@@ -111,12 +111,14 @@ class _Left(NamedTuple):
         grace: Whether requests that still bring its cookie may read it for a moment.
         is_trail: Whether the session had gone on from there before this one began. It is followed and ended where it
             is now, and nothing of it is merged: its present holder may be somebody else.
+        before: Another one that is to be settled after it, if the session got several ids before all was saved.
     """
 
     id: str
     destroy: bool
     grace: bool
     is_trail: bool = False
+    before: _Left | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +181,7 @@ class Store(Attributes):
         "_driver",
         "_id",
         "_is_fresh",
+        "_is_writing",
         "_late",
         "_left",
         "_loaded",
@@ -228,6 +231,7 @@ class Store(Attributes):
         self._version: object = None  # the driver's version of it; None: no record of this id yet
         self._loaded_at = 0.0
         self._unsure: list[_Sent] = []  # writes that were cut off or failed, and may have been done all the same
+        self._is_writing = False  # whether a write under this id is under way, so that there may be a record
         self._left: _Left | None = None
         self._trail: str | None = None  # the id from which the session has gone on under another
         self._was_ended = False  # whether the record was destroyed, and no other stored
@@ -277,10 +281,20 @@ class Store(Attributes):
         return self._left is not None and self._version is not None
 
     @property
+    def is_logging_out(self) -> bool:
+        """Whether the old record is one that `invalidate` is to destroy."""
+        return self._left is not None and not self._left.grace
+
+    @property
     def is_untouched(self) -> bool:
         """Whether nothing need be stored: it is empty, and new or another one's end; or see `is_withheld`."""
         is_new = self._version is None and (self._left is None or self._left.destroy)
         return self.is_withheld or (is_new and not self._terms.save_untouched and not self._attributes)
+
+    @property
+    def has_no_record_yet(self) -> bool:
+        """Whether a client that already had the cookie of this id would find nothing."""
+        return self._version is None and not self.is_gone and not self.is_untouched
 
     @property
     def is_ended(self) -> bool:
@@ -333,11 +347,17 @@ class Store(Attributes):
             )
         if self.is_gone:
             self._begin_again()
+        may_be_stored = self._is_writing or bool(self._unsure)
         if self._version is not None:
-            self._left = _Left(self._id, destroy, grace=True)
-        elif self._left is not None and destroy:
-            self._left = self._left._replace(destroy=True)
-        elif self._left is None and self._trail is not None:
+            self._left = _Left(self._id, destroy, grace=True, before=self._left)
+        elif self._left is not None:
+            before = self._left.before
+            if may_be_stored:
+                before = _Left(self._id, destroy=True, grace=False, before=before)
+            self._left = self._left._replace(destroy=destroy or self._left.destroy, before=before)
+        elif may_be_stored:
+            self._left = _Left(self._id, destroy, grace=True, is_trail=True)
+        elif self._trail is not None:
             self._left = _Left(self._trail, destroy, grace=True, is_trail=True)
         self.set_id()
         self.is_withheld = False
@@ -350,6 +370,8 @@ class Store(Attributes):
         self._unsure.clear()
         if self._trail is None:
             self._keep_own_changes()
+        else:
+            self._make_token()  # after `reload` there is none
 
     def _keep_own_changes(self) -> None:
         """Drop what was loaded, as its session was destroyed; what this request has set since belongs to a new one."""
@@ -438,11 +460,14 @@ class Store(Attributes):
         """
         if self._version is None and not self.is_gone:  # it was never stored, so there is nothing else to take over
             return True
-        async with self._between_transactions():
+        async with self._between_transactions(), self._own_lock():  # a save that is under way would be undone
             return await self._reload()
 
     async def _reload(self) -> bool:
-        loaded = await self._load_alive(self._id)
+        id = self._id
+        loaded = await self._load_alive(id)
+        if self._was_left(id):
+            return True
         self._settle()
         self._settle_late()
         if loaded is None or loaded.text != self._loaded:
@@ -651,11 +676,11 @@ class Store(Attributes):
             elif self._left is not None and not self.has_moved:
                 await self._move(self._left, text)
             elif self._left is not None:  # a save before this one got only half way
+                left = self._left
                 if text != self._loaded:
                     await self._write(text)
-                if self._left.destroy:
-                    await self._settle_old(self._left)
-                self._left = self._trail = None
+                await self._settle_old(left)
+                self._forget(left)
             else:
                 await self._write(text)
         trace.saved = "gone" if self.is_gone else "destroyed" if self.is_ended else "saved"
@@ -766,15 +791,17 @@ class Store(Attributes):
 
     @contextlib.asynccontextmanager
     async def _transact(self) -> AsyncIterator[None]:
-        if self._version is not None:
-            loaded = None if self.is_gone else await self._load_alive(self._id)
-            if loaded is None:
-                self._end()
-            else:
-                self._note_activity(loaded)
-                if loaded.text != self._loaded:
-                    self._recall(loaded.text)
-                    await self._rebase(loaded)
+        async with self._own_lock():  # what a save under way has stored would be merged with itself
+            if self._version is not None:
+                id = self._id
+                loaded = None if self.is_gone else await self._load_alive(id)
+                if loaded is None and not self._was_left(id):
+                    self._end()
+                elif loaded is not None and self._id == id:
+                    self._note_activity(loaded)
+                    if loaded.text != self._loaded:
+                        self._recall(loaded.text)
+                        await self._rebase(loaded)
         if self.is_gone:
             raise GoneError("the session was destroyed or has expired, so nothing can be saved in it any more")
         text = await aside.dumps(self._attributes, self._loaded)
@@ -811,8 +838,9 @@ class Store(Attributes):
         if self.is_gone:
             return default
         base = await aside.loads(self._loaded) if self._loaded is not None else {}
-        id = self._left.id if self._left is not None and self._version is None else self._id
-        is_stored = self._version is not None or self._left is not None
+        left = self._left if self._version is None else None
+        id = self._id if left is None else left.id
+        is_stored = self._version is not None or left is not None
         if not is_stored or paths.find(base, key) is paths.MISSING:
             return self.pull(key, default)  # of this request's own making, and nobody else's yet
         started = time.monotonic()
@@ -821,7 +849,10 @@ class Store(Attributes):
             while True:
                 stored = await self._load_alive(id)
                 if stored is None:
-                    self._end()
+                    if left is None and not self._was_left(id):
+                        self._end()
+                    else:  # the save of a regenerated session finds out whether it has ended or gone on
+                        self.pull(key)
                     return default
                 self._recall(stored.text)
                 value = paths.remove(stored.attributes, key)
@@ -850,11 +881,12 @@ class Store(Attributes):
 
     async def touch(self) -> None:
         """Renew the record's last activity. A response does this by itself, where the session was not changed."""
-        if self._version is None or self.is_gone:
+        id = self._stored_id
+        if id is None:
             return
         before, self._active_at = self._active_at, time.monotonic()  # at once, so that nobody else renews it as well
         try:
-            await self._driver.touch(self._id)
+            await self._driver.touch(id)
         except BaseException:
             self._active_at = before
             raise
@@ -873,9 +905,25 @@ class Store(Attributes):
     @property
     def idle(self) -> float:
         """Seconds since this session's record was renewed; 0 if there is none, infinite if the driver cannot tell."""
-        return 0 if self._version is None or self.is_gone else time.monotonic() - self._active_at
+        return 0 if self._stored_id is None else time.monotonic() - self._active_at
+
+    @property
+    def _stored_id(self) -> str | None:
+        """The id of the session's record: the old one until a regenerated session is saved; None if there is none."""
+        left = self._left
+        if self._version is None and left is not None and not left.is_trail:
+            return left.id
+        return None if self._version is None or self.is_gone else self._id
 
     async def _write(self, text: str) -> None:
+        self._is_writing = True
+        try:
+            await self._write_under(self._id, text)
+        finally:
+            self._is_writing = False
+
+    async def _write_under(self, id: str, text: str) -> None:
+        """Write a text, or what merging makes of it. `regenerate` meanwhile leaves the rest to the next save."""
         started = time.monotonic()
         tries = 0
         place = self._place()
@@ -886,7 +934,7 @@ class Store(Attributes):
                 return
             queue = _queues.setdefault(place, asyncio.Lock())
         async with queue:
-            while True:
+            while self._id == id:
                 caught_up = await self._catch_up()
                 if caught_up is None:
                     return
@@ -931,7 +979,12 @@ class Store(Attributes):
         if self._version is None and (self._left is None or self._left.is_trail):
             self.watch.note("created", self)
         self.watch.note("saved", self)
-        self._loaded, self._version, self._outdated = text, version, False
+        if self._id == id:
+            self._loaded, self._version, self._outdated = text, version, False
+        elif self._left is not None and self._left.id == id:  # by `regenerate`, meanwhile: the new id goes on from it
+            self._loaded = text
+        else:  # this id was given up before it had a record
+            self._take_back(sent)
         self._active_at = time.monotonic()
         self._unsure.clear()
         return True
@@ -968,7 +1021,10 @@ class Store(Attributes):
 
     async def _catch_up(self) -> str | None:
         """Merge what is stored now into the session; gives the text to write, None if there is none."""
-        loaded = await self._load_alive(self._id)
+        id = self._id
+        loaded = await self._load_alive(id)
+        if self._was_left(id):
+            return None
         if loaded is None:
             self._end()
             return None
@@ -982,13 +1038,20 @@ class Store(Attributes):
             return None
         return text
 
+    def _was_left(self, id: str) -> bool:
+        """Whether `regenerate` was called while the store was asked: the save of the new id looks at this one."""
+        left = self._left
+        while left is not None and left.id != id:
+            left = left.before
+        return left is not None
+
     async def _move(self, left: _Left, text: str) -> None:
         """Save a regenerated session, together with what others have saved under its old id meanwhile.
 
         If it has gone on under another id, the two part ways: nothing of the other one's data is for the holder of
         this cookie, who may have it from before somebody logged in. What is held here becomes a session of its own.
         """
-        base, flushed, began_anew = self._loaded, self._flushed, left.is_trail
+        began, base, flushed, began_anew = left, self._loaded, self._flushed, left.is_trail
         started, tries, is_moved = time.monotonic(), 0, False
         while True:
             path, old = await self._follow(left.id)
@@ -1014,6 +1077,8 @@ class Store(Attributes):
             await self._write(text)
             if self.is_gone:  # the new record; the old one stays
                 break
+            if self._left != began and self._version is None:  # it has got another id: the next save moves it there
+                return
             is_moved = True
             if old is None or not left.destroy:
                 break
@@ -1025,37 +1090,47 @@ class Store(Attributes):
                 self._take_back(sent)
                 tries += 1
                 await self._wait(started, tries)
-        self._left = self._trail = None
+        if left.before is not None:
+            await self._settle_old(left.before)
+        self._forget(began)
+
+    def _forget(self, left: _Left | None) -> None:
+        """The old record is settled; not so one that the session has left in the meantime."""
+        if self._left == left:
+            self._left = self._trail = None
 
     async def _end_record(self) -> None:
         """Destroy the session's record, and store no other in its place."""
-        if self._left is not None:
-            await self._settle_old(self._left._replace(grace=False))
-        self._left = self._trail = None
+        left = self._left
+        if left is not None:
+            await self._settle_old(left._replace(grace=False))
+        self._forget(left)
         self._was_ended = True
 
     async def _run_out(self) -> None:
         """End a session whose absolute lifetime is over, although this request, or WebSocket, goes on."""
         self.watch.note("expired", self)
         if self._left is not None:
-            await self._settle_old(self._left._replace(grace=False))
+            await self._settle_old(self._left._replace(destroy=True, grace=False))
         if self._version is not None:
             await self._driver.destroy(self._id)
         self._end()
 
     async def _settle_old(self, left: _Left) -> None:
-        """Destroy the session where it has gone from its old id, or leave it there."""
+        """Destroy the session where it has gone from its old ids, or leave it there."""
         started, tries = time.monotonic(), 0
-        while True:
+        while left.destroy:
             path, old = await self._follow(left.id)
-            if old is None:
-                return
+            if old is None or (len(path) > 1 and (path[-1] == self._id or self._was_left(path[-1]))):
+                break  # it was done before, and the answer got lost; its own next id must not be ended for that
             try:
                 await self._leave(left, path, old)
-                return
+                break
             except ConflictError:
                 tries += 1
                 await self._wait(started, tries)
+        if left.before is not None:
+            await self._settle_old(left.before)
 
     async def _leave(self, left: _Left, path: list[str], old: _Loaded) -> None:
         """Destroy the old record, and all that leads there; or leave what it held for a moment, and a trail.

@@ -143,14 +143,20 @@ class SessionMixin(_Base):
 
     def csrf_field(self) -> str:
         """The hidden form field with the token. In a template: ``{% raw … %}`` with a call of this."""
-        return f'<input type="hidden" name="_token" value="{xhtml_escape(str(self.session.get_token()))}">'
+        return f'<input type="hidden" name="_token" value="{xhtml_escape(self._csrf_token())}">'
 
     @property
     def xsrf_token(self) -> bytes:
         """The session's token, with the option `csrf`: what Tornado's own ``xsrf_form_html`` puts into forms."""
         if not self.node_session.config.csrf:
             return super().xsrf_token
-        return str(self.session.get_token()).encode()
+        return self._csrf_token().encode()
+
+    def _csrf_token(self) -> str:
+        """The session's token, for a form; after a log-out there is none before this makes one."""
+        if not self.session.get_token():
+            self.session.regenerate_token()
+        return str(self.session.get_token())
 
     def check_xsrf_cookie(self) -> None:
         """Tornado's own check, before the session is loaded. With the option `csrf`, `check_csrf` takes its place."""

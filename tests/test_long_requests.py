@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tornado.tcpclient import TCPClient
 from tornado.web import RequestHandler
 
 from node_session import GoneError, SessionMixin
@@ -48,6 +49,8 @@ class Upload(SessionMixin, RequestHandler):
     async def get(self):
         if self.get_query_argument("flush", ""):
             self.flush()
+        if self.get_query_argument("regenerate", ""):
+            self.session.regenerate(True)
         self.begun.set()
         await self.may_end.wait()
         if self.get_query_argument("change", ""):
@@ -87,6 +90,18 @@ async def test_a_session_lives_as_long_as_its_request(browser, sessions):
     Upload.may_end.set()
     assert (await upload).code == 200
     assert (await browser.get("/whoami")).code == 200
+
+
+async def test_so_does_one_that_gets_a_new_id(browser, sessions):
+    """If the request has called regenerate(), the record that the new one is to be made of is renewed until then."""
+    await browser.get("/page")
+    touches, old = await count_touches(sessions), browser.id
+    upload = asyncio.ensure_future(browser.get("/upload?regenerate=1"))
+    await until(lambda: touches.get(old, 0) >= 3)
+    Upload.may_end.set()
+    answer = await upload
+    assert answer.code == 200 and "Set-Cookie" in answer.headers and browser.id != old
+    assert (await browser.get("/whoami")).body == b"Ann"
 
 
 async def expire(sessions, config) -> None:
@@ -139,6 +154,26 @@ async def test_the_timer_ends_with_the_last_request(browser, sessions):
     """Where no request is under way, no timer runs."""
     await browser.get("/page")
     await until(lambda: not sessions._renewals._requests)
+
+
+async def test_an_error_page_ends_its_request(app, browser, sessions, http_port):
+    """A session that could not be stored is not renewed for as long as its client keeps the connection open."""
+
+    class Fails(RequestHandler):  # without the mixin, whose on_finish would tell
+        async def prepare(self):
+            await sessions.start_session(self.request, self)
+
+        def get(self):
+            self.request.session.put("set", {1})
+
+    app.add_handlers(".*", [("/fails", Fails)])
+    await browser.get("/page")
+    stream = await TCPClient().connect("127.0.0.1", http_port)
+    await stream.write(f"GET /fails HTTP/1.1\r\nHost: x\r\nCookie: node_session={browser.cookie}\r\n\r\n".encode())
+    assert (await stream.read_until(b"\r\n")).split()[1] == b"500"
+    await stream.read_until(b"</html>")
+    assert not any(sessions._renewals._requests.values())
+    stream.close()
 
 
 @pytest.mark.parametrize("options", [{**driver, "lifetime": 60_000_000} for driver in DRIVERS], ids=str)

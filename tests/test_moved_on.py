@@ -8,10 +8,10 @@ import random
 import time
 
 import pytest
-from rotations import log_out_against_rotations, start
+from rotations import log_out_against_rotations, logged_in, start
 from tornado.web import RequestHandler
 
-from node_session import NodeSession, SessionMixin, Store
+from node_session import NodeSession, SessionMixin, Store, UnavailableError
 from node_session.drivers import MemoryDriver
 from node_session.store import Terms
 
@@ -41,7 +41,11 @@ class Login(SessionMixin, RequestHandler):
             self.ready.append(None)
             while len(self.ready) < 2:
                 await asyncio.sleep(0)
+        if self.get_query_argument("reload", ""):
+            await self.session.reload()
         self.session.regenerate(True)
+        if self.get_query_argument("take", ""):
+            assert await self.session.take("seen") is None
         self.session.put("user", self.get_query_argument("user", "Ann"))
         self.redirect("/whoami")
 
@@ -92,6 +96,19 @@ async def test_two_logins_at_once(browser, new_browser):
     assert b"Ann" in [(await each.get("/whoami")).body for each in (browser, second)]
 
 
+@pytest.mark.parametrize("does", ["take", "reload"])
+async def test_second_login_that_reads_the_store(browser, new_browser, does):
+    """A second log-in that takes a one-time value, which the first one has, or reloads, logs in as well."""
+    await browser.get("/page")
+    second = new_browser()
+    second.cookie = browser.cookie
+    await browser.get("/login", "POST")
+    answer = await second.get(f"/login?{does}=1", "POST")
+    assert answer.code == 302 and "Set-Cookie" in answer.headers
+    assert (await second.stored())["_token"]
+    assert (await second.get("/whoami")).body == b"Ann"
+
+
 async def test_login_with_an_old_cookie_takes_nothing_along(browser, new_browser):
     """Who has the cookie from before somebody logged in gets, by logging in, nothing of what is stored since."""
     await browser.get("/page")
@@ -113,6 +130,24 @@ async def test_logout_finds_where_the_session_has_gone(browser, new_browser, ses
     assert (await browser.get("/whoami")).body == b"Ann"
     await other.get("/logout", "POST")
     assert (await browser.get("/whoami")).body == b"nobody"
+
+
+async def test_logout_again_after_a_503(browser, sessions):
+    """A log-out that could not destroy the record is tried again with the same cookie, and then destroys it."""
+    await browser.get("/login", "POST")
+    driver, cookie = await sessions._get_driver(), browser.cookie
+    destroy = driver.destroy
+
+    async def fail(*args):
+        driver.destroy = destroy
+        raise UnavailableError("the connection was lost")
+
+    driver.destroy = fail
+    assert (await browser.get("/logout", "POST")).code == 503
+    assert browser.cookie == cookie
+    assert (await browser.get("/logout", "POST")).code == 200
+    assert browser.cookie != cookie
+    assert await logged_in(getattr(driver, "memory", driver)) == []
 
 
 async def test_logout_after_three_rotations(browser, new_browser):

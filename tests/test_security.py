@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import time
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import pytest
@@ -260,6 +261,24 @@ async def test_csrf_in_templates(app, browser, template, xsrf_cookies, tmp_path)
     form = {"headers": {"Content-Type": "application/x-www-form-urlencoded"}, "body": urlencode({name: value})}
     assert (await browser.get("/form", "POST", **form)).code == 200
     assert (await browser.get("/form", "POST")).code == 403
+
+
+@pytest.mark.parametrize("stores", [True, False], ids=["saveUninitialized", "not"])
+@pytest.mark.parametrize("options", [{"csrf": True, "driver": name} for name in ("memory", "file", "database")])
+async def test_csrf_in_the_page_of_a_log_out(app, browser, sessions, stores):
+    """The form in a page of a log-out has a token, with which it is accepted."""
+    sessions._terms = replace(sessions._terms, save_untouched=stores)
+
+    class LogOut(Form):
+        def get(self):
+            self.session.invalidate()
+            self.write(self.csrf_field())
+
+    route(app, form=Form, logout=LogOut)
+    await browser.get("/form")
+    page = (await browser.get("/logout")).body.decode()
+    headers = {"X-CSRF-Token": re.search('value="([^"]+)"', page)[1]}
+    assert (await browser.get("/form", "POST", headers)).code == 200
 
 
 async def test_tornados_own_xsrf(app, browser):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 import time
 
 import pytest
+from rotations import logged_in
 
 from node_session import ConflictError, GoneError, PathError, SerializationError, SessionError, Store, UnavailableError
 from node_session.attributes import Attributes
-from node_session.drivers import MemoryDriver
+from node_session.drivers import Driver, MemoryDriver
 from node_session.ids import is_valid
 from node_session.serializer import dumps
 from node_session.store import Terms
@@ -699,13 +701,18 @@ async def test_same_session_saved_twice_at_once(world):
 
 
 class Gate:
-    """Stops the next write of a driver before or after it is done, until it is opened."""
+    """Stops the next write of a driver, or one after it, before or after it is done, until it is opened."""
 
-    def __init__(self, driver, *, before: bool = False) -> None:
+    def __init__(self, driver, *, before: bool = False, number: int = 1) -> None:
         self.reached, self.opened = asyncio.Event(), asyncio.Event()
         write = driver.write
+        left = number
 
         async def gated(*args):
+            nonlocal left
+            left -= 1
+            if left:
+                return await write(*args)
             driver.write = write
             if not before:
                 version = await write(*args)
@@ -781,6 +788,84 @@ async def test_save_while_a_save_is_under_way(world):
     assert (stored["n"], stored["list"]) == (1, [1])
 
 
+async def use_transaction(session) -> None:
+    async with session.transaction():
+        session.put("a", 1)
+
+
+async def use_reload(session) -> None:
+    await session.reload()
+    session.put("a", 1)
+    await session.save()
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["not done", "done"])
+@pytest.mark.parametrize("use", [use_transaction, use_reload])
+async def test_reading_while_a_save_is_under_way(world, use, before):
+    """A transaction or reload() of one task while another task saves neither doubles nor undoes what is saved."""
+    session = await world.request(lambda session: session.push("list", 1))
+    session.push("list", 2)
+    gate = Gate(world.driver, before=before)
+    saving = asyncio.ensure_future(session.save())
+    await gate.reached.wait()
+    using = asyncio.ensure_future(use(session))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    gate.opened.set()
+    await asyncio.gather(saving, using)
+    stored = await world.stored()
+    assert (stored["list"], stored["a"]) == ([1, 2], 1)
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["not done", "done"])
+async def test_a_new_id_while_a_save_is_under_way(world, before):
+    """regenerate() while another task saves takes along what is being saved, and the record stays a session."""
+    session = await world.request(lambda session: session.push("list", 1))
+    session.push("list", 2)
+    gate = Gate(world.driver, before=before)
+    saving = asyncio.ensure_future(session.save())
+    await gate.reached.wait()
+    session.regenerate(True)
+    gate.opened.set()
+    await saving
+    await session.save()
+    assert await world.is_left(world.id)
+    world.id = session.get_id()
+    assert (await world.stored())["list"] == [1, 2]
+
+
+async def test_a_new_id_while_a_save_meets_another(world):
+    """So does one while a save waits to merge; the old session is not what is looked for under the new id."""
+    session = await world.request(lambda session: session.push("list", 1))
+    await world.request(lambda session: session.push("list", 2))
+    session.push("list", 3)
+    gate = Gate(world.driver, before=True)
+    saving = asyncio.ensure_future(session.save())
+    await gate.reached.wait()
+    session.regenerate(True)
+    gate.opened.set()
+    await saving
+    await session.save()
+    world.id = session.get_id()
+    assert (await world.stored())["list"] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("write", [1, 2], ids=["the new record", "the old record"])
+@pytest.mark.parametrize("before", [True, False], ids=["not done", "done"])
+async def test_a_log_out_while_a_new_id_is_saved(world, write, before):
+    """invalidate() while a regenerated session is being saved leaves no record that is logged in."""
+    session = await world.request(lambda session: session.put("user", "Ann"))
+    session.regenerate(True)
+    gate = Gate(world.driver, before=before, number=write)
+    saving = asyncio.ensure_future(session.save())
+    await gate.reached.wait()
+    session.invalidate()
+    gate.opened.set()
+    await saving
+    await session.save()
+    assert await logged_in(world.driver) == []
+
+
 @pytest.mark.parametrize("before", [True, False], ids=["not done", "done"])
 @pytest.mark.parametrize("others", [True, False], ids=["others", "alone"])
 async def test_cancelled_save(world, before, others):
@@ -827,6 +912,145 @@ async def test_saves_whose_answers_got_lost(world, done):
     await session.save()
     stored = await world.stored()
     assert (stored["n"], stored["list"]) == (len(done) + 1, [*range(len(done)), "last"])
+
+
+class Unreliable(Driver):
+    """Takes a few turns for a call, and fails now and then, before or after it is done."""
+
+    def __init__(self, choose, rate: float) -> None:
+        self.memory, self.choose, self.rate = MemoryDriver(300_000), choose, rate
+
+    async def _ask(self, method, *args):
+        await self._pause()
+        result = await method(*args)
+        await self._pause()
+        return result
+
+    async def _pause(self) -> None:
+        for _ in range(self.choose.randrange(4)):
+            await asyncio.sleep(0)
+        if self.choose.random() < self.rate:
+            raise UnavailableError("the connection was lost")
+
+    async def read(self, id):
+        return await self._ask(self.memory.read, id)
+
+    async def write(self, id, payload, version):
+        return await self._ask(self.memory.write, id, payload, version)
+
+    async def touch(self, id):
+        await self._ask(self.memory.touch, id)
+
+    async def destroy(self, id, version=None):
+        await self._ask(self.memory.destroy, id, version)
+
+    async def gc(self, lifetime):
+        return 0
+
+
+@pytest.mark.parametrize("rate", [0, 0.1])
+@pytest.mark.parametrize("grace", [0, 10_000])
+async def test_tasks_of_one_session_in_any_order(rate, grace):
+    """Tasks that save, change the id, take, open transactions and are cancelled lose nothing, and double nothing.
+
+    After a log-out no record is logged in.
+    """
+    for seed in range(250):
+        choose, terms = random.Random(seed), Terms(strict=True, grace=grace)
+        driver = Unreliable(choose, 0)
+        session = Store("node_session", driver, terms=terms)
+        await session.start()
+        session.put({"user": "Ann", "list": [], "n": 0})
+        await session.save()
+        pushed = []
+        driver.rate = rate
+        work = [one_task(session, choose, pushed) for _ in range(1 + choose.randrange(3))]
+        await asyncio.gather(*work)
+        driver.rate = 0
+        await session.save()
+        assert not session.is_gone, seed
+        [stored] = await logged_in(driver.memory)
+        assert (sorted(stored["list"]), stored["n"]) == (sorted(pushed), len(pushed)), seed
+        session.invalidate()
+        await session.save()
+        assert await logged_in(driver.memory) == [], seed
+
+
+async def one_task(session, choose, pushed: list[int]) -> None:
+    def push() -> None:
+        pushed.append(len(pushed))
+        session.push("list", pushed[-1])
+        session.increment("n")
+
+    for _ in range(1 + choose.randrange(4)):
+        for _ in range(choose.randrange(5)):
+            await asyncio.sleep(0)
+        does = choose.randrange(6)
+        try:
+            if does == 0:
+                session.regenerate(True)
+            elif does == 1:
+                await session.take("nothing")
+            elif does == 2:
+                async with session.transaction():
+                    push()
+                    await asyncio.sleep(0)
+            else:
+                push()
+                saving = asyncio.ensure_future(session.save())
+                if does == 3:
+                    for _ in range(choose.randrange(12)):
+                        await asyncio.sleep(0)
+                    saving.cancel()
+                await saving
+        except (UnavailableError, asyncio.CancelledError):
+            pass
+
+
+async def test_a_new_id_while_the_session_is_reloaded(world):
+    """regenerate() while another task reloads takes along what is stored, and the record stays a session."""
+    session = await world.request(lambda session: session.push("list", 1))
+    await world.request(lambda session: session.push("list", 2))
+    read = world.driver.read
+
+    async def regenerate(id):
+        world.driver.read = read
+        record = await read(id)
+        session.regenerate(True)
+        return record
+
+    world.driver.read = regenerate
+    assert await session.reload()
+    await session.save()
+    assert await world.is_left(world.id)
+    world.id = session.get_id()
+    assert (await world.stored())["list"] == [1, 2]
+
+
+@pytest.mark.parametrize("is_done", [True, False], ids=["done", "not done"])
+@pytest.mark.parametrize("then", ["save", "regenerate", "invalidate"])
+async def test_an_old_record_that_could_not_be_settled(world, is_done, then):
+    """If the write of the old record fails, or its answer gets lost, the next save ends that record and no other."""
+    session = await world.request(lambda session: session.put("user", "Ann"))
+    session.regenerate(True)
+    old, write = session._left.id, world.driver.write
+
+    async def fail(id, *args):
+        if id != old:
+            return await write(id, *args)
+        world.driver.write = write
+        if is_done:
+            await write(id, *args)
+        raise UnavailableError("the connection was lost")
+
+    world.driver.write = fail
+    with pytest.raises(UnavailableError):
+        await session.save()
+    if then != "save":
+        getattr(session, then)(*[True] * (then == "regenerate"))
+    await session.save()
+    assert not session.is_gone and await world.is_left(old)
+    assert [each["user"] for each in await logged_in(world.driver)] == ([] if then == "invalidate" else ["Ann"])
 
 
 async def test_flush_wins(world):
@@ -960,6 +1184,21 @@ async def test_take_after_regenerate(world):
     world.id = sessions[0].get_id()
     stored = await world.stored()
     assert (stored["cart"], "once" in stored) == ([1], False)
+
+
+async def test_take_in_the_second_of_two_logins(world):
+    """A session that takes a value after regenerate(), and has gone on meanwhile, gets nothing and logs in."""
+    await world.request(lambda session: session.put("once", "token"))
+    sessions = [await world.start() for _ in range(2)]
+    for session in sessions:
+        session.regenerate(True)
+    await sessions[0].save()
+    assert await sessions[1].take("once", "gone") == "gone"
+    sessions[1].put("user", "Ann")
+    await sessions[1].save()
+    world.id = sessions[1].get_id()
+    assert not sessions[1].is_gone and (await world.stored())["user"] == "Ann"
+    assert "once" not in await world.stored()
 
 
 async def test_take_what_this_request_put(session, world):
