@@ -239,5 +239,5 @@ def test_every_command(folder):
         if "copy" in command:
             assert done.stdout.startswith("copied 1 session")
         if "rewrap" in command:
-            assert done.stdout.startswith("1 rewritten")
+            assert done.stdout.startswith("rewritten: 1")
     assert len(COMMANDS) == 5 and len(list((folder / "new").glob("[!.]*"))) == 1

@@ -68,9 +68,9 @@ async def _destroy_user(records: Records, wanted: list[tuple[str, str]]) -> Outc
     data = {name: counts[name] for name in ("destroyed", "damaged", "busy")}
     text = f"destroyed {plural(data['destroyed'], 'session')}"
     if data["damaged"]:
-        text += f"; {data['damaged']} cannot be read, and were left: nobody can tell whose they are"
+        text += f"; unreadable, and left, as nobody can tell whose they are: {data['damaged']}"
     if data["busy"]:
-        text += f"; {data['busy']} were changed all the time: run it again"
+        text += f"; changed all the time, so run it again: {data['busy']}"
     is_done = data["destroyed"] and not data["damaged"] and not data["busy"]
     return _with_passed_over(text, data, counts["passed over"], DONE if is_done else ATTENTION)
 
@@ -99,11 +99,11 @@ async def rewrap(options: argparse.Namespace) -> Outcome:
         counts = await _for_each(records, lambda entry: _rewrap(records, entry))
     data = {name: counts[name] for name in ("rewritten", "current", "damaged", "busy")}
     old = data["damaged"] + data["busy"]
-    text = f"{data['rewritten']} rewritten, {data['current']} were current already, {old} are still old"
+    text = f"rewritten: {data['rewritten']}, current already: {data['current']}, left as they were: {old}"
     if data["damaged"]:
-        text += f"; {data['damaged']} cannot be read under any secret"
+        text += f"; unreadable under this config: {data['damaged']}"
     if data["busy"]:
-        text += f"; {data['busy']} were changed all the time: run it again"
+        text += f"; changed all the time, so run it again: {data['busy']}"
     return _with_passed_over(text, data, counts["passed over"], ATTENTION if old else DONE)
 
 
