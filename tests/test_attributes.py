@@ -325,6 +325,7 @@ def told(caplog, line: str) -> bool:
                 "sessionID": "get_id",
                 "token": "get_token",
                 "destroy": "invalidate",
+                "regenerateId": "regenerate",
             }.items()
         ],
         ("isNew", "use is_new"),
