@@ -1,5 +1,5 @@
 # make demo    run the shop of samples/shop at http://127.0.0.1:3000; DRIVER=memory|file|sqlite|redis|mongodb|…, with
-#              CONNECTION='{"host": "…"}' where the store is elsewhere
+#              CONNECTION='{"host": "…"}' where the store is elsewhere; ARGS=3001 for another port
 # make demo-migration    a Node application that moves to Tornado, both behind http://127.0.0.1:3000 (samples/strangler)
 # make soak-node    50 users at random over the npm original and ours; MINUTES=60 for each
 #              store, or STORE="file file-encrypted postgresql mysql"
@@ -28,7 +28,7 @@ export CONFIG
 .PHONY: bench bench-quick bench-hostile profile clean instructions
 
 demo: $(VENV)/installed
-	$(BIN)/python samples/shop/shop.py --driver $(DRIVER) --connection '$(CONNECTION)'
+	$(BIN)/python samples/shop/shop.py --driver $(DRIVER) --connection '$(CONNECTION)' $(ARGS)
 
 demo-migration: $(VENV)/installed samples/strangler/node_modules/installed
 	$(BIN)/python samples/strangler/demo.py $(ARGS)

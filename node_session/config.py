@@ -99,7 +99,7 @@ class Config:
     regenerate_grace: float = 10_000
     """Milliseconds for which requests that still bring the cookie of a session that was regenerated with destroy=True
     can read what it held. They change nothing, get no cookie, and so do not undo the new one. 0: the old cookie is
-    worth nothing at once, and such a request begins an empty session."""
+    worth nothing immediately, and such a request begins an empty session."""
 
     bind_name: bool = False
     """Let the cookie's signature cover its name, so that another application's cookie under the same secret is none of
@@ -145,7 +145,7 @@ class Config:
             ConfigWarning: An option nobody knows (the nearest known one is named), or a doubtful value.
         """
         if not isinstance(options, Mapping):
-            # Not quoted: a JSON text, say, has the secret in it.
+            # Not quoted: a JSON text, for example, has the secret in it.
             raise ConfigError(f"the configuration is a dict of options, not {type(options).__name__}")
         known = {camel_case(each.name): each for each in fields(cls)}
         for name in options:
@@ -184,17 +184,23 @@ class Config:
         if 0 < self.max_size < 1000:
             yield f"maxSize: is in bytes; {self.max_size} of them are hardly a session (4 MB are 4000000)"
         if min(map(len, self.secret)) < 32:
-            yield f"secret: is short; use a random string of 32 characters or more, such as {_RANDOM_SECRET}"
+            yield f"secret: is short; use a random string of 32 characters or more, as {_RANDOM_SECRET} prints"
         if not _DOCUMENTED_SECRETS.isdisjoint(self.secret):
-            yield f"secret: everybody can read this one in the documentation; use {_RANDOM_SECRET}"
+            yield f"secret: everybody can read this one in the documentation; use one that {_RANDOM_SECRET} prints"
 
     def _contradictions(self) -> list[str]:
         name = self.cookie.lower()  # as browsers compare prefixes
         wanted: list[tuple[bool, str]] = [
-            (self.hash_ids and self.encrypt == "legacy", "hashIds: the npm original cannot find such records"),
-            (self.bind_name and self.encrypt == "legacy", "bindName: the npm original cannot verify such cookies"),
-            (self.same_site == "none" and not self.secure, "sameSite: 'none' is ignored by browsers without secure"),
-            (self.partitioned and not self.secure, "partitioned: is ignored by browsers without secure: true"),
+            (
+                self.hash_ids and self.encrypt == "legacy",
+                "hashIds: not with encrypt: 'legacy', as the npm original cannot find such records",
+            ),
+            (
+                self.bind_name and self.encrypt == "legacy",
+                "bindName: not with encrypt: 'legacy', as the npm original cannot verify such cookies",
+            ),
+            (self.same_site == "none" and not self.secure, "sameSite: browsers ignore 'none' without secure: true"),
+            (self.partitioned and not self.secure, "partitioned: browsers ignore it without secure: true"),
             (
                 name.startswith(("__secure-", "__host-", "__http-")) and self.secure is not True,
                 f"cookie: browsers refuse {self.cookie!r} without secure: true",
@@ -212,7 +218,13 @@ class Config:
 
 
 # Of node-session's README, and of ours; whoever copied one has no secret.
-_DOCUMENTED_SECRETS = frozenset({"Q3UBzdH9GEfiRCTKbi5MTPyChpzXLsTD", "replace this by a random string of 32 or more"})
+_DOCUMENTED_SECRETS = frozenset(
+    {
+        "Q3UBzdH9GEfiRCTKbi5MTPyChpzXLsTD",
+        "replace this by a random string of 32 or more",
+        "replace this by the secret that your Node program has",
+    }
+)
 _RANDOM_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"  # noqa: S105
 
 
@@ -250,7 +262,8 @@ def _secret(value: Any) -> tuple[str, ...]:
     secrets = value if isinstance(value, (list, tuple)) else [value]
     if not secrets or not all(isinstance(each, str) and each for each in secrets):
         # The only option whose value is not quoted: it may be a typing error away from the real secret.
-        raise ValueError(f"must be a non-empty string or a list of them, not {type(value).__name__}")
+        shown = type(value).__name__ if value else "an empty one"
+        raise ValueError(f"must be a non-empty string or a list of them, not {shown}")
     return tuple(secrets)
 
 

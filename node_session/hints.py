@@ -22,6 +22,7 @@ _ALSO_KNOWN_AS = {
     "cycle_key": "regenerate",
     "delete": "forget",
     "destroy": "invalidate",
+    "regenerate_id": "regenerate",
     "remove": "forget",
     "session_id": "get_id",
     "session_key": "get_id",

@@ -24,6 +24,7 @@ import sys
 import time as clock
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -78,6 +79,7 @@ _CURES = {
     frozenset: "store a list",
     bytes: "store text, such as base64.b64encode(value).decode()",
     bytearray: "store text, such as base64.b64encode(value).decode()",
+    Decimal: "store text, such as str(value)",
 }
 
 
@@ -370,7 +372,11 @@ class _Writer:
             TakesLong: Of more than `most` values.
             SerializationError: As `dumps`.
         """
-        self._write(self._attributes)
+        try:
+            self._write(self._attributes)
+        except SerializationError as error:
+            # Without the frames it has passed through: a line in the log for each level of the value.
+            raise error.with_traceback(None) from None
         written = "".join(self._parts)
         if written.rfind(_PROTO_KEY) >= 0:
             _refuse_proto(written)
@@ -426,8 +432,8 @@ class _Writer:
         cures = (cure for type, cure in _CURES.items() if isinstance(value, type))
         cure = next(cures, "store text, numbers, lists, dicts")
         raise SerializationError(
-            f"cannot store the session: {_spell(self._path)} is a {type(value).__name__}, which JSON has no form for; "
-            f"{cure}"
+            f"cannot store the session: {_spell(self._path)} is of type {type(value).__name__}, which JSON has no form "
+            f"for; {cure}"
         )
 
     def _integer(self, value: int) -> str:
@@ -458,7 +464,7 @@ class _Writer:
         if key is None or isinstance(key, (bool, int, float)):
             return self._scalar(key)
         raise SerializationError(
-            f"cannot store the session: {_spell(self._path)} has a {type(key).__name__} for a key; keys are text"
+            f"cannot store the session: {_spell(self._path)} has a key of type {type(key).__name__}; make it text"
         )
 
 

@@ -999,7 +999,7 @@ class Store(Attributes):
             return
         key, part = await aside.run(len(text), serializer.largest_key, text)
         raise TooLargeError(
-            f"cannot store the session: it takes {size} bytes, and maxSize allows {most}; most of it is {key}, with "
+            f"cannot store the session: it takes {size} bytes, and maxSize allows {most}; most is in {key}, with "
             f"{part} bytes: keep less in it, or keep it elsewhere and only its key here, or raise maxSize"
         )
 

@@ -101,7 +101,7 @@ class SessionMixin(_Base):
     _is_prepared = False
 
     csrf_exempt = False
-    """Whether requests to this handler need no CSRF token, although the option `csrf` is on: for webhooks, say."""
+    """Whether requests to this handler need no CSRF token, although the option `csrf` is on; for webhooks."""
 
     def prepare(self) -> Awaitable[None]:
         """Start the session, then go on with the next class's `prepare`.

@@ -14,7 +14,7 @@ from node_session import NodeSession, SessionMixin
 
 
 class DictDriver:
-    """Keeps sessions in a dict. Two requests that save one session at once: the later wins.
+    """Keeps sessions in a dict. Of two requests that save one session concurrently, the later wins.
 
     To have them merged, derive from `node_session.drivers.Driver`, and test with `node_session.testing`.
     """

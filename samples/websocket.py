@@ -1,4 +1,4 @@
-"""A WebSocket with the page's session: it saves when it likes, and sees what other requests have saved.
+"""A WebSocket with the page's session: it saves each message, and sees what other requests have saved.
 
 python samples/websocket.py [port]
 """
@@ -25,7 +25,7 @@ class Page(SessionMixin, RequestHandler):
 
 
 class Socket(SessionMixin, WebSocketHandler):
-    """Keeps each message in the session. No response ends here, so it saves by itself."""
+    """Keeps each message in the session. No response ends here, so it calls `save`."""
 
     async def on_message(self, message: str | bytes) -> None:
         if not await self.session.reload():

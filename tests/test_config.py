@@ -309,6 +309,7 @@ def test_options_of_waterline_are_no_error(name):
         (["x" * 32, "short"], "is short"),
         ("Q3UBzdH9GEfiRCTKbi5MTPyChpzXLsTD", "everybody"),
         ([SECRET, "replace this by a random string of 32 or more"], "everybody"),
+        ("replace this by the secret that your Node program has", "everybody"),
     ],
 )
 def test_weak_secret_is_a_warning(secret, warning):

@@ -18,7 +18,7 @@ from .outcome import ATTENTION, DONE, Outcome, plural
 from .records import NotFoundError, Records, find, is_id, open_records, read_json, short, warn
 from .sails_disk import SailsDiskFile, is_sails_disk
 
-# So many records are on their way at once: enough to keep a database busy, few enough to leave it to the sessions.
+# So many records are on their way concurrently: enough to keep a database busy, few enough to leave it to the sessions.
 _AT_ONCE = 16
 
 # How often a record is tried again that its session writes at the same moment.
@@ -68,9 +68,9 @@ async def _destroy_user(records: Records, wanted: list[tuple[str, str]]) -> Outc
     data = {name: counts[name] for name in ("destroyed", "damaged", "busy")}
     text = f"destroyed {plural(data['destroyed'], 'session')}"
     if data["damaged"]:
-        text += f"; {data['damaged']} cannot be read, and were left: nobody can tell whose they are"
+        text += f"; unreadable, and left, as nobody can tell whose they are: {data['damaged']}"
     if data["busy"]:
-        text += f"; {data['busy']} were changed all the time: run it again"
+        text += f"; changed all the time, so run it again: {data['busy']}"
     is_done = data["destroyed"] and not data["damaged"] and not data["busy"]
     return _with_passed_over(text, data, counts["passed over"], DONE if is_done else ATTENTION)
 
@@ -83,9 +83,9 @@ async def copy(options: argparse.Namespace) -> Outcome:
     data = {name: counts[name] for name in ("copied", "present", "damaged")}
     text = f"copied {plural(data['copied'], 'session')}"
     if data["present"]:
-        text += f"; {data['present']} were there already, and were left as they are"
+        text += f"; already there, and left as they are: {data['present']}"
     if data["damaged"]:
-        text += f"; {data['damaged']} cannot be read, and were not copied"
+        text += f"; unreadable, and not copied: {data['damaged']}"
     return _with_passed_over(text, data, counts["passed over"], ATTENTION if data["damaged"] else DONE)
 
 
@@ -95,15 +95,15 @@ async def rewrap(options: argparse.Namespace) -> Outcome:
         if records.encrypter is None:
             raise ConfigError("encrypt is off, so there is nothing to encrypt; to turn it on, copy to another store")
         if records.is_sealed:
-            raise ConfigError("with hashIds, records are encrypted anew as their sessions are used, and only then")
+            raise ConfigError("with hashIds, records are encrypted again as their sessions are used, and only then")
         counts = await _for_each(records, lambda entry: _rewrap(records, entry))
     data = {name: counts[name] for name in ("rewritten", "current", "damaged", "busy")}
     old = data["damaged"] + data["busy"]
-    text = f"{data['rewritten']} rewritten, {data['current']} were current already, {old} are still old"
+    text = f"rewritten: {data['rewritten']}, current already: {data['current']}, left as they were: {old}"
     if data["damaged"]:
-        text += f"; {data['damaged']} cannot be read under any secret"
+        text += f"; unreadable under this config: {data['damaged']}"
     if data["busy"]:
-        text += f"; {data['busy']} were changed all the time: run it again"
+        text += f"; changed all the time, so run it again: {data['busy']}"
     return _with_passed_over(text, data, counts["passed over"], ATTENTION if old else DONE)
 
 

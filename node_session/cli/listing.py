@@ -95,7 +95,7 @@ async def stats(options: argparse.Namespace) -> Outcome:
         text += [_sentence("size", sizes, size), bars(_histogram(sizes, _SIZES))]
         text += [_sentence("idle", idles, span), bars(_histogram(idles, _IDLE))]
     if damaged:
-        text.append(f"{plural(damaged, 'damaged record')}: see ls")
+        text.append(f"{plural(damaged, 'unreadable record')}: see ls")
     return Outcome("\n".join(text), data, ATTENTION if damaged else DONE)
 
 

@@ -197,9 +197,10 @@ async def find(records: Records, start: str) -> tuple[Driver, str]:
         raise NotFoundError(f"there is no session {ids.shorten(start)}")
     found = [entry.id async for entry in records.scan() if entry.id.startswith(start)]
     if len(found) != 1:
-        raise NotFoundError(
-            f"the ids of {len(found) or 'no'} sessions begin with {ids.shorten(start)!r}; give one whole, or more of it"
-        )
+        start = ids.shorten(start)
+        if not found:
+            raise NotFoundError(f"there is no session whose id begins with {start!r}; ls lists them")
+        raise NotFoundError(f"the ids of {len(found)} sessions begin with {start!r}; give more of it")
     return records.kept, found[0]
 
 

@@ -213,7 +213,7 @@ class SignOut(Page):
 
 
 class Burst(Page):
-    """One of twenty requests at once, each of which adds a sugar cube."""
+    """One of twenty concurrent requests, each of which adds a sugar cube."""
 
     async def post(self) -> None:
         number = int(self.get_body_argument("number"))
@@ -231,7 +231,7 @@ class Burst(Page):
 
 
 class Panel(Page):
-    """The session panel by itself, to show it anew without loading the page."""
+    """The session panel by itself, to show it again without loading the page."""
 
     def get(self) -> None:
         self.render("panel.html")

@@ -360,7 +360,7 @@ def test_create_conflict_in_two_processes(path):
         ({"adapter": "mysql", "url": "mysql://h/d?ssl-mode=REQUIRED"}, "for TLS set ssl to true"),
         ({"adapter": "sqlite", "url": "sqlite:///x.db"}, "url: SQLite takes none"),
         ({"adapter": "mongodb", "client": pymongo.MongoClient(connect=False)}, "client: must be asynchronous"),
-        ({"adapter": "mongodb", "url": "mongodb://a,b:99999/d"}, "url: must be a URL"),
+        ({"adapter": "mongodb", "url": "mongodb://a,b:99999/d"}, "not this one (not shown"),
         ({"adapter": "redis", "url": "redis://user:1234/se@cret@h/0"}, "percent-encoded"),
         ({"adapter": "postgresql", "ssl": "yes"}, "ssl: must be true, false"),
     ],

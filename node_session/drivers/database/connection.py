@@ -64,7 +64,11 @@ class Connection:
                 if value is None or check(value):
                     values[_FIELDS.get(name, name)] = value
                 else:
-                    shown = type(value).__name__ if name in ("password", "url", "client") else repr(value)
+                    shown = repr(value)
+                    if name == "url" and isinstance(value, str):
+                        shown = "this one (not shown: it may hold a password)"
+                    elif name in ("password", "url", "client"):
+                        shown = type(value).__name__
                     problems.append(f"{name}: must be {expected}, not {shown}")
             elif name != "adapter":
                 # Other options may be Waterline's: the same dict configures the original. Only a slip is a problem.
@@ -199,7 +203,8 @@ _CHECKS: dict[str, tuple[str, Callable[[object], bool]]] = {
         lambda value: isinstance(value, (str, int)) and not isinstance(value, bool),
     ),
     "url": (
-        "a URL such as 'postgresql://user:password@host/database', signs like '/', '?', '#', '@' in it percent-encoded",
+        "a URL such as 'postgresql://user:password@host:5432/database' or 'redis://:password@host:6379/0', signs like "
+        "'/', '?', '#', '@' of a password percent-encoded",
         _is_url,
     ),
     "client": ("a client object", lambda value: not isinstance(value, (str, int, float, list, dict))),
