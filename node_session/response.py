@@ -235,9 +235,13 @@ class HeldResponse:
         session = self._session
         if self._flushing is None and session.has_no_record_yet and not self._is_in_vain():
             self._state = _CLOSED  # if this raises, the error page goes without a cookie
-            text = None if session.waits_for_transaction else session.stage()
+            try:
+                text = None if session.waits_for_transaction else session.stage()
+                at_once = text is not None and session.commit_at_once(text)
+            except TakesLong:
+                at_once = False
             self._state, self._untouched = _OPEN, False
-            if text is None or not session.commit_at_once(text):
+            if not at_once:
                 session.headers_sent = True  # as good as: its id is on the way
                 self._flushing = asyncio.ensure_future(self._save_and_flush())
                 self._flushing.add_done_callback(lambda task: task.cancelled() or task.exception())

@@ -1067,11 +1067,11 @@ class Store(Attributes):
                 text = await self._text()
             elif old is not None and not flushed and not left.is_trail and old.text != base:
                 self._note_merge()
-                version = self._version
+                id, version = self._id, self._version
                 self._loaded = base
                 self._recall(old.text)
                 await self._rebase(old)
-                self._version = version
+                self._version = version if self._id == id else None
                 text = await self._text()
             sent = _Sent(text, dict(self._increments), self._flushed, self._aged)
             await self._write(text)
@@ -1163,12 +1163,14 @@ class Store(Attributes):
     async def _rebase(self, theirs: _Loaded) -> None:
         """Make our changes changes of what another request has stored."""
         size = max(len(theirs.text), len(self._loaded or ""))
-        mine, base, changes = self._attributes, self._loaded, self._changes()
+        id, mine, base, changes = self._id, self._attributes, self._loaded, self._changes()
         is_merged = await aside.merged(base, mine, theirs.attributes, size, **changes)
         if not is_merged or self._attributes is not mine or self._loaded is not base or self._changes() != changes:
             self._attributes = self._merged_with(theirs.attributes)
         self._aged = self._is_pristine = False
-        self._loaded, self._version = theirs.text, theirs.version
+        self._loaded = theirs.text
+        if self._id == id:  # or `regenerate` has come in between
+            self._version = theirs.version
         self.trace.base = theirs.text
 
     def _merged_with(self, theirs: dict[str, Any]) -> dict[str, Any]:

@@ -460,3 +460,22 @@ def test_merged_in_a_thread(base, mine, theirs):
         expected_live.get(id(each)) for each in _containers(copies[1])
     ]
     assert kept
+
+
+@pytest.mark.parametrize("options", [{"driver": "memory"}, {"driver": "file"}, {"driver": "slow"}], ids=str)
+async def test_a_stream_of_a_large_session(app, browser):
+    """A stream with a new id is stored before its first flush, also where its text takes long to write."""
+
+    class Stream(SessionMixin, RequestHandler):
+        async def get(self):
+            self.session.put("numbers", [1e-6] * 30_000)  # which JavaScript spells otherwise than orjson
+            self.session.regenerate(True)
+            self.write("begin, ")
+            await self.flush()
+            self.write("end")
+
+    app.add_handlers(".*", [("/stream", Stream)])
+    for _ in range(2):
+        answer = await browser.get("/stream")
+        assert (answer.code, answer.body) == (200, b"begin, end")
+        assert len((await stored(browser))["numbers"]) == 30_000
