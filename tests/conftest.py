@@ -15,7 +15,7 @@ from browser import SECRET, Browser
 from hypothesis import settings
 from tornado.web import Application
 
-from node_session import NodeSession
+from node_session import NodeSession, drivers
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
@@ -36,6 +36,12 @@ def pytest_runtest_setup() -> None:
 
 # pytest-tornado asks for the current loop; before Python 3.12 that makes one, which nobody closes.
 asyncio.set_event_loop(None)
+
+
+@pytest.fixture(autouse=True)
+def own_drivers(monkeypatch):
+    """Forget the drivers that a test registers, whose names another one may use."""
+    monkeypatch.setattr(drivers, "_creators", dict(drivers._creators))
 
 
 @pytest.fixture(autouse=True)

@@ -318,10 +318,10 @@ class Broken(SlowDriver):
         raise UnavailableError("it is down")
 
 
-NodeSession.register_handler("broken", lambda config: Broken(config.lifetime))
+NodeSession.register_handler("goes_down", lambda config: Broken(config.lifetime))
 
 
-@pytest.mark.parametrize("options", [{"driver": "broken"}])
+@pytest.mark.parametrize("options", [{"driver": "goes_down"}])
 @pytest.mark.gen_test(timeout=300)
 async def test_failing_save(app, http_server, http_port):
     """If the session cannot be saved, the handler still gets nothing more, and the client a 503."""
