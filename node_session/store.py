@@ -1104,8 +1104,8 @@ class Store(Attributes):
         left = self._left
         if left is not None:
             await self._settle_old(left._replace(grace=False))
+            self._was_ended = True
         self._forget(left)
-        self._was_ended = True
 
     async def _run_out(self) -> None:
         """End a session whose absolute lifetime is over, although this request, or WebSocket, goes on."""
