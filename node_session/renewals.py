@@ -47,7 +47,7 @@ class Renewals:
         if requests is None:
             requests = self._begin(loop)
         requests[request] = session
-        if self._seconds * _URGENT < session.idle < math.inf:
+        if self._seconds * _URGENT < session.idle_before < math.inf:
             self._renew(session)
 
     def discard(self, request: HTTPServerRequest) -> None:

@@ -122,7 +122,7 @@ class HeldResponse:
             if self._is_in_vain():
                 self._session.is_late = True
                 return self._finish_now(chunk)
-            if self._session.waits_for_transaction:
+            if self._session.open_transaction is not None and self._session.waits_for_transaction:
                 self._untouched = False
                 self._session.is_late = True
                 return self._finish_later(self._session.save_in_turn(), chunk)
@@ -217,10 +217,11 @@ class HeldResponse:
     def flush(self, include_footers: bool = False) -> asyncio.Future[None]:
         """In place of the handler's `flush`."""
         if self._state in (_OPEN, _SAVING) and not self._handler._headers_written:
-            if not include_footers and self._state == _OPEN and self._handler.request.method == "HEAD":
-                return self._hold_headers()
-            if not include_footers and self._state == _OPEN and self._must_save_first():
-                return self._flushing  # type: ignore[return-value]
+            if not include_footers and self._state == _OPEN:
+                if self._handler.request.method == "HEAD":
+                    return self._hold_headers()
+                if self._must_save_first():
+                    return self._flushing  # type: ignore[return-value]
             state, self._state = self._state, _CLOSED  # if this raises, the error page goes without a cookie
             line = self._set_cookie(self._session) if self._wants_cookie() else None
             self._state = state

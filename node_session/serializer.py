@@ -168,7 +168,10 @@ def loads(text: str) -> dict[str, Any]:
         DamagedError: The text is not a JSON object, or one that could not be saved again.
     """
     try:
-        attributes = _parse(text)
+        try:
+            attributes = orjson.loads(text)
+        except ValueError:
+            attributes = _parse_leniently(text)
     except (ValueError, RecursionError):
         raise DamagedError("its text is not JSON" if text else "its text is empty") from None
     if not isinstance(attributes, dict):
@@ -182,11 +185,9 @@ def loads(text: str) -> dict[str, Any]:
     return attributes
 
 
-def _parse(text: str) -> Any:
-    try:
-        return orjson.loads(text)
-    except ValueError:  # what JSON.parse takes and orjson does not: escapes of lone surrogates, numbers beyond a float
-        return json.loads(text, parse_constant=_refuse)
+def _parse_leniently(text: str) -> Any:
+    """What JSON.parse takes and orjson does not: escapes of lone surrogates, and numbers too large for a float."""
+    return json.loads(text, parse_constant=_refuse)
 
 
 def _drop_protos(attributes: dict[str, Any]) -> None:
@@ -199,7 +200,7 @@ def _drop_protos(attributes: dict[str, Any]) -> None:
 
 
 def _refuse_proto(text: str) -> None:
-    for _, way in _protos(_parse(text)):
+    for _, way in _protos(_parse_leniently(text)):
         raise SerializationError(
             f"cannot store the session: {_spell(_steps(way))} would pollute every object of a Node program that reads "
             f"it; use another key than {_PROTO}"

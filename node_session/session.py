@@ -184,12 +184,16 @@ class NodeSession:
             response = HeldResponse(
                 handler, session, lambda session: self._cookie_line(request, found, session), self._after
             )
+            session.has_cookie = found.value is not None  # until it takes another id
             request.session = session  # type: ignore[attr-defined]
             await session.start()
             if found.forged and found.id is None:
                 session.trace.found = "forged"
-            session.has_cookie = found.value is not None and session.get_id() == found.id
-            if session.is_new and cookies.is_withheld(self.config.same_site, request.method or "", request.headers):
+            if (
+                not session.has_cookie
+                and session.is_new
+                and cookies.is_withheld(self.config.same_site, request.method or "", request.headers)
+            ):
                 session.is_withheld = True
             if isinstance(handler, WebSocketHandler):
                 session.ages_flash = False
@@ -295,8 +299,9 @@ class NodeSession:
 
     def _cookie_line(self, request: HTTPServerRequest, found: cookies.Found, session: Store) -> str | None:
         trace = session.trace
-        is_deleted = session.is_ended and found.id is not None
-        if session.is_gone or (session.is_untouched and not is_deleted):
+        is_unsent = session.is_gone or session.is_untouched
+        is_deleted = is_unsent and not session.is_gone and session.is_ended and found.id is not None
+        if is_unsent and not is_deleted:
             trace.cookie = "not sent: " + self._why_not(session)
             return None
         secure = bool(self.config.secure)

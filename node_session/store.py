@@ -194,7 +194,6 @@ class Store(Attributes):
         "_started",
         "_terms",
         "_trail",
-        "_transaction",
         "_turn",
         "_unsure",
         "_version",
@@ -202,8 +201,10 @@ class Store(Attributes):
         "ages_flash",
         "has_cookie",
         "headers_sent",
+        "idle_before",
         "is_gone",
         "is_withheld",
+        "open_transaction",
         "trace",
         "watch",
     )
@@ -226,6 +227,7 @@ class Store(Attributes):
         self.watch = Watch(type(driver).__name__) if watch is None else watch
         self._active_at = -math.inf  # when the record was renewed last
         self._seen_at = -math.inf  # the same, before this request
+        self.idle_before = 0.0
         self._started = False
         self._loaded: str | None = None  # the text of the record our attributes are based on
         self._version: object = None  # the driver's version of it; None: no record of this id yet
@@ -240,7 +242,7 @@ class Store(Attributes):
         self._aged = False  # whether the flash data was aged since the record was loaded
         self._lock: asyncio.Lock | None = None  # made by the first save that may have to wait
         self._turn: asyncio.Lock | None = None  # of transactions; few sessions have one
-        self._transaction: object = None  # the open one, as `_transactions` knows it
+        self.open_transaction: object = None  # the open one, as `_transactions` knows it
         self.ages_flash = True
         self.headers_sent = False
         self.is_gone = False
@@ -416,11 +418,13 @@ class Store(Attributes):
             self._attributes = _fill(self._attributes, loaded.attributes) if self._attributes else loaded.attributes
             self._loaded, self._version = loaded.text, loaded.version
             self.trace.base = loaded.text
-            self._note_activity(loaded)
-            self._seen_at = self._loaded_at - loaded.idle / 1000
+            self.idle_before = loaded.idle / 1000
+            self._seen_at = self._loaded_at - self.idle_before
+            self._active_at = self._loaded_at if self._driver.renews_on_read else self._seen_at
         elif self._terms.strict and not self._is_fresh:
             self.set_id()
-        self._make_token()
+        if loaded is None or not self._attributes.get("_token"):
+            self._make_token()
         self._settle()
         self._started = True
         return True
@@ -557,7 +561,7 @@ class Store(Attributes):
                     return None
                 await asyncio.sleep(delay)
             else:
-                if not self._is_over(loaded.attributes):
+                if not self._terms.absolute_lifetime or not self._is_over(loaded.attributes):
                     return loaded
                 await self._driver.destroy(id)
                 if id == self._id:
@@ -637,16 +641,18 @@ class Store(Attributes):
         is_current = self._is_current
         if is_current and self._is_pristine:
             return None
-        self._require_unreserved()
+        if _FAREWELL in self._attributes:
+            self._require_unreserved()
         text = serializer.dumps_quickly(self._attributes, self._loaded, depth=WRITABLE_DEPTH)
         return None if is_current and text == self._loaded else text
 
     async def _text(self) -> str:
-        self._require_unreserved()
+        if _FAREWELL in self._attributes:
+            self._require_unreserved()
         return await aside.dumps(self._attributes, self._loaded, depth=WRITABLE_DEPTH)
 
     def _require_unreserved(self) -> None:
-        if _FAREWELL in self._attributes and _is_farewell(self._attributes):  # or it would be taken for one
+        if _is_farewell(self._attributes):  # or it would be taken for one
             raise SerializationError(
                 f"cannot store the session: {_FAREWELL!r} is reserved for one that has gone on under another id; "
                 "choose another key"
@@ -730,7 +736,7 @@ class Store(Attributes):
         """
         if self._left is not None or self.is_gone or not is_immediate(self._driver.write) or len(text) >= LARGE:
             return False
-        if self._is_over(self._attributes):
+        if self._terms.absolute_lifetime and self._is_over(self._attributes):
             return False
         if (self._lock is not None and self._lock.locked()) or (_queues and self._place() in _queues):
             return False
@@ -762,23 +768,23 @@ class Store(Attributes):
             return
         self._turn = self._turn or asyncio.Lock()
         async with self._turn:
-            this = self._transaction = object()
+            this = self.open_transaction = object()
             _transactions.set((*_transactions.get(), this))
             try:
                 async with self._transact():
                     yield self
             finally:
-                self._transaction = None
+                self.open_transaction = None
                 _transactions.set(tuple(each for each in _transactions.get() if each is not this))
                 self._settle_late()
 
     @property
     def waits_for_transaction(self) -> bool:
         """Whether a transaction is open that the running task is no part of."""
-        return self._transaction is not None and not self._is_in_transaction()
+        return self.open_transaction is not None and not self._is_in_transaction()
 
     def _is_in_transaction(self) -> bool:
-        return self._transaction is not None and self._transaction in _transactions.get()
+        return self.open_transaction is not None and self.open_transaction in _transactions.get()
 
     @contextlib.asynccontextmanager
     async def _between_transactions(self) -> AsyncIterator[None]:
@@ -962,7 +968,8 @@ class Store(Attributes):
 
     async def _try_to_write(self, text: str) -> bool:
         """Whether it was written; False if another request was first."""
-        await self._require_size(text)
+        if 0 < self._terms.max_size < len(text) * 4:  # UTF-8 takes four bytes a character at most
+            await self._require_size(text)
         id, version = self._id, self._version
         # What is changed while this waits belongs to the next save.
         sent = _Sent(text, self._increments, self._flushed, self._aged)
@@ -992,8 +999,6 @@ class Store(Attributes):
     async def _require_size(self, text: str) -> None:
         """Refuse a text that is too large, unless what is stored is as large already."""
         most = self._terms.max_size
-        if not most or len(text) * 4 <= most:  # UTF-8 takes four bytes a character at most
-            return
         size = serializer.size_of(text)
         if size <= most or (self._loaded is not None and size <= serializer.size_of(self._loaded)):
             return

@@ -54,14 +54,16 @@ class SessionMixin(_Base):
         cls._start_before_prepare()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._start_before_prepare()  # a class decorator may have replaced `prepare`
+        prepare = type(self).prepare
+        if getattr(prepare, "starts_session", None) is not prepare:
+            self._start_before_prepare()  # a class decorator has replaced it
         super().__init__(*args, **kwargs)
 
     @classmethod
     def _start_before_prepare(cls) -> None:
         prepare = cls.prepare
         # The mark names the function that it was made for: functools.wraps copies it to others.
-        if prepare is not SessionMixin.prepare and getattr(prepare, "starts_session", None) is not prepare:
+        if getattr(prepare, "starts_session", None) is not prepare:
             cls.prepare = _after_start(prepare)  # type: ignore[method-assign]
 
     @property
@@ -207,7 +209,12 @@ class SessionMixin(_Base):
         if sessions.config.csrf:
             self.check_csrf()
         self._is_prepared = True
-        await _awaitable(prepare())
+        going_on = prepare()
+        if going_on is not None and going_on is not _DONE:
+            await _awaitable(going_on)
+
+
+SessionMixin.prepare.starts_session = SessionMixin.prepare  # type: ignore[attr-defined]
 
 
 def _after_start(prepare: Any) -> Any:
