@@ -18,6 +18,7 @@ class Careless(Driver):
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
+        self.half_written_for = driver.half_written_for
 
     async def write(self, id, payload, version):
         while True:
