@@ -8,7 +8,7 @@ import contextlib
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 from .. import ids, serializer
 from ..drivers import Entry
@@ -190,12 +190,13 @@ async def _for_each(source: Records | SailsDiskFile, work: Callable[[Entry], Awa
     counts: Counter[str] = Counter()
     is_watched = sys.stderr.isatty()
     total = await _count(source) if is_watched else 0
-    async for batch in _batches(source.scan()):
-        sessions = [entry for entry in batch if is_id(entry)]
-        counts.update(await asyncio.gather(*map(work, sessions)))
-        counts["passed over"] += len(batch) - len(sessions)
-        if is_watched:
-            print(f"\r{_progress(counts.total(), total)}", end="", file=sys.stderr, flush=True)
+    async with contextlib.aclosing(_batches(source.scan())) as batches:  # interrupted as well, while the loop runs
+        async for batch in batches:
+            sessions = [entry for entry in batch if is_id(entry)]
+            counts.update(await asyncio.gather(*map(work, sessions)))
+            counts["passed over"] += len(batch) - len(sessions)
+            if is_watched:
+                print(f"\r{_progress(counts.total(), total)}", end="", file=sys.stderr, flush=True)
     if is_watched:
         print(file=sys.stderr)
     return counts
@@ -208,15 +209,19 @@ async def _count(source: Records | SailsDiskFile) -> int:
     return count
 
 
-async def _batches(entries: AsyncIterator[Entry]) -> AsyncIterator[list[Entry]]:
+async def _batches(entries: AsyncIterator[Entry]) -> AsyncGenerator[list[Entry], None]:
     batch: list[Entry] = []
-    async for entry in entries:
-        batch.append(entry)
-        if len(batch) == _AT_ONCE:
+    try:
+        async for entry in entries:
+            batch.append(entry)
+            if len(batch) == _AT_ONCE:
+                yield batch
+                batch = []
+        if batch:
             yield batch
-            batch = []
-    if batch:
-        yield batch
+    finally:
+        if isinstance(entries, AsyncGenerator):
+            await entries.aclose()
 
 
 def _progress(done: int, total: int) -> str:

@@ -104,8 +104,9 @@ class _OneByOne:
     async def _execute(self, *command: Any) -> Any:
         try:
             return await self._client.execute_command(*command)
-        except (AttributeError, RuntimeError) as error:
-            # Redis-py closes all connections where it looks for the servers again, those that others use among them.
+        except (AttributeError, RuntimeError, TypeError) as error:
+            # Redis-py closes all connections where it looks for the servers again, those that others use among them. To
+            # those it is a TypeError from Python 3.12 on.
             raise BrokenError("the connection was closed, as the cluster changes") from error
 
     async def close(self) -> None:

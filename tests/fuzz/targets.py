@@ -540,9 +540,7 @@ async def _stream(data: bytes) -> None:
     assert rest == ["finish"] or (upload.has_body and sorted(rest) == ["finish", "post"]), upload.seen
     assert (await driver.read(upload.session.get_id()) is None) is driver.is_down
     if answer is not None and not (upload.moment == 4 and 7 in steps):  # Tornado may be first with a 400
-        statuses = {200} if upload.way == 3 or not driver.is_down else {503}
-        if not driver.is_down and upload.way != 3:
-            statuses = {200, 302, 401}
+        statuses = {503} if driver.is_down else {200} if upload.way == 3 else {200, 302, 401}
         assert answer.startswith(tuple(b"HTTP/1.1 %d " % status for status in statuses)), answer
         if "post" in upload.seen and not {6, 7} & set(steps) and not driver.is_down:  # the whole body was read
             assert b"next" in answer, answer
