@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import hints, ids, paths
 from .keytree import KeyTree
-from .quoting import MOST, quote
+from .quoting import quote, quote_if_long
 
 T = TypeVar("T")
 S = TypeVar("S", bound="Attributes")
@@ -409,7 +409,7 @@ class Attributes(MutableMapping[str, Any]):
 
 def _no_such_key(key: str) -> KeyError:
     # With the key itself, as a dict's; but nobody catches most of them, and then it is in the log.
-    return KeyError(key if len(key) <= MOST else quote(key))
+    return KeyError(quote_if_long(key))
 
 
 def _flatten(keys: Iterable[str | Iterable[str]]) -> Iterator[str]:

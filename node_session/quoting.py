@@ -16,12 +16,22 @@ _short.maxlevel = 3
 _short.maxstring = _short.maxlong = _short.maxother = MOST
 
 
+def cut(text: str, most: int = MOST) -> str:
+    """A text of so many characters at most; where some are left out, the last one says so."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def quote_if_long(text: str) -> str:
+    """A text as it is; a long one as `quote` has it."""
+    return text if len(text) <= MOST else quote(text)
+
+
 def quote(value: object) -> str:
     """A value as Python spells it; a long one is cut, and its length named. Never raises, and never takes long."""
     if isinstance(value, str):
         if len(value) <= MOST:
             return repr(value)
-        return f"{value[: MOST - 1] + '…'!r} ({len(value)} characters)"  # cut first: all of it may be megabytes
+        return f"{cut(value)!r} ({len(value)} characters)"  # cut first: all of it may be megabytes
     if isinstance(value, (bytes, bytearray)):
         return repr(value) if len(value) <= MOST else f"{bytes(value[:MOST])!r}… ({len(value)} bytes)"
     try:

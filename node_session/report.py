@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("node_session")
 
-_LONGEST_NAME = 80  # of a key in a report
 _MOST_STEPS = 20
 
 # So many of a session's changed keys are told to a log.
@@ -101,7 +100,7 @@ class Report:
 
 def _some(keys: tuple[str, ...]) -> tuple[str, ...]:
     """Keys for a log: a few, and none of them long. Who may choose keys could make lines of megabytes."""
-    some = tuple(key if len(key) <= quoting.MOST else quoting.quote(key) for key in keys[:_MOST_KEYS])
+    some = tuple(map(quoting.quote_if_long, keys[:_MOST_KEYS]))
     return some if len(keys) <= _MOST_KEYS else (*some, f"{len(keys) - _MOST_KEYS} more")
 
 
@@ -237,9 +236,7 @@ def changed_keys(base: str | None, attributes: dict[str, Any]) -> tuple[str, ...
 def _differences(before: dict[str, Any], after: dict[str, Any], prefix: str, steps: int = 1) -> Iterator[str]:
     for key in dict.fromkeys([*before, *after]):  # without repetition, in order
         old, new = before.get(key), after.get(key)
-        name = str(key)
-        if len(name) > _LONGEST_NAME:  # or a long one would be told once for each key below it
-            name = name[: _LONGEST_NAME - 1] + "…"
+        name = quoting.cut(str(key))  # or a long one would be told once for each key below it
         if isinstance(old, dict) and isinstance(new, dict) and steps < _MOST_STEPS:
             yield from _differences(old, new, f"{prefix}{name}.", steps + 1)
         elif old != new or (key in before) != (key in after):

@@ -31,6 +31,7 @@ from uuid import UUID
 import orjson
 
 from .errors import DamagedError, SerializationError
+from .quoting import cut
 
 logger = logging.getLogger("node_session")
 
@@ -499,7 +500,7 @@ def _spell(path: list[str]) -> str:
 
     It is for messages, and names may come from users: line breaks and the like are escaped, what is long is cut off.
     """
-    names = (step if len(step) <= _LONGEST_NAME else step[: _LONGEST_NAME - 1] + "…" for step in path[:_MOST_STEPS])
+    names = (cut(step, _LONGEST_NAME) for step in path[:_MOST_STEPS])
     steps = (name if _is_index(name) else "." + name if _is_plain(name) else f"[{json.dumps(name)}]" for name in names)
     rest = "…" if len(path) > _MOST_STEPS else ""
     return "".join(steps).removeprefix(".") + rest or "the session"
