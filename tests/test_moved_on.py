@@ -65,6 +65,18 @@ class WhoAmI(SessionMixin, RequestHandler):
         self.write(self.session.get("user", "nobody"))
 
 
+@pytest.fixture
+def other_tab(browser, new_browser):
+    """Makes another client with the cookie that the browser has now."""
+
+    def other_tab():
+        tab = new_browser()
+        tab.cookie = browser.cookie
+        return tab
+
+    return other_tab
+
+
 @pytest.fixture(autouse=True)
 def routes(app):
     handlers = {"page": Page, "login": Login, "rotate": Rotate, "logout": Logout, "whoami": WhoAmI}
@@ -72,11 +84,10 @@ def routes(app):
     Login.ready = None
 
 
-async def test_second_login(browser, new_browser, options):
+async def test_second_login(browser, other_tab, options):
     """A second form post with the old cookie logs in as well: the answer to the first one was lost, say."""
     await browser.get("/page")
-    second = new_browser()
-    second.cookie = browser.cookie
+    second = other_tab()
     assert (await browser.get("/login", "POST")).code == 302
     answer = await second.get("/login", "POST")
     assert answer.code == 302 and "Set-Cookie" in answer.headers
@@ -84,11 +95,10 @@ async def test_second_login(browser, new_browser, options):
     assert (await second.stored()).get("seen") is (None if "regenerateGrace" in options else True)
 
 
-async def test_two_logins_at_once(browser, new_browser):
+async def test_two_logins_at_once(browser, other_tab):
     """Of two log-ins with one cookie at the same time each ends with a session, and the later one's is alive."""
     await browser.get("/page")
-    second = new_browser()
-    second.cookie = browser.cookie
+    second = other_tab()
     Login.ready = []
     answers = await asyncio.gather(browser.get("/login", "POST"), second.get("/login", "POST"))
     assert [answer.code for answer in answers] == [302, 302]
@@ -97,11 +107,10 @@ async def test_two_logins_at_once(browser, new_browser):
 
 
 @pytest.mark.parametrize("does", ["take", "reload"])
-async def test_second_login_that_reads_the_store(browser, new_browser, does):
+async def test_second_login_that_reads_the_store(browser, other_tab, does):
     """A second log-in that takes a one-time value, which the first one has, or reloads, logs in as well."""
     await browser.get("/page")
-    second = new_browser()
-    second.cookie = browser.cookie
+    second = other_tab()
     await browser.get("/login", "POST")
     answer = await second.get(f"/login?{does}=1", "POST")
     assert answer.code == 302 and "Set-Cookie" in answer.headers
@@ -109,11 +118,10 @@ async def test_second_login_that_reads_the_store(browser, new_browser, does):
     assert (await second.get("/whoami")).body == b"Ann"
 
 
-async def test_login_with_an_old_cookie_takes_nothing_along(browser, new_browser):
+async def test_login_with_an_old_cookie_takes_nothing_along(browser, other_tab):
     """Who has the cookie from before somebody logged in gets, by logging in, nothing of what is stored since."""
     await browser.get("/page")
-    other = new_browser()
-    other.cookie = browser.cookie
+    other = other_tab()
     await browser.get("/login?user=Ann", "POST")
     await other.get("/login?user=Eve", "POST")
     stored = await other.stored()
@@ -121,11 +129,10 @@ async def test_login_with_an_old_cookie_takes_nothing_along(browser, new_browser
 
 
 @pytest.mark.parametrize("first", ["login", "rotate"])
-async def test_logout_finds_where_the_session_has_gone(browser, new_browser, sessions, first):
+async def test_logout_finds_where_the_session_has_gone(browser, other_tab, sessions, first):
     """A log-out with a cookie that was left ends the session under its new id."""
     await browser.get("/login", "POST")
-    other = new_browser()
-    other.cookie = browser.cookie
+    other = other_tab()
     await browser.get(f"/{first}", "POST")
     assert (await browser.get("/whoami")).body == b"Ann"
     await other.get("/logout", "POST")
@@ -150,11 +157,10 @@ async def test_logout_again_after_a_503(browser, sessions):
     assert await logged_in(getattr(driver, "memory", driver)) == []
 
 
-async def test_logout_after_three_rotations(browser, new_browser):
+async def test_logout_after_three_rotations(browser, other_tab):
     """It follows through all the ids that the session had since, and leaves none of them to be read."""
     await browser.get("/login", "POST")
-    other = new_browser()
-    other.cookie = browser.cookie
+    other = other_tab()
     ids = [browser.id]
     for _ in range(3):
         await browser.get("/rotate", "POST")
@@ -163,22 +169,20 @@ async def test_logout_after_three_rotations(browser, new_browser):
     assert [await browser.stored(id) for id in ids] == [None] * 4
 
 
-async def test_rotation_after_a_logout_brings_nobody_back(browser, new_browser):
+async def test_rotation_after_a_logout_brings_nobody_back(browser, other_tab):
     """A rotation under the old cookie, of a session that went on and was logged out there, is logged in no more."""
     await browser.get("/login", "POST")
-    late = new_browser()
-    late.cookie = browser.cookie
+    late = other_tab()
     await browser.get("/rotate", "POST")
     await browser.get("/logout", "POST")
     await late.get("/rotate", "POST")
     assert (await late.get("/whoami")).body == b"nobody"
 
 
-async def test_login_after_a_logout_elsewhere(browser, new_browser):
+async def test_login_after_a_logout_elsewhere(browser, other_tab):
     """A log-in under the old cookie of such a session holds what this request put into it, and nothing else."""
     await browser.get("/page")
-    late = new_browser()
-    late.cookie = browser.cookie
+    late = other_tab()
     await browser.get("/login", "POST")
     await browser.get("/logout", "POST")
     await late.get("/login?user=Bob", "POST")
@@ -195,13 +199,12 @@ async def test_logout_against_rotation(config, sessions):
 
 
 @pytest.mark.parametrize("skew", [-9.0, -0.2, 0.0, 0.2, 9.0], ids="{:+}s".format)
-async def test_clocks_that_differ(browser, new_browser, config, monkeypatch, skew):
+async def test_clocks_that_differ(browser, other_tab, config, monkeypatch, skew):
     """Another machine's clock may differ by less than the grace: a late request neither gets nor undoes a cookie."""
     if config.get("regenerateGrace") == 0:
         return
     await browser.get("/page")
-    late = new_browser()
-    late.cookie = browser.cookie
+    late = other_tab()
     await browser.get("/login", "POST")
     there = time.time
     monkeypatch.setattr(time, "time", lambda: there() + skew)
@@ -223,12 +226,11 @@ async def test_grace_is_over(browser, new_browser, monkeypatch, skew):
 
 
 @pytest.mark.parametrize("late", [True, False])
-async def test_invalidate_leaves_nothing(app, browser, new_browser, sessions, late):
+async def test_invalidate_leaves_nothing(app, browser, new_browser, other_tab, sessions, late):
     """With saveUninitialized false a log-out leaves no record, and the browser's cookie is deleted."""
     sessions._terms = Terms(**{**_terms(sessions._terms), "save_untouched": False})
     await browser.get("/login", "POST")
-    other = new_browser()
-    other.cookie = browser.cookie
+    other = other_tab()
     if late:
         await browser.get("/rotate", "POST")
     answer = await other.get("/logout", "POST")
