@@ -120,8 +120,11 @@ class Tornado:
         self.port = free_port()
         routes = "".join(f'        ("{path}", {LATER[path]}),\n' for path in moved)
         proxy = '        (".*", Proxy'
-        source = (FIRST + LAST.replace(proxy, routes + proxy)).replace("3000", f'{self.port}, "127.0.0.1"')
-        self._code = compile(source.replace("3001", str(node_port)), "MIGRATING.md", "exec")
+        ports = {"3000": f'{self.port}, "127.0.0.1"', "3001": str(node_port)}
+        source = FIRST + LAST.replace(proxy, routes + proxy)
+        # in one pass: a free port may read 53001
+        source = re.sub(r"\b300[01]\b", lambda port: ports[port[0]], source)
+        self._code = compile(source, "MIGRATING.md", "exec")
         self.lines = source.splitlines()
         self._run: set[int] = set()
         self._loop: IOLoop | None = None
