@@ -179,7 +179,7 @@ class NodeSession:
         found = self._find_cookie(request)
         response: HeldResponse | None = None
         try:
-            driver = self._driver if self._driver is not None else await self._get_driver()
+            driver = self._driver if self._driver is not None else await self.driver()
             session = self._store(driver, found.id, found.others)
             response = HeldResponse(
                 handler, session, lambda session: self._cookie_line(request, found, session), self._after
@@ -223,7 +223,22 @@ class NodeSession:
             callback: Called with the session.
         """
         found = self._find_cookie(request)
-        return self._store(await self._get_driver(), found.id, found.others)
+        return self._store(await self.driver(), found.id, found.others)
+
+    async def sweep(self) -> int:
+        """Remove the expired sessions; a program does so by itself, as often as the option `lottery` says.
+
+        Returns:
+            How many were removed; 0 for a store that expires them by itself.
+
+        Raises:
+            UnavailableError: The store cannot be reached.
+        """
+        removed = await (await self.driver()).gc(self.config.lifetime or _FOR_EVER)
+        if removed:
+            self._watch.note("removed", count=removed)
+        logger.debug("removed %d expired sessions", removed)
+        return removed
 
     async def close(self) -> None:
         """Wait for what is going on in the background, and release the driver's files and connections.
@@ -238,7 +253,12 @@ class NodeSession:
         if driver is not None:
             await driver.close()
 
-    async def _get_driver(self) -> Driver:
+    async def driver(self) -> Driver:
+        """The driver, which keeps the records; made if need be, as by the first session that is asked for.
+
+        Raises:
+            UnavailableError: It cannot be made now.
+        """
         if self._driver is not None:
             return self._driver
         making = self._making
@@ -377,10 +397,7 @@ class NodeSession:
     async def _sweep(self) -> None:
         started = time.monotonic()
         try:
-            removed = await (await self._get_driver()).gc(self.config.lifetime or _FOR_EVER)
-            if removed:
-                self._watch.note("removed", count=removed)
-            logger.debug("removed %d expired sessions", removed)
+            await self.sweep()
         finally:
             now = time.monotonic()
             self._sweep_again_at = now + _REST_AFTER_SWEEP * (now - started)

@@ -80,10 +80,10 @@ class Browser:
 
     async def stored(self, id: str | None = None):
         """What the store holds of the session; None for no record."""
-        record = await (await self.sessions._get_driver()).read(id or self.id)
+        record = await (await self.sessions.driver()).read(id or self.id)
         return None if record is None else json.loads(record.payload)
 
     async def store(self, attributes: dict, id: str = ID) -> None:
         """Put a record into the store, and take its cookie."""
-        await (await self.sessions._get_driver()).write(id, json.dumps(attributes, separators=(",", ":")), None)
+        await (await self.sessions.driver()).write(id, json.dumps(attributes, separators=(",", ":")), None)
         self.set_id(id)

@@ -78,7 +78,7 @@ def app(app):
 
 async def count(sessions) -> int:
     """How many sessions there are."""
-    return len([entry async for entry in (await sessions._get_driver()).scan()])
+    return len([entry async for entry in (await sessions.driver()).scan()])
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def app(app):
 
 async def count(sessions) -> int:
     """How many sessions there are."""
-    return len([entry async for entry in (await sessions._get_driver()).scan()])
+    return len([entry async for entry in (await sessions.driver()).scan()])
 
 
 async def fails(app, browser, sessions, status: int, method="GET", path="/page", log=True, **options) -> None:
@@ -101,7 +101,7 @@ async def test_store_that_cannot_be_read(app, browser, sessions, monkeypatch):
     async def fail(id):
         raise UnreadableError("the store is down")
 
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     with monkeypatch.context() as broken:
         broken.setattr(driver, "read", fail)
         await fails(app, browser, sessions, 503)

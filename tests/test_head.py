@@ -103,7 +103,7 @@ async def test_error_after_flush(app, browser, sessions):
                 async def fail(*args):
                     raise UnavailableError("the store is down")
 
-                (await sessions._get_driver()).write = fail
+                (await sessions.driver()).write = fail
             else:
                 raise RuntimeError("after the flush")
 

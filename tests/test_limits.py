@@ -56,7 +56,7 @@ def page(app):
 
 async def stored(browser, id: str | None = None) -> Any:
     """What is stored, decrypted too."""
-    driver = await browser.sessions._get_driver()
+    driver = await browser.sessions.driver()
     session = browser.sessions._store(driver, id or browser.id)
     loaded = await session._load(id or browser.id)
     return None if loaded is None else loaded.attributes
@@ -64,7 +64,7 @@ async def stored(browser, id: str | None = None) -> Any:
 
 async def store(browser, attributes: dict, id: str = ID) -> None:
     """Put a record into the store without any limit, and take its cookie."""
-    driver = await browser.sessions._get_driver()
+    driver = await browser.sessions.driver()
     text = json.dumps(attributes, separators=(",", ":"))
     await driver.write(id, browser.sessions._store(driver, id)._conceal(text, id), None)
     browser.set_id(id)

@@ -65,7 +65,7 @@ def routes(app):
 
 async def count_touches(sessions) -> dict[str, int]:
     """Count, by id, how often the driver renews a record."""
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     touch, counts = driver.touch, {}
 
     async def counting(id):
@@ -106,7 +106,7 @@ async def test_so_does_one_that_gets_a_new_id(browser, sessions):
 
 async def expire(sessions, config) -> None:
     """Let the time of all records be over."""
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     if config["driver"] == "memory":
         driver._clock = lambda: time.monotonic() + 10
     elif config["driver"] == "file":
@@ -122,7 +122,7 @@ async def test_a_change_is_kept_although_the_time_is_over(browser, sessions, con
     await browser.get("/page")
     upload = asyncio.ensure_future(browser.get("/upload?change=1"))
     await Upload.begun.wait()
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     if config["driver"] == "database":
         driver._lifetime = 5000
     else:
@@ -180,7 +180,7 @@ async def test_an_error_page_ends_its_request(app, browser, sessions, http_port)
 async def test_a_session_that_is_nearly_over_is_renewed_immediately(browser, sessions, config):
     """A request that begins shortly before its session's time is over does not see it end."""
     await browser.get("/page")
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     if config["driver"] == "memory":
         clock = driver._clock
         driver._clock = lambda: clock() + 50_000
@@ -198,7 +198,7 @@ async def test_a_session_that_is_nearly_over_is_renewed_immediately(browser, ses
 
 
 async def count_reads(sessions) -> list[str]:
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     read, ids = driver.read, []
 
     async def counting(id):

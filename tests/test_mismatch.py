@@ -103,7 +103,7 @@ SLIPS = {
 async def test_a_slip_in_the_config_loses_nothing(app, browser, config, sessions, caplog, tmp_path, slip):
     """A record of another `encrypt` is left byte for byte, its request is served, and its session is there again."""
     before, after, cure = SLIPS[slip]
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     await configured(app, config, driver, **before)
     await browser.get()
     assert (await browser.get()).body == b"2"
@@ -123,7 +123,7 @@ async def test_a_slip_in_the_config_loses_nothing(app, browser, config, sessions
 @pytest.mark.parametrize("encrypt", [True, "legacy"])
 async def test_a_dropped_secret_loses_nothing(app, browser, config, sessions, caplog, tmp_path, encrypt):
     """A record under a secret that is missing from the list is left as it is, and read again when it is back."""
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     await configured(app, config, driver, encrypt=encrypt, secret=OLD_SECRET)
     await browser.get()
     (id,) = [entry.id async for entry in driver.scan()]
@@ -139,7 +139,7 @@ async def test_a_dropped_secret_loses_nothing(app, browser, config, sessions, ca
 
 async def test_a_slip_is_not_told_once_a_record(app, browser, config, sessions, caplog, tmp_path):
     """Of a hundred records that a config cannot read, the 1st, the 10th and the 100th are told of."""
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     for number in range(100):
         await driver.write(f"{number:040d}", '{"_token":"t","count":1}', None)
     age(tmp_path)
@@ -154,7 +154,7 @@ async def test_a_slip_is_not_told_once_a_record(app, browser, config, sessions, 
 @pytest.mark.parametrize("text", ['{"mac":"m","ct":"c"}', '{"ct":"not base64!","mac":"m"}', '{"ct":"a","mac":"b"}'])
 async def test_a_session_that_looks_a_little_encrypted(app, browser, config, sessions, text):
     """Values called ct and mac do not make a session an encrypted one."""
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     await driver.write("A" * 40, text, None)
     browser.set_id("A" * 40)
     assert (await browser.get()).body == b"1"
@@ -185,7 +185,7 @@ async def reads(browser: Browser, driver) -> int:
 @pytest.mark.parametrize("encrypt", [False, True])
 async def test_damage_is_believed(app, browser, config, sessions, tmp_path, text, encrypt):
     """A record that looks damaged is read again only where another program may be writing it: a file just now."""
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     await driver.write("A" * 40, text, None)
     age(tmp_path)
     await configured(app, config, driver, encrypt=encrypt)
@@ -196,7 +196,7 @@ async def test_damage_is_believed(app, browser, config, sessions, tmp_path, text
 @pytest.mark.parametrize(("seconds", "most"), [(-3600, 1), (0, 7), (60, 1)])
 async def test_bytes_that_are_no_text(app, browser, sessions, tmp_path, seconds, most):
     """So is one that is not even text: read again if it was written just now, once if not or by a wrong clock."""
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     await driver.write("A" * 40, "text", None)
     path = tmp_path / "sessions" / ("A" * 40)
     path.write_bytes(b'{"name":"J\xc3')
@@ -209,7 +209,7 @@ async def test_bytes_that_are_no_text(app, browser, sessions, tmp_path, seconds,
 @pytest.mark.parametrize("encrypt", [False, "legacy", True])
 async def test_cut_within_a_character(app, browser, config, sessions, tmp_path, encrypt):
     """A reader within the original's truncate and write waits, wherever the text is cut, plain or encrypted."""
-    current = await configured(app, config, await sessions._get_driver(), encrypt=encrypt)
+    current = await configured(app, config, await sessions.driver(), encrypt=encrypt)
     await browser.get()
     session = current._store(current._driver, browser.id)
     await session.start()

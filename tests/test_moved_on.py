@@ -142,7 +142,7 @@ async def test_logout_finds_where_the_session_has_gone(browser, other_tab, sessi
 async def test_logout_again_after_a_503(browser, sessions):
     """A log-out that could not destroy the record is tried again with the same cookie, and then destroys it."""
     await browser.get("/login", "POST")
-    driver, cookie = await sessions._get_driver(), browser.cookie
+    driver, cookie = await sessions.driver(), browser.cookie
     destroy = driver.destroy
 
     async def fail(*args):
@@ -277,13 +277,13 @@ async def test_a_trail_shows_no_id(browser, config, sessions):
     second = await start(hashed, first.get_id())
     second.regenerate(True)
     await second.save()
-    kept = [entry async for entry in (await hashed._get_driver()).scan()]
+    kept = [entry async for entry in (await hashed.driver()).scan()]
     assert len(kept) == 2
     assert not any(id in str(kept) for id in (first.get_id(), second.get_id()))
     third = await start(hashed, first.get_id())
     third.invalidate()
     await third.save()
-    assert "_left" not in str([entry async for entry in (await hashed._get_driver()).scan()])
+    assert "_left" not in str([entry async for entry in (await hashed.driver()).scan()])
 
 
 def test_a_forged_trail_leads_nowhere(io_loop):

@@ -86,7 +86,7 @@ async def test_finished_before_loading(app, browser, sessions, caplog, monkeypat
 
     with monkeypatch.context() as broken:
         if fails:
-            broken.setattr(await sessions._get_driver(), "read", fail)
+            broken.setattr(await sessions.driver(), "read", fail)
         for _ in range(2):
             answer = await browser.get("/" + path)
             assert answer.code == status and "Set-Cookie" not in answer.headers
@@ -108,7 +108,7 @@ async def test_finished_while_loading(app, browser, sessions, config, caplog, fa
     """The same for one that finishes while its session is being loaded, or even its driver made."""
     going_on, loading = asyncio.Event(), asyncio.Event()
     await browser.store({"_token": "t", "user": "Ann"})
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     read = driver.read
 
     async def wait_and_read(id):
@@ -187,7 +187,7 @@ async def test_returned_but_down(app, browser, sessions, caplog, monkeypatch):
 
     app.add_handlers(".*", [("/page", Page)])
     await browser.store({"_token": "t"})
-    monkeypatch.setattr(await sessions._get_driver(), "read", fail)
+    monkeypatch.setattr(await sessions.driver(), "read", fail)
     assert (await browser.get("/page")).code == 503
     await settle(sessions)
     assert warnings(caplog) == [] and app.settings["called"] == []

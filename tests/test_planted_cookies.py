@@ -47,7 +47,7 @@ def driver():
 async def store(sessions: NodeSession, name: str) -> str:
     """Store a session; gives its cookie's value."""
     id = ids.generate()
-    await (await sessions._get_driver()).write(id, json.dumps({"_token": "t", "name": name}), None)
+    await (await sessions.driver()).write(id, json.dumps({"_token": "t", "name": name}), None)
     return sessions._sign(id)
 
 
@@ -169,7 +169,7 @@ async def test_sessions_that_have_moved_on_hide_no_live_one(sessions, port):
             await driver.write(id, json.dumps(farewell), record.version)
         return sessions._sign(id)
 
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     mine = await store(sessions, "victim")
     planted = [await moved_on(driver, sessions, late) for late in (True, False, True)]
     header = "; ".join(f"node_session={value}" for value in [*planted, mine])
@@ -294,7 +294,7 @@ async def test_found_among_others_encrypted_under_an_old_secret(sessions, config
     """A session found among others is encrypted under the first secret again; the others' records do not matter."""
     old = NodeSession({**config, "secret": config["secret"][1]})
     new = NodeSession({**config, "secret": config["secret"][0]})
-    driver = old._driver = new._driver = await sessions._get_driver()
+    driver = old._driver = new._driver = await sessions.driver()
 
     async def stored(by, name):
         session = by._store(driver, None)
@@ -318,7 +318,7 @@ async def test_cookies_of_another_application(sessions, config, port, app, bound
     """With one secret and one store, another application's cookie is taken under our name; with bindName it is not."""
     other = NodeSession({**config, "cookie": "admin", "bindName": bound})
     ours = app.settings["node_session"] = NodeSession({**config, "bindName": bound})
-    other._driver = ours._driver = await sessions._get_driver()
+    other._driver = ours._driver = await sessions.driver()
     value = await store(other, "admin")
     assert (await ask(port, f"node_session={value}".encode()))[1] == ("nobody" if bound else "admin")
     own = await store(ours, "Ann")

@@ -93,7 +93,7 @@ async def test_piece(piece, app, sessions, config, browser, base_url):
         app.settings["node_session"] = names["sessions"]
         app.add_handlers(".*", [("/", type("Page", (SessionMixin, RequestHandler), {"get": lambda self: None}))])
         assert (await browser.get("/")).code == 200
-        assert len((await names["sessions"]._get_driver()).plain.texts) == 1
+        assert len((await names["sessions"].driver()).plain.texts) == 1
 
 
 def test_options():

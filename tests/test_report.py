@@ -80,7 +80,7 @@ async def test_new_then_read_then_saved(browser, events, sessions, renew_after, 
     report = await last_report(events, 3)
     assert report["node_session.saved"] == "saved" and report["node_session.save_microseconds"] > 0
     assert report["node_session.changed"] == ("cart.pot", "name")
-    record = await (await sessions._get_driver()).read(browser.id)
+    record = await (await sessions.driver()).read(browser.id)
     assert report["node_session.size"] == len(record.payload.encode())
     assert sessions.stats == Stats(created=1, loaded=2, saved=2, touched=renew_after == 0)
 
@@ -130,7 +130,7 @@ async def test_past_its_absolute_lifetime(browser, events, sessions):
 
 async def test_damaged(browser, events, sessions, caplog):
     """A damaged record is counted and reported as such, not as expired."""
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     await driver.write("D" * 40, "[1, 2", None)
     browser.set_id("D" * 40)
     await browser.get("/")
@@ -161,7 +161,7 @@ async def test_failed_save(app, browser, events, sessions, monkeypatch, caplog):
     async def write(*args):
         raise UnavailableError("down")
 
-    monkeypatch.setattr(await sessions._get_driver(), "write", write)
+    monkeypatch.setattr(await sessions.driver(), "write", write)
     assert (await browser.get("/?put=x")).code == 503
     assert (await last_report(events))["node_session.saved"] == "failed"
     assert sessions.stats.saved == 0
@@ -173,7 +173,7 @@ async def test_gc_is_counted(sessions, events, monkeypatch):
     async def gc(lifetime):
         return 7
 
-    monkeypatch.setattr(await sessions._get_driver(), "gc", gc)
+    monkeypatch.setattr(await sessions.driver(), "gc", gc)
     await sessions._sweep()
     assert sessions.stats.removed == 7
     assert events == [("removed", {"node_session.driver": "file", "node_session.count": 7})]

@@ -345,7 +345,7 @@ async def test_cookie_of_a_dead_session_first(app, browser, new_browser):
     await browser.get("/count")
     other = new_browser()
     await other.get("/count")
-    await (await other.sessions._get_driver()).destroy(other.id)
+    await (await other.sessions.driver()).destroy(other.id)
     header = f"node_session={other.cookie}; node_session={browser.cookie}"
     for count in (b"2", b"3"):
         response = await browser.get("/count", headers={"Cookie": header})
@@ -506,7 +506,7 @@ async def test_a_listing_has_no_id(app, browser, sessions):
     """With hashIds a listing names records as they are kept, not as their sessions."""
     route(app, count=Count)
     await browser.get("/count")
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     (entry,) = [entry async for entry in driver.scan()]
     assert entry.id != browser.id and await driver.read(entry.id) is None
     assert await driver.driver.read(entry.id) is not None
@@ -566,7 +566,7 @@ async def test_set_encrypter(app, browser, sessions):
     route(app, count=Count)
     for count in (b"1", b"2"):
         assert (await browser.get("/count")).body == count
-    record = await (await sessions._get_driver()).read(browser.id)
+    record = await (await sessions.driver()).read(browser.id)
     assert record.payload.startswith("rot:}")
 
 

@@ -278,7 +278,7 @@ async def test_ends_as_without_sessions(app, http_server, http_port, sessions, c
         lines = [each for each in caplog.records if "before its client left during an upload" not in each.getMessage()]
         logs.append(Counter((each.name, each.levelname, each.msg) for each in lines))
     bare, ours = ran
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     records = {each: asyncio.ensure_future(driver.read(seen.session.get_id())) for each, (seen, _) in ours.items()}
     for scenario, (seen, answer) in ours.items():
         assert compared(scenario, seen, answer) == compared(scenario, *bare[scenario]), scenario

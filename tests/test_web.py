@@ -500,7 +500,7 @@ async def test_a_stream_that_ends_while_it_is_being_stored(app, browser):
 async def test_a_stream_while_the_store_is_down(app, browser, sessions, query):
     """If it cannot be stored, nothing has been sent yet, and the answer is a 503 without a cookie."""
     route(app, stream=Stream)
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
 
     async def fail(*args):
         raise UnavailableError("the store is down")
@@ -1135,7 +1135,7 @@ async def test_slow_reader_of_a_store_that_went_down(app, browser, sessions, cap
 async def test_what_a_request_costs(app, browser, sessions, monkeypatch):
     """Without a conflict a changing request is one read, one parse, one write; a reading one a read, rarely a touch."""
     monkeypatch.setattr("node_session.store._TRUSTED_FOR", 60)
-    driver, calls = await sessions._get_driver(), []
+    driver, calls = await sessions.driver(), []
 
     def count(owner, name):
         function = getattr(owner, name)
@@ -1181,7 +1181,7 @@ async def test_giving_up(app, browser, sessions, caplog):
     """A save that is overtaken again and again is a 503 in the end; the log tells the number of tries."""
     route(app, page=Return)
     await browser.get("/page")
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     write, tries = driver.write, []
 
     async def lose(id, payload, version):
@@ -1270,7 +1270,7 @@ async def test_websocket(app, browser, base_url):
     await browser.get("/page")
     assert json.loads(await say(connection, "reload")) == [True, 3]
     assert await say(connection, "regenerate") == "refused"
-    await (await browser.sessions._get_driver()).destroy(browser.id)
+    await (await browser.sessions.driver()).destroy(browser.id)
     assert json.loads(await say(connection, "reload")) == [False, None]
     assert await say(connection, "lost") == "saved"
     assert await browser.stored() is None

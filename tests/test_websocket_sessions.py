@@ -140,7 +140,7 @@ async def test_a_new_id_in_prepare(browser, new_browser, connect, way, does):
 async def test_a_store_that_is_down_refuses_the_handshake(browser, connect, sessions):
     """Where what prepare has changed cannot be stored, the handshake is a 503."""
     await browser.get("/page")
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
 
     async def fail(id, payload, version):
         raise UnavailableError("the disk is full")
@@ -152,7 +152,7 @@ async def test_a_store_that_is_down_refuses_the_handshake(browser, connect, sess
 
 
 async def count_touches(sessions) -> list[str]:
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
     touch, ids = driver.touch, []
 
     async def counting(id):
@@ -191,7 +191,7 @@ async def test_use_while_the_store_cannot_renew(browser, connect, sessions, use,
     sessions._terms = replace(sessions._terms, renew_after=0)
     await browser.get("/page")
     connection = await connect("/mixed")
-    driver = await sessions._get_driver()
+    driver = await sessions.driver()
 
     async def fail(id):
         raise UnavailableError("no answer")

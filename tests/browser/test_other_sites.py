@@ -125,7 +125,7 @@ def site(browser, tmp_path, options):
         """How many sessions are stored."""
 
         async def scan() -> int:
-            return len([entry async for entry in (await sessions._get_driver()).scan()])
+            return len([entry async for entry in (await sessions.driver()).scan()])
 
         return asyncio.run_coroutine_threadsafe(scan(), loop).result(30)
 

@@ -198,7 +198,7 @@ class _Storm:
             if now == n:
                 self.tally.new += 1
                 if slot.id not in (None, id):
-                    await (await self.sessions._get_driver()).destroy(slot.id)  # it was to go next
+                    await (await self.sessions.driver()).destroy(slot.id)  # it was to go next
                     slot.left.append(slot.id)
                 slot.id, slot.n = id, n
             else:
@@ -210,7 +210,7 @@ class _Storm:
 
     async def whole(self, id: str) -> int | None:
         """The number in a record, if that is whole; None if there is no record."""
-        session = self.sessions._store(await self.sessions._get_driver(), id)
+        session = self.sessions._store(await self.sessions.driver(), id)
         await session.start()
         if session.get_id() != id:
             return None
@@ -221,7 +221,7 @@ class _Storm:
     async def shared(self) -> Shared:
         """The session that all push onto now."""
         if not self.shared_ones or self.shared_ones[-1].kills >= KILLS_A_SHARED_SESSION:
-            driver = await self.sessions._get_driver()
+            driver = await self.sessions.driver()
             unused = [each for each in self.shared_ones if not each.users]
             self.shared_ones = [each for each in self.shared_ones if each.users]
             for old in unused:
@@ -236,7 +236,7 @@ class _Storm:
     async def look_at_shared(self, shared: Shared) -> None:
         """Is everything there that was acknowledged before this look, once and in order, and nothing untold?"""
         done = set(shared.done)
-        session = self.sessions._store(await self.sessions._get_driver(), shared.id)
+        session = self.sessions._store(await self.sessions.driver(), shared.id)
         await session.start()
         assert session.get_id() == shared.id, f"the shared session {shared.id} is lost"
         found = [tuple(tag) for tag in session.get("list", [])]

@@ -36,7 +36,7 @@ class Job:
         self.sessions = NodeSession(config)
 
     async def run(self):
-        self.driver = await self.sessions._get_driver()
+        self.driver = await self.sessions.driver()
         self.say(what="ready", pid=os.getpid())
         uses = [self.use(slot, **state) for slot, state in enumerate(self.slots)]
         await asyncio.gather(*uses, *(self.push(number) for number in range(2)))

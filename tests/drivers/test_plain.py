@@ -119,7 +119,7 @@ def test_creators():
     sessions = NodeSession({"secret": "x" * 32, "driver": "awaitable", "table": "mine"})
 
     async def scenario():
-        drivers = await asyncio.gather(*(sessions._get_driver() for _ in range(3)))
+        drivers = await asyncio.gather(*(sessions.driver() for _ in range(3)))
         assert len(set(drivers)) == 1
         await sessions.close()
 
@@ -141,11 +141,11 @@ def test_creator_broken_off():
 
     async def give_up_and_ask_again():
         with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(sessions._get_driver(), 0.01)
-        return await sessions._get_driver()
+            await asyncio.wait_for(sessions.driver(), 0.01)
+        return await sessions.driver()
 
     loop = asyncio.new_event_loop()
-    left = loop.create_task(sessions._get_driver())
+    left = loop.create_task(sessions.driver())
     loop.run_until_complete(asyncio.sleep(0.01))
     driver = asyncio.run(give_up_and_ask_again())
     assert [driver.plain] == made

@@ -83,7 +83,7 @@ async def main():
     page, settings = globals()[SETUP["layer"]]()
     application = Application([(r"/(new|read|write)", page)], **settings)
     if SETUP["layer"] == "ours":
-        driver = await settings["node_session"]._get_driver()
+        driver = await settings["node_session"].driver()
         if hasattr(driver, "create_table"):
             await driver.create_table()
         await store(driver, SETUP["stored"])
