@@ -56,7 +56,7 @@ class Config:
     the program's user or to root, and nobody else can write into it."""
 
     connection: Mapping[str, Any] | Literal[False] = field(default=False, repr=False)
-    """Where the database or Redis is: see `node_session.drivers.database.connection.Connection`. False: an SQLite file
+    """Where the database or Redis is: see `node_session.drivers.connection.Connection`. False: an SQLite file
     beside `files`, or Redis on this host."""
 
     table: str = "sessions"

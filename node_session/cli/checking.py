@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .. import drivers, ids
 from ..config import Config, camel_case
-from ..drivers import Driver, database
+from ..drivers import Driver, databases
 from ..drivers.file import folder_problem
 from ..drivers.hashed import HashedDriver
 from ..errors import ConfigError, SessionError, UnavailableError
@@ -73,7 +73,7 @@ async def check(options: argparse.Namespace) -> Outcome:
 async def table(options: argparse.Namespace) -> Outcome:
     """Print the SQL that makes the table of the database driver, or run it."""
     config, _ = read_config(options.config)
-    sql = database.ddl(config) if config.driver == "database" else None
+    sql = databases.ddl(config) if config.driver == "database" else None
     if sql is None:
         return Outcome(f"{_describe(config)}: nothing is needed", {"needed": False})
     if not options.create:

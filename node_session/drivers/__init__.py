@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UnavailableError
-from . import database
+from . import databases
 from .base import FAILURES, Driver, Entry, PlainDriver, Record, reason, settle
 from .file import FileDriver, folder_problem
 from .hashed import HashedDriver
@@ -42,11 +42,11 @@ def _file(config: Config) -> Driver:
 
 
 def _database(config: Config) -> Driver:
-    return database.create(config)
+    return databases.create(config)
 
 
 def _redis(config: Config) -> Driver:
-    return database.create(config, default="redis")
+    return databases.create(config, default="redis")
 
 
 _creators: dict[str, Creator] = {
@@ -71,7 +71,7 @@ def nearest(name: object) -> str | None:
     near = difflib.get_close_matches(name.lower(), spelling, n=1, cutoff=0.75)
     if near:
         return repr(spelling[near[0]])
-    adapter = database.nearest(name)
+    adapter = databases.nearest(name)
     if adapter is None:
         return None
     return "'redis'" if adapter == "redis" else f"'database', with connection: {{'adapter': {adapter!r}}}"
@@ -91,7 +91,7 @@ def problems(config: Config) -> list[str]:
     creator = _creators[config.driver]
     if creator in (_database, _redis):
         default = "redis" if creator is _redis else "sqlite"
-        return database.problems(config.connection, config.table, default=default)
+        return databases.problems(config.connection, config.table, default=default)
     if creator is _file:
         # Whose the folder has to be is known when it is used: root may go on as another user.
         problem = folder_problem(str(config.files), any_owner=os.geteuid() == 0)

@@ -43,9 +43,9 @@ from typing import TypeVar
 from .. import ids
 from ..errors import ConflictError, DamagedError, UnavailableError, UnreadableError
 from ..immediate import never_waits
-from ._batches import Batches
-from ._rename import UNSUPPORTED, exchange, rename_if_free
 from .base import Driver, Entry, Record
+from .batches import Batches
+from .rename import UNSUPPORTED, exchange, rename_if_free
 
 logger = logging.getLogger("node_session")
 

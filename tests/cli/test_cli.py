@@ -22,7 +22,7 @@ from node_session.cli import ATTENTION, DONE, UNAVAILABLE, WRONG, main
 from node_session.cli.arguments import milliseconds
 from node_session.cli.outcome import bars, size, span
 from node_session.drivers import FileDriver, MemoryDriver
-from node_session.drivers.database.sqlite import SqliteDriver
+from node_session.drivers.sqlite import SqliteDriver
 from node_session.encryption import Encrypter, LegacyEncrypter
 
 SECRET = "only-for-tests-3f1c0f5e9a7b4d2e8c6a"

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from node_session import NodeSession, drivers
-from node_session.drivers import FileDriver, _rename
+from node_session.drivers import FileDriver, rename
 from node_session.drivers.base import Driver
 from node_session.errors import ConflictError
 
@@ -73,5 +73,5 @@ def register() -> None:
 
 def _without_exchange(config) -> FileDriver:
     """The file driver as it is where the system cannot exchange two files: there the lock is all it has."""
-    _rename._renameat2 = None
+    rename._renameat2 = None
     return FileDriver(config.files, config.lifetime)

@@ -402,8 +402,8 @@ class ServerContract(DriverContract):
                 await driver.write(ID, "next", version)
                 await driver.close()
 
-        monkeypatch.setattr("node_session.drivers.database.trust.IDLE_LIMIT", 1)
-        monkeypatch.setattr("node_session.drivers.database.mongo.IDLE_LIMIT", 1)
+        monkeypatch.setattr("node_session.drivers.trust.IDLE_LIMIT", 1)
+        monkeypatch.setattr("node_session.drivers.mongo.IDLE_LIMIT", 1)
         asyncio.run(main())
 
     def test_write_without_an_answer(self) -> None:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from node_session.drivers._batches import Batches
+from node_session.drivers.batches import Batches
 
 
 def test_one_hop_for_one_turn_of_the_loop():

@@ -17,7 +17,7 @@ import pytest
 
 from drivers.on_server import SECRET, application
 from node_session import ConflictError, DamagedError, UnavailableError, UnreadableError
-from node_session.drivers import FileDriver, _rename
+from node_session.drivers import FileDriver, rename
 from node_session.drivers import file as module
 from node_session.testing import DriverContract
 
@@ -52,7 +52,7 @@ class TestContractWithoutExchange(TestContract):
 
     @pytest.fixture(autouse=True)
     def _no_exchange(self, monkeypatch):
-        monkeypatch.setattr(_rename, "_renameat2", None)
+        monkeypatch.setattr(rename, "_renameat2", None)
 
 
 @pytest.fixture
@@ -530,7 +530,7 @@ def test_no_links(driver, folder, monkeypatch, number, exchanges):
     """On a file system without links records are created, replaced and destroyed all the same, and only if absent."""
     monkeypatch.setattr(module.os, "link", refuse(number))
     if not exchanges:
-        monkeypatch.setattr(_rename, "_renameat2", None)
+        monkeypatch.setattr(rename, "_renameat2", None)
     version = run(driver.write(ID, "one", None))
     with pytest.raises(ConflictError):
         run(driver.write(ID, "mine", None))
@@ -551,7 +551,7 @@ def test_no_exchange(driver, monkeypatch, number):
         ctypes.set_errno(number)
         return -1
 
-    monkeypatch.setattr(_rename, "_renameat2", unsupported)
+    monkeypatch.setattr(rename, "_renameat2", unsupported)
     monkeypatch.setattr(module.os, "link", refuse(errno.ENOSYS))
     run(driver.write(ID, "two", run(driver.write(ID, "one", None))))
     assert run(driver.read(ID)).payload == "two"
@@ -559,14 +559,14 @@ def test_no_exchange(driver, monkeypatch, number):
 
 def test_original_creates_where_there_are_no_links(driver, folder, monkeypatch):
     """A record that the original makes in just this moment is not overwritten, without links either."""
-    rename = _rename._renameat2
+    renameat2 = rename._renameat2
 
     def late(*args):
         (folder / ID).write_text("theirs")
-        return rename(*args)
+        return renameat2(*args)
 
     monkeypatch.setattr(module.os, "link", refuse(errno.ENOSYS))
-    monkeypatch.setattr(_rename, "_renameat2", late)
+    monkeypatch.setattr(rename, "_renameat2", late)
     with pytest.raises(ConflictError):
         run(driver.write(ID, "mine", None))
     assert (folder / ID).read_text() == "theirs"

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from node_session.drivers.database.sqlite import SqliteDriver, _close
+from node_session.drivers.sqlite import SqliteDriver, _close
 from node_session.errors import ConflictError, UnavailableError
 
 IDS = [f"{number:040d}" for number in range(1203)]
@@ -381,7 +381,7 @@ def test_gc_goes_in_steps(path):
 
 PROGRAM = """
 import asyncio, sys
-from node_session.drivers.database.sqlite import SqliteDriver, _close
+from node_session.drivers.sqlite import SqliteDriver, _close
 
 async def main():
     driver = SqliteDriver(sys.argv[1], "sessions", 0)

@@ -97,7 +97,7 @@ class TestContract(TableContract):
     @pytest.mark.filterwarnings("ignore:lifetime")
     def test_same_text_at_the_same_time(self, monkeypatch):
         """A record that is replaced by itself within a millisecond is replaced, and no conflict."""
-        monkeypatch.setattr("node_session.drivers.database.sql.now", lambda: 1_700_000_000_000)
+        monkeypatch.setattr("node_session.drivers.sql.now", lambda: 1_700_000_000_000)
 
         async def scenario(driver):
             version = await driver.write(ID, "text", None)

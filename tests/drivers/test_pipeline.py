@@ -15,7 +15,7 @@ from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, R
 from servers import Server, start
 
 from drivers.on_server import Proxy
-from node_session.drivers._pipeline import Pipeline
+from node_session.drivers.pipeline import Pipeline
 
 
 @pytest.fixture(scope="module")

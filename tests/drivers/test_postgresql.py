@@ -11,7 +11,7 @@ import pytest
 from drivers.on_server import ID, SECRET, TableContract
 from node_session import drivers
 from node_session.config import Config
-from node_session.drivers.database.postgresql import ddl
+from node_session.drivers.postgresql import ddl
 from node_session.errors import ConflictError, DamagedError, UnavailableError
 
 

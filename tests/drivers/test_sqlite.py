@@ -17,7 +17,7 @@ import pytest
 
 from drivers.on_server import ID, SECRET, application, check_interrupted
 from node_session import NodeSession
-from node_session.drivers.database.sqlite import SqliteDriver
+from node_session.drivers.sqlite import SqliteDriver
 from node_session.errors import ConfigError, ConflictError, DamagedError, UnavailableError
 from node_session.testing import DriverContract
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from drivers.on_server import ID, SECRET, application
-from node_session.drivers.database.sqlite import SqliteDriver
+from node_session.drivers.sqlite import SqliteDriver
 from node_session.errors import UnavailableError
 
 LATER = 0.02  # seconds, after which those who only read look at the file again
@@ -168,7 +168,7 @@ def test_replaced_again_and_again(path, monkeypatch):
     async def main():
         driver = SqliteDriver(str(path), "sessions", 0)
         await driver.write(ID, "old", None)
-        monkeypatch.setattr("node_session.drivers.database.sqlite_files.SqliteFiles.have_moved", lambda self: True)
+        monkeypatch.setattr("node_session.drivers.sqlite_files.SqliteFiles.have_moved", lambda self: True)
         with pytest.raises(UnavailableError, match="again and again"):
             await driver.write("b" * 40, "new", None)
         monkeypatch.undo()
@@ -266,7 +266,7 @@ def test_log_that_another_loop_uses(path):
 # Reads lines: an id and a text to write, or an id to read. After "many" it writes without end.
 PROGRAM = """
 import asyncio, itertools, logging, sys, time
-from node_session.drivers.database.sqlite import SqliteDriver
+from node_session.drivers.sqlite import SqliteDriver
 
 async def write_without_end(driver, name):
     for number in itertools.count():

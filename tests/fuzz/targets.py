@@ -48,8 +48,7 @@ from node_session import (
 from node_session import store as store_module
 from node_session.attributes import Attributes
 from node_session.config import Config
-from node_session.drivers import MemoryDriver
-from node_session.drivers.database import sql
+from node_session.drivers import MemoryDriver, sql
 from node_session.drivers.file import FileDriver
 from node_session.encryption import Encrypter, LegacyEncrypter
 from node_session.merge import merge

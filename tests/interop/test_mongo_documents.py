@@ -18,8 +18,8 @@ import pytest
 from bson.raw_bson import RawBSONDocument
 from servers import start
 
-from node_session.drivers.database.connection import Connection
-from node_session.drivers.database.mongo import MongoDriver
+from node_session.drivers.connection import Connection
+from node_session.drivers.mongo import MongoDriver
 
 OP_REPLY, OP_QUERY = 1, 2004
 OLD_SERVER = {"ismaster": True, "maxWireVersion": 2, "minWireVersion": 0, "maxBsonObjectSize": 2**24, "ok": 1}
@@ -80,7 +80,7 @@ def test_same_document(open_door, old_server, server, monkeypatch):
     (theirs,) = old_server.inserted
     document = bson.decode(theirs.raw)
 
-    monkeypatch.setattr("node_session.drivers.database.mongo.now", lambda: document["lastActivity"])
+    monkeypatch.setattr("node_session.drivers.mongo.now", lambda: document["lastActivity"])
     to = Connection(adapter="mongodb", host="127.0.0.1", port=server.port, database="tests")
     driver = MongoDriver(to, "sessions", 0)
 

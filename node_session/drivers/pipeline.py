@@ -23,7 +23,7 @@ from async_timeout import timeout_at
 from hiredis import pack_command
 from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError, ResponseError
 
-from .database.trust import Trust
+from .trust import Trust
 
 
 class _Command:

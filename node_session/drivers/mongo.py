@@ -17,15 +17,15 @@ from async_timeout import timeout
 from bson.errors import BSONError
 from pymongo import ReadPreference, WriteConcern, errors
 
-from ...errors import ConflictError, DamagedError, UnavailableError
-from ..base import Driver, Entry, Record
+from ..errors import ConflictError, DamagedError, UnavailableError
+from .base import Driver, Entry, Record
 from .connection import POOL_SIZE, Connection
 from .per_loop import PerLoop
 from .sql import decode, decode_leniently, encode, now
 from .trust import IDLE_LIMIT
 
 if TYPE_CHECKING:
-    from ...config import Config
+    from ..config import Config
 
 _EARLIER = 0.9  # PyMongo's limit ends before ours, so that it can tell a silent connection from no server at all
 
@@ -35,7 +35,7 @@ logger = logging.getLogger("node_session")
 
 
 def create(config: Config, connection: Connection) -> MongoDriver:
-    """Make the driver; see `node_session.drivers.database`."""
+    """Make the driver; see `node_session.drivers.databases`."""
     return MongoDriver(connection, config.table, config.lifetime)
 
 

@@ -15,7 +15,7 @@ from .sql import Dialect
 from .trust import IDLE_LIMIT
 
 if TYPE_CHECKING:
-    from ...config import Config
+    from ..config import Config
 
 _SHUTDOWNS = (asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError)
 _NOT_THIS_SERVER = (*_SHUTDOWNS, asyncpg.TargetServerAttributeNotMatched)
@@ -24,7 +24,7 @@ _DIALECT = Dialect(quote='"', placeholder="${}".format)
 
 
 def create(config: Config, connection: Connection) -> PostgresqlDriver:
-    """Make the driver; see `node_session.drivers.database`."""
+    """Make the driver; see `node_session.drivers.databases`."""
     return PostgresqlDriver(connection, config.table, config.lifetime)
 
 

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from async_timeout import Timeout, timeout
 
-from ...errors import ConflictError, UnavailableError
+from ..errors import ConflictError, UnavailableError
 from .connection import Connection
 from .per_loop import PerLoop
 from .sql import Dialect, SqlDriver

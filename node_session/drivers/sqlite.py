@@ -18,7 +18,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...errors import ConflictError, UnavailableError
+from ..errors import ConflictError, UnavailableError
 from .connection import Connection
 from .group_commit import GroupCommit, MovedError
 from .per_loop import PerLoop
@@ -26,7 +26,7 @@ from .sql import Dialect, SqlDriver, now
 from .sqlite_files import MEMORY, SqliteFiles
 
 if TYPE_CHECKING:
-    from ...config import Config
+    from ..config import Config
 
 logger = logging.getLogger("node_session")
 
@@ -41,7 +41,7 @@ _TRIES = 3  # of a change once more, where the file is replaced each time
 
 
 def create(config: Config, connection: Connection) -> SqliteDriver:
-    """Make the driver; see `node_session.drivers.database`."""
+    """Make the driver; see `node_session.drivers.databases`."""
     default = MEMORY if connection.adapter == "sails-memory" else f"{config.files}.sqlite"
     return SqliteDriver(
         connection.database or default,

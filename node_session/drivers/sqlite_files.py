@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from ...errors import UnavailableError
+from ..errors import UnavailableError
 
 MEMORY = ":memory:"
 

@@ -1,6 +1,6 @@
 """The database driver: ``driver: "database"``, and which database by ``connection: {"adapter": …}``.
 
-An adapter is a module of this folder; its client library is imported only where it is used. All keep the original's
+An adapter is a module of this folder. Its client library is imported only where it is used. All keep the original's
 table: `id`, `payload`, `lastActivity` (see `sql`).
 """
 
@@ -14,19 +14,19 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from ...errors import ConfigError
-from ..base import Driver
+from ..errors import ConfigError
+from .base import Driver
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from ...config import Config
+    from ..config import Config
 
 
 class Adapter(NamedTuple):
     """Where an adapter is, and what it needs.
 
     Attributes:
-        module: In this package, relative to here; it has a function ``create(config, connection) -> Driver``, and
+        module: Relative to this package; it has a function ``create(config, connection) -> Driver``, and
             where a table must be made by hand ``ddl(config) -> str``.
         client: The module it imports.
         extra: What to install for that: ``pip install "node-session[extra]"``; None where it comes along.
@@ -44,7 +44,7 @@ _MONGO = Adapter(".mongo", "motor", None, ("mongodb", "mongodb+srv"))
 _POSTGRESQL = Adapter(".postgresql", "asyncpg", "postgresql", ("postgresql", "postgres"))
 _MYSQL = Adapter(".mysql", "asyncmy", "mysql", ("mysql", "mariadb"))
 _REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
-_REDIS = Adapter("..redis", "redis", "redis", _REDIS_SCHEMES)
+_REDIS = Adapter(".redis", "redis", "redis", _REDIS_SCHEMES)
 
 ADAPTERS: dict[str, Adapter] = {
     "sqlite": _SQLITE,
@@ -151,4 +151,4 @@ def _chosen(config: Config, default: str) -> tuple[Any, Connection]:
     connection, wrong = Connection.from_options(options, name)
     if connection is None:
         raise ConfigError("connection: " + "; ".join(wrong))
-    return importlib.import_module(ADAPTERS[name].module, __name__), connection
+    return importlib.import_module(ADAPTERS[name].module, __package__), connection

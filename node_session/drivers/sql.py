@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from ...errors import ConflictError, DamagedError
-from ..base import Driver, Entry, Record
+from ..errors import ConflictError, DamagedError
+from .base import Driver, Entry, Record
 
 _PAGE = 500  # records that scan asks for at a time
 

@@ -17,7 +17,7 @@ from .server import Result, ServerDriver
 from .sql import Dialect
 
 if TYPE_CHECKING:
-    from ...config import Config
+    from ..config import Config
 
 # Texts are compared as bytes: to MySQL's usual collations "A" is "a", and a change of case alone would be overwritten.
 # An id is compared as text first, as only that can use the index of a table of the original's.
@@ -34,7 +34,7 @@ _LOST = (1053, 1927, 2006, 2013, 2055)  # shut down, killed, gone
 
 
 def create(config: Config, connection: Connection) -> MysqlDriver:
-    """Make the driver; see `node_session.drivers.database`."""
+    """Make the driver; see `node_session.drivers.databases`."""
     return MysqlDriver(connection, config.table, config.lifetime)
 
 
