@@ -1,0 +1,112 @@
+"""Tests of a driver: how long a record lives."""
+
+from __future__ import annotations
+
+from ..drivers import Driver
+from .scenario import DriverScenario, read_text, record_id
+
+
+class ExpiryTests(DriverScenario):
+    """A record expires when it has been idle for longer than the lifetime."""
+
+    def test_expired_is_absent(self) -> None:
+        """A record idle for longer than the lifetime is absent: touching does not revive it, and it can be created."""
+
+        async def scenario(driver: Driver) -> None:
+            await driver.write(record_id(1), "old", None)
+            await self.age(driver, record_id(1), 1500)
+            assert await driver.read(record_id(1)) is None
+            await driver.touch(record_id(1))
+            assert await driver.read(record_id(1)) is None
+            await driver.write(record_id(1), "new", None)
+            assert await read_text(driver, record_id(1)) == "new"
+
+        if self.expires:
+            self._run(scenario, lifetime=1000)
+
+    def test_expired_is_replaced(self) -> None:
+        """The request that read a record replaces it although it has expired since, if it is still there."""
+
+        async def scenario(driver: Driver) -> None:
+            version = await driver.write(record_id(1), "old", None)
+            await self.age(driver, record_id(1), 1500)
+            if self.expired_is_gone:
+                await self._conflicts(driver.write(record_id(1), "mine", version))
+                assert await driver.read(record_id(1)) is None
+                return
+            version = await driver.write(record_id(1), "mine", version)
+            assert await read_text(driver, record_id(1)) == "mine"
+            await driver.write(record_id(1), "mine again", version)
+            assert await read_text(driver, record_id(1)) == "mine again"
+
+        if self.expires and self.versions:
+            self._run(scenario, lifetime=1000)
+
+    def test_expired_is_replaced_only_in_that_version(self) -> None:
+        """Replacing an expired record that somebody has replaced, created or removed is a conflict."""
+
+        async def scenario(driver: Driver) -> None:
+            versions = {number: await driver.write(record_id(number), "old", None) for number in range(1, 5)}
+            await driver.write(record_id(1), "theirs", versions[1])
+            for number in versions:
+                await self.age(driver, record_id(number), 1500)
+            await driver.write(record_id(2), "theirs", None)
+            await driver.destroy(record_id(3), versions[3])
+            for number in (1, 2, 3):
+                await self._conflicts(driver.write(record_id(number), "mine", versions[number]))
+            await driver.gc(1000)
+            await self._conflicts(driver.write(record_id(4), "mine", versions[4]))
+            found = [await read_text(driver, record_id(number)) for number in versions]
+            assert found == [None, "theirs", None, None]
+
+        if self.expires and self.versions:
+            self._run(scenario, lifetime=1000)
+
+    def test_expired_is_destroyed_only_in_that_version(self) -> None:
+        """Destroying a version that is no longer there is a conflict also if what is there has expired."""
+
+        async def scenario(driver: Driver) -> None:
+            old = await driver.write(record_id(1), "old", None)
+            new = await driver.write(record_id(1), "new", old)
+            await self.age(driver, record_id(1), 1500)
+            await self._conflicts(driver.destroy(record_id(1), old))
+            await driver.write(record_id(1), "newer", new)
+            assert await read_text(driver, record_id(1)) == "newer"
+
+        if self.expires and self.versions and not self.expired_is_gone:
+            self._run(scenario, lifetime=1000)
+
+    def test_use_renews(self) -> None:
+        """A record that is touched or written in time lives on; both count from now."""
+
+        async def scenario(driver: Driver) -> None:
+            version = await driver.write(record_id(1), "one", None)
+            await self.age(driver, record_id(1), 900)
+            await driver.touch(record_id(1))
+            await self.age(driver, record_id(1), 900)
+            assert await read_text(driver, record_id(1)) == "one"
+            await driver.write(record_id(1), "two", version)
+            await self.age(driver, record_id(1), 900)
+            assert await read_text(driver, record_id(1)) == "two"
+
+        if self.expires:
+            self._run(scenario, lifetime=1500)
+
+    def test_gc(self) -> None:
+        """Gc removes records that are idle for longer than it is told, counts them, and leaves the rest."""
+
+        async def scenario(driver: Driver) -> None:
+            assert await driver.gc(1000) == 0
+            for number in (1, 2):
+                await driver.write(record_id(number), "old", None)
+            for number in (1, 2):
+                await self.age(driver, record_id(number), 1500)
+            await driver.write(record_id(3), "young", None)
+            removed = await driver.gc(1000)
+            assert removed in (0, 2)  # none: the store expires records by itself
+            assert await driver.gc(1000) == 0
+            assert await driver.read(record_id(1)) is None and await driver.read(record_id(2)) is None
+            assert await read_text(driver, record_id(3)) == "young"
+
+        if self.expires:
+            self._run(scenario, lifetime=1000)
