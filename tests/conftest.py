@@ -15,7 +15,8 @@ from browser import SECRET, Browser
 from hypothesis import settings
 from tornado.web import Application
 
-from node_session import NodeSession, drivers
+from node_session import NodeSession
+from node_session.drivers import registry
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
@@ -41,7 +42,7 @@ asyncio.set_event_loop(None)
 @pytest.fixture(autouse=True)
 def own_drivers(monkeypatch):
     """Forget the drivers that a test registers, whose names another one may use."""
-    monkeypatch.setattr(drivers, "_creators", dict(drivers._creators))
+    monkeypatch.setattr(registry, "_creators", dict(registry._creators))
 
 
 @pytest.fixture(autouse=True)

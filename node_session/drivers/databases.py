@@ -1,7 +1,7 @@
-"""The database driver: ``driver: "database"``, and which database by ``connection: {"adapter": …}``.
+"""The databases: ``driver: "database"``, and which one by ``connection: {"adapter": …}``.
 
-An adapter is a module of this folder. Its client library is imported only where it is used. All keep the original's
-table: `id`, `payload`, `lastActivity` (see `sql`).
+An adapter is a module of this folder. Its client library is imported only if the adapter is chosen. All keep the
+original's table: `id`, `payload`, `lastActivity` (see `sql`).
 """
 
 from __future__ import annotations
@@ -11,25 +11,23 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ..errors import ConfigError
 from .base import Driver
 from .connection import Connection
-
-if TYPE_CHECKING:
-    from ..config import Config
+from .options import Options
 
 
 class Adapter(NamedTuple):
     """Where an adapter is, and what it needs.
 
     Attributes:
-        module: Relative to this package; it has a function ``create(config, connection) -> Driver``, and
-            where a table must be made by hand ``ddl(config) -> str``.
+        module: Relative to this package. It has a function ``create(options, connection) -> Driver``, and
+            ``ddl(options) -> str`` if its table must be made by hand.
         client: The module it imports.
-        extra: What to install for that: ``pip install "node-session[extra]"``; None where it comes along.
+        extra: To install that: ``pip install "node-session[extra]"``; None if every installation has it.
         schemes: Of its URLs.
     """
 
@@ -60,7 +58,7 @@ ADAPTERS: dict[str, Adapter] = {
     "sails-redis": _REDIS,
 }
 
-# What else people call them, where it is not near to one of the names above.
+# What else people call them, if it is not close to one of the names above.
 _OTHER_NAMES = {
     "pg": "postgresql",
     "psql": "postgresql",
@@ -72,7 +70,7 @@ _OTHER_NAMES = {
 
 
 def nearest(name: object) -> str | None:
-    """The adapter that is probably meant by a name that is none; None: it is like none of them."""
+    """Guess which adapter is meant by an unknown name; None if it is like none of them."""
     if not isinstance(name, str):
         return None
     name = re.sub(r"[^a-z0-9]", "", name.lower()).removeprefix("sails")
@@ -82,7 +80,7 @@ def nearest(name: object) -> str | None:
 
 
 def problems(connection: Mapping[str, Any] | bool, table: str, *, default: str = "sqlite") -> list[str]:
-    """What is wrong with the options of a database, each as a sentence; none of them quotes a password."""
+    """Find out what is wrong with the options of a database, in a sentence each; none quotes a password."""
     options = connection if isinstance(connection, Mapping) else {}
     name = options.get("adapter", default)
     if not isinstance(name, str) or name not in ADAPTERS:
@@ -104,7 +102,7 @@ def problems(connection: Mapping[str, Any] | bool, table: str, *, default: str =
 
 
 def _misfits(connection: Connection, adapter: Adapter) -> Iterator[str]:
-    """What is right in itself, and nothing for this adapter."""
+    """Find options that are valid, but not for this adapter."""
     if connection.client is not None and adapter is not _MONGO:
         yield "client: only MongoDB takes a client of the program's own"
     if connection.url is not None:
@@ -126,29 +124,29 @@ def _misfits(connection: Connection, adapter: Adapter) -> Iterator[str]:
     if adapter is _REDIS and connection.database is not None and not connection.database.isdecimal():
         yield f"database: must be a number for Redis, not {connection.database!r}"
     if adapter is _MONGO and connection.client is not None:
-        import pymongo  # here, as it takes longer to import than all of this package
+        import pymongo  # here, since it takes longer to import than all of this package
 
         if isinstance(connection.client, pymongo.MongoClient):
             yield "client: must be asynchronous, motor's AsyncIOMotorClient or PyMongo's AsyncMongoClient"
 
 
-def create(config: Config, *, default: str = "sqlite") -> Driver:
-    """Make the driver that `config.connection` describes; see `problems`, which was asked before."""
-    module, connection = _chosen(config, default)
-    driver: Driver = module.create(config, connection)
+def create(options: Options, *, default: str = "sqlite") -> Driver:
+    """Make the driver that `options.connection` describes, after `problems` has found none."""
+    module, connection = _chosen(options, default)
+    driver: Driver = module.create(options, connection)
     return driver
 
 
-def ddl(config: Config) -> str | None:
-    """The SQL that makes the config's table; None for a database that needs none."""
-    module, _ = _chosen(config, "sqlite")
-    return module.ddl(config) if hasattr(module, "ddl") else None
+def ddl(options: Options) -> str | None:
+    """Write the SQL that makes the table; None for a database that needs none."""
+    module, _ = _chosen(options, "sqlite")
+    return module.ddl(options) if hasattr(module, "ddl") else None
 
 
-def _chosen(config: Config, default: str) -> tuple[Any, Connection]:
-    options = config.connection or {}
-    name = options.get("adapter", default)
-    connection, wrong = Connection.from_options(options, name)
+def _chosen(options: Options, default: str) -> tuple[Any, Connection]:
+    given = options.connection or {}
+    name = given.get("adapter", default)
+    connection, wrong = Connection.from_options(given, name)
     if connection is None:
         raise ConfigError("connection: " + "; ".join(wrong))
     return importlib.import_module(ADAPTERS[name].module, __package__), connection

@@ -7,8 +7,8 @@ import inspect
 import time
 from pathlib import Path
 
-from node_session import NodeSession, drivers
-from node_session.drivers import FileDriver, rename
+from node_session import NodeSession
+from node_session.drivers import FileDriver, registry, rename
 from node_session.drivers.base import Driver
 from node_session.errors import ConflictError
 
@@ -56,7 +56,7 @@ class InPlace(FileDriver):
 
 def forget_versions(name: str) -> None:
     """From now on the driver of this name, in this process, ignores versions."""
-    make = drivers._creators[name]
+    make = registry._creators[name]
 
     async def create(config):
         driver = make(config)

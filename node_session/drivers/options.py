@@ -1,0 +1,39 @@
+"""The options of a configuration that drivers read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+
+class Options(Protocol):
+    """What drivers need of a `node_session.config.Config`, which says what each option means."""
+
+    @property
+    def driver(self) -> str:
+        """Name of the driver."""
+
+    @property
+    def lifetime(self) -> float:
+        """Milliseconds a record may be idle; 0: for ever."""
+
+    @property
+    def files(self) -> Path:
+        """Folder of the file driver."""
+
+    @property
+    def durable(self) -> bool:
+        """Whether a write waits for the disk."""
+
+    @property
+    def connection(self) -> Mapping[str, Any] | Literal[False]:
+        """Where the database is; see `node_session.drivers.connection.Connection`."""
+
+    @property
+    def table(self) -> str:
+        """Table or collection of the database; for Redis the prefix of the keys."""
+
+    @property
+    def hash_ids(self) -> bool:
+        """Whether records are kept under a hash of their id."""
