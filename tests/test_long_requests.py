@@ -125,6 +125,8 @@ async def test_a_change_is_kept_although_the_time_is_over(browser, sessions, con
     driver = await sessions.driver()
     if config["driver"] == "database":
         driver._lifetime = 5000
+    elif config["driver"] == "file":
+        driver._records._seconds = 5
     else:
         driver._seconds = 5
     await expire(sessions, config)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from .. import drivers, ids
 from ..config import Config, camel_case
 from ..drivers import Driver, databases
-from ..drivers.file import folder_problem
+from ..drivers.file_folder import folder_problem
 from ..drivers.hashed import HashedDriver
 from ..errors import ConfigError, SessionError, UnavailableError
 from .outcome import ATTENTION, DONE, UNAVAILABLE, WRONG, Outcome, columns

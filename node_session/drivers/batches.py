@@ -1,11 +1,10 @@
-"""Work for a thread, handed over for many requests at once.
+"""Work for a thread, in one batch for all requests of a turn.
 
-What is asked for in one turn of the event loop goes to a thread together, and comes back together. With a hop for each
-request, the threads and the loop wait for the interpreter's lock at every system call, of which replacing a file makes
-seventeen; that took longer than the work. Now the loop is mostly asleep while a thread works, as the requests it serves
-wait for that thread.
+The jobs of one turn of the event loop go to a thread together, and come back together. With a hop for each request, the
+threads and the loop wait for the GIL at every system call, of which replacing a file makes seventeen; that took longer
+than the work. Now the loop is mostly asleep while a thread works, since the requests it serves wait for that thread.
 
-It is for work that is quick where all is well. Where one waits for the disk, those of the same batch wait as well.
+It is for work that is usually quick. If one job waits for the disk, the others of its batch wait as well.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Batches:
         self._waiting: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
 
     def run(self, work: Callable[..., T], *args: object) -> asyncio.Future[T]:
-        """Call a function in a thread; gives a future of what it returns or raises."""
+        """Call a function in a thread; gives a future of its result or error."""
         loop = asyncio.get_running_loop()
         jobs = self._waiting.get(loop)
         if jobs is None:
@@ -57,13 +56,13 @@ def _run_all(jobs: list[_Job]) -> list[tuple[Any, BaseException | None]]:
 def _outcome(job: _Job) -> tuple[Any, BaseException | None]:
     try:
         return job.work(*job.args), None
-    except BaseException as error:  # all of them: whoever waits for it would wait for ever
+    except BaseException as error:  # any of them, or its request would wait for ever
         return None, error
 
 
 def _hand_back(jobs: list[_Job], outcomes: list[tuple[Any, BaseException | None]]) -> None:
     for job, (result, error) in zip(jobs, outcomes, strict=True):
-        if job.future.done():  # nobody waits for it any more
+        if job.future.done():  # its request has given up
             continue
         if error is None:
             job.future.set_result(result)

@@ -10,7 +10,8 @@ from typing import Any
 from ..errors import UnavailableError
 from . import databases
 from .base import Driver
-from .file import FileDriver, folder_problem
+from .file import FileDriver
+from .file_folder import folder_problem
 from .hashed import HashedDriver
 from .memory import MemoryDriver
 from .options import Options

@@ -1,4 +1,4 @@
-"""What Linux can do with two files in one step (renameat2), and Python's `os` does not offer."""
+"""Renaming in one step, without harm to another file: by renameat2, which Python's `os` does not offer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 
-# What kernels and file systems answer that know no links, or no renameat2: FAT says EPERM, FUSE ENOSYS, a network file
+# Answers of kernels and file systems that have no links, or no renameat2: FAT says EPERM, FUSE ENOSYS, a network file
 # system EOPNOTSUPP, Android EACCES, and one where a file has but one name EMLINK.
-UNSUPPORTED = frozenset(
+_UNSUPPORTED = frozenset(
     {
         errno.ENOSYS,
         errno.EINVAL,
@@ -43,10 +43,10 @@ def exchange(one: str, other: str) -> bool:
     """Give each of two files the other one's name.
 
     Returns:
-        False if it cannot be done on this system; nothing has changed then.
+        False if this system cannot do it; then nothing has changed.
 
     Raises:
-        OSError: One of them is not there, say.
+        OSError: It failed; one of them is not there, for example.
     """
     return _rename(one, other, _RENAME_EXCHANGE)
 
@@ -55,12 +55,30 @@ def rename_if_free(one: str, other: str) -> bool:
     """Rename a file, if no file has the new name.
 
     Returns:
-        False if it cannot be done on this system; nothing has changed then.
+        False if this system cannot do it; then nothing has changed.
 
     Raises:
-        FileExistsError: One has.
+        FileExistsError: A file has the new name.
     """
     return _rename(one, other, _RENAME_NOREPLACE)
+
+
+def link_if_free(path: str, name: str) -> bool:
+    """Give a file another name as well, if no file has that name.
+
+    Returns:
+        False if this file system has no links; then nothing has changed.
+
+    Raises:
+        FileExistsError: A file has that name.
+    """
+    try:
+        os.link(path, name)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        return False
+    return True
 
 
 def _rename(one: str, other: str, flags: int) -> bool:
@@ -69,6 +87,6 @@ def _rename(one: str, other: str, flags: int) -> bool:
     if _renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), flags) == 0:
         return True
     number = ctypes.get_errno()
-    if number in UNSUPPORTED:
+    if number in _UNSUPPORTED:
         return False
     raise OSError(number, os.strerror(number))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from node_session import NodeSession
 from node_session.drivers import FileDriver, registry, rename
 from node_session.drivers.base import Driver
+from node_session.drivers.file_folder import Folder
 from node_session.errors import ConflictError
 
 
@@ -45,10 +47,17 @@ class Careless(Driver):
 class InPlace(FileDriver):
     """Truncates the file and fills it, as the original does."""
 
-    def _write(self, id, content, expected):
-        folder = Path(self._folder)
-        folder.mkdir(exist_ok=True)
-        with self._lock(id), (folder / id).open("wb", buffering=0) as file:
+    def __init__(self, folder: Path, lifetime: float) -> None:
+        super().__init__(folder, lifetime)
+        self.folder = folder
+
+    async def write(self, id, payload, version):
+        await asyncio.to_thread(self.write_in_place, id, payload.encode())
+        return payload
+
+    def write_in_place(self, id, content):
+        self.folder.mkdir(exist_ok=True)
+        with Folder(str(self.folder)).lock(id), (self.folder / id).open("wb", buffering=0) as file:
             file.write(content[: len(content) // 2])
             time.sleep(0.001)
             file.write(content[len(content) // 2 :])

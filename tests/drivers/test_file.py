@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import errno
+import fcntl
 import os
 import random
 import signal
@@ -17,8 +18,7 @@ import pytest
 
 from drivers.on_server import SECRET, application
 from node_session import ConflictError, DamagedError, UnavailableError, UnreadableError
-from node_session.drivers import FileDriver, rename
-from node_session.drivers import file as module
+from node_session.drivers import FileDriver, file_records, rename
 from node_session.testing import DriverContract
 
 ID = "A" * 40
@@ -217,7 +217,7 @@ def test_unreadable(driver, monkeypatch, error):
     def refuse(*args, **options):
         raise OSError(error, os.strerror(error), f"/path/{ID}")
 
-    monkeypatch.setattr(module.os, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(UnreadableError, match=os.strerror(error)) as caught:
         run(driver.read(ID))
     assert ID not in str(caught.value)
@@ -233,7 +233,7 @@ def test_full_disk(driver, folder, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     durable = FileDriver(folder, 60_000, durable=True)
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UnavailableError, match="No space left"):
         run(durable.write(ID, "two", version))
     assert fsync
@@ -260,10 +260,10 @@ def test_durable(folder, monkeypatch):
 
     folders = {path: os.path.relpath(path, folder) for path in (folder, *folder.parents)}
 
-    monkeypatch.setattr(module.os, "fsync", record("sync", os.fsync, what))
-    monkeypatch.setattr(module.os, "link", record("link", os.link, lambda *paths: ""))
-    monkeypatch.setattr(module, "exchange", record("exchange", module.exchange, lambda *paths: ""))
-    monkeypatch.setattr(module.os, "unlink", record("unlink", os.unlink, os.path.basename))
+    monkeypatch.setattr(os, "fsync", record("sync", os.fsync, what))
+    monkeypatch.setattr(os, "link", record("link", os.link, lambda *paths: ""))
+    monkeypatch.setattr(file_records, "exchange", record("exchange", file_records.exchange, lambda *paths: ""))
+    monkeypatch.setattr(os, "unlink", record("unlink", os.unlink, os.path.basename))
     driver = FileDriver(folder, 60_000, durable=True)
     version = run(driver.write(ID, "one", None))
     parents = [("sync", folders[parent]) for parent in folder.parents]
@@ -422,13 +422,13 @@ def test_gc_spares_what_was_used_in_the_meantime(driver, folder, monkeypatch):
     """A record that is used between gc's look and its removal stays."""
     run(driver.write(ID, "text", None))
     os.utime(folder / ID, (1, 1))
-    lock = driver._lock
+    flock = fcntl.flock
 
-    def use_and_lock(id):
-        os.utime(folder / id)
-        return lock(id)
+    def use_and_lock(file, operation):
+        os.utime(folder / ID)
+        return flock(file, operation)
 
-    monkeypatch.setattr(driver, "_lock", use_and_lock)
+    monkeypatch.setattr(fcntl, "flock", use_and_lock)
     assert run(driver.gc(60_000)) == 0
     assert (folder / ID).exists()
 
@@ -439,14 +439,14 @@ def test_gc_spares_what_was_used_in_the_meantime(driver, folder, monkeypatch):
 def test_what_the_original_writes_is_not_overwritten(driver, folder, monkeypatch):
     """The original writes into the file in the very moment of the exchange: its text stays, ours is a conflict."""
     version = run(driver.write(ID, "one", None))
-    exchange = module.exchange
+    exchange = file_records.exchange
 
     def late(one, other):
-        monkeypatch.setattr(module, "exchange", exchange)
+        monkeypatch.setattr(file_records, "exchange", exchange)
         (folder / ID).write_text("the original's")
         return exchange(one, other)
 
-    monkeypatch.setattr(module, "exchange", late)
+    monkeypatch.setattr(file_records, "exchange", late)
     with pytest.raises(ConflictError):
         run(driver.write(ID, "mine", version))
     assert (folder / ID).read_text() == "the original's"
@@ -456,14 +456,14 @@ def test_what_the_original_writes_is_not_overwritten(driver, folder, monkeypatch
 def test_what_the_original_writes_twice(driver, folder, monkeypatch):
     """The original writes before the exchange, and again before the files are exchanged back: the later text stays."""
     version = run(driver.write(ID, "one", None))
-    exchange, texts = module.exchange, ["the original's", "the original's, later"]
+    exchange, texts = file_records.exchange, ["the original's", "the original's, later"]
 
     def late(one, other):
         if texts:
             (folder / ID).write_text(texts.pop(0))
         return exchange(one, other)
 
-    monkeypatch.setattr(module, "exchange", late)
+    monkeypatch.setattr(file_records, "exchange", late)
     with pytest.raises(ConflictError):
         run(driver.write(ID, "mine", version))
     assert (folder / ID).read_text() == "the original's, later"
@@ -473,13 +473,13 @@ def test_what_the_original_writes_twice(driver, folder, monkeypatch):
 def test_what_the_original_writes_and_destroys(driver, folder, monkeypatch):
     """The original writes before the exchange, and destroys before the files are exchanged back: it stays destroyed."""
     version = run(driver.write(ID, "one", None))
-    exchange, doings = module.exchange, [lambda: (folder / ID).write_text("late"), (folder / ID).unlink]
+    exchange, doings = file_records.exchange, [lambda: (folder / ID).write_text("late"), (folder / ID).unlink]
 
     def late(one, other):
         doings.pop(0)()
         return exchange(one, other)
 
-    monkeypatch.setattr(module, "exchange", late)
+    monkeypatch.setattr(file_records, "exchange", late)
     with pytest.raises(ConflictError):
         run(driver.write(ID, "mine", version))
     assert not (folder / ID).exists()
@@ -493,7 +493,7 @@ def test_what_the_original_creates_is_not_overwritten(driver, folder, monkeypatc
         (folder / ID).write_text("the original's")
         return link(one, other)
 
-    monkeypatch.setattr(module.os, "link", late)
+    monkeypatch.setattr(os, "link", late)
     with pytest.raises(ConflictError):
         run(driver.write(ID, "mine", None))
     assert (folder / ID).read_text() == "the original's"
@@ -502,13 +502,13 @@ def test_what_the_original_creates_is_not_overwritten(driver, folder, monkeypatc
 def test_what_the_original_destroys_is_not_brought_back(driver, folder, monkeypatch):
     """The original destroys the record in the very moment of the exchange: it stays destroyed."""
     version = run(driver.write(ID, "one", None))
-    exchange = module.exchange
+    exchange = file_records.exchange
 
     def late(one, other):
         (folder / ID).unlink()
         return exchange(one, other)
 
-    monkeypatch.setattr(module, "exchange", late)
+    monkeypatch.setattr(file_records, "exchange", late)
     with pytest.raises(ConflictError):
         run(driver.write(ID, "mine", version))
     assert not (folder / ID).exists()
@@ -528,7 +528,7 @@ def refuse(number):
 @pytest.mark.parametrize("number", NO_LINKS, ids=errno.errorcode.get)
 def test_no_links(driver, folder, monkeypatch, number, exchanges):
     """On a file system without links records are created, replaced and destroyed all the same, and only if absent."""
-    monkeypatch.setattr(module.os, "link", refuse(number))
+    monkeypatch.setattr(os, "link", refuse(number))
     if not exchanges:
         monkeypatch.setattr(rename, "_renameat2", None)
     version = run(driver.write(ID, "one", None))
@@ -552,7 +552,7 @@ def test_no_exchange(driver, monkeypatch, number):
         return -1
 
     monkeypatch.setattr(rename, "_renameat2", unsupported)
-    monkeypatch.setattr(module.os, "link", refuse(errno.ENOSYS))
+    monkeypatch.setattr(os, "link", refuse(errno.ENOSYS))
     run(driver.write(ID, "two", run(driver.write(ID, "one", None))))
     assert run(driver.read(ID)).payload == "two"
 
@@ -565,7 +565,7 @@ def test_original_creates_where_there_are_no_links(driver, folder, monkeypatch):
         (folder / ID).write_text("theirs")
         return renameat2(*args)
 
-    monkeypatch.setattr(module.os, "link", refuse(errno.ENOSYS))
+    monkeypatch.setattr(os, "link", refuse(errno.ENOSYS))
     monkeypatch.setattr(rename, "_renameat2", late)
     with pytest.raises(ConflictError):
         run(driver.write(ID, "mine", None))
@@ -575,7 +575,7 @@ def test_original_creates_where_there_are_no_links(driver, folder, monkeypatch):
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP], ids=errno.errorcode.get)
 def test_no_locks(folder, monkeypatch, caplog, number):
     """Without flock a request that saves is a 503, and the log names what is missing, where, and the cure."""
-    monkeypatch.setattr(module.fcntl, "flock", refuse(number))
+    monkeypatch.setattr(fcntl, "flock", refuse(number))
 
     async def main():
         async with application({"secret": SECRET, "files": str(folder)}) as ask:
@@ -681,7 +681,7 @@ def test_cancelled_write(driver, folder):
 # -------------------------------------------------------------------- listing
 
 
-def test_a_listing_goes_on_past_what_is_broken(driver, folder, caplog):
+def test_a_listing_goes_on_past_what_is_broken(driver, folder, caplog, monkeypatch):
     """A listing leaves out what is no record, and goes on past records that are no text or cannot be read."""
 
     async def scenario():
@@ -691,11 +691,13 @@ def test_a_listing_goes_on_past_what_is_broken(driver, folder, caplog):
         (folder / "notes.txt").write_text("mine")
         (folder / ("D" * 40)).mkdir()
         (folder / ("E" * 40)).symlink_to(folder / ("B" * 40))
-        driver._read = lambda id, *_, read=driver._read: unreadable() if id == "C" * 40 else read(id)
+        monkeypatch.setattr(os, "open", fail_to_open)
         return {entry.id[0]: entry.payload async for entry in driver.scan()}
 
-    def unreadable():
-        raise OSError(errno.EIO, "Input/output error", "/secret/path")
+    def fail_to_open(path, *args, open=os.open, **options):
+        if path == f"{folder}/{'C' * 40}":
+            raise OSError(errno.EIO, "Input/output error", "/secret/path")
+        return open(path, *args, **options)
 
     assert run(scenario()) == {"A": "", "B": "B", "C": ""}
     (record,) = caplog.records
@@ -703,24 +705,28 @@ def test_a_listing_goes_on_past_what_is_broken(driver, folder, caplog):
     assert "C" * 40 not in record.message
 
 
-def test_a_listing_reads_in_parts(driver, monkeypatch):
-    """However many there are, no more than a part of the records is in memory at once."""
-    sizes = []
+def test_a_listing_reads_in_parts(driver, folder, monkeypatch):
+    """However many there are, no more than a part of the records is in memory at the same time."""
+    opened, most = 0, 0
 
-    def counting(files, next_entries=driver._next_entries):
-        entries = next_entries(files)
-        sizes.append(None if entries is None else len(entries))
-        return entries
+    def count(path, *args, open=os.open, **options):
+        nonlocal opened
+        opened += path.startswith(f"{folder}/")
+        return open(path, *args, **options)
 
     async def scenario():
-        for number in range(25):
+        nonlocal most
+        for number in range(450):
             await driver.write(f"{number:040d}", "text", None)
-        monkeypatch.setattr(module, "_BATCH", 10)
-        driver._next_entries = counting
-        assert len([entry async for entry in driver.scan()]) == 25
+        monkeypatch.setattr(os, "open", count)
+        listed = 0
+        async for _ in driver.scan():
+            most = max(most, opened - listed)
+            listed += 1
+        assert listed == opened == 450
 
     run(scenario())
-    assert max(filter(None, sizes)) <= 10 and sum(filter(None, sizes)) == 25
+    assert most <= 200
 
 
 def test_a_folder_that_cannot_be_listed(tmp_path):

@@ -1,0 +1,158 @@
+"""The folder of the file driver: who may use it, its locks, and the temporary files in it.
+
+The folder is ours or root's, and nobody else can write into it, or it is not used at all: a user who can put a file
+into it can give himself any session, and in the common temporary folder anybody may have made it before us. Each
+operation checks, since another program may remove the folder and make it again. Nobody checks the folders above it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from secrets import token_hex
+
+from .. import ids
+
+# What flock answers where the file system has no locks.
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
+
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Folder:
+    """A folder of records.
+
+    Args:
+        path: Where it is. It need not be there yet.
+        durable: Wait until the disk has what is written.
+
+    Attributes:
+        path: As given.
+        any_owner: Whether it may belong to another user.
+        durable: As given.
+    """
+
+    def __init__(self, path: str, *, durable: bool = False) -> None:
+        self.path = path
+        self.durable = durable
+        self.any_owner = False
+
+    def check(self) -> None:
+        """Refuse a folder into which others can put sessions.
+
+        Raises:
+            PermissionError: It is one.
+        """
+        problem = folder_problem(self.path, self.any_owner)
+        if problem is not None:
+            raise PermissionError(errno.EPERM, problem)
+
+    def record(self, id: str) -> str:
+        """Make the path of a record."""
+        if not ids.is_valid(id):
+            raise ValueError("not a session id, so it is not made a path")
+        return f"{self.path}/{id}"
+
+    @contextlib.contextmanager
+    def lock(self, id: str) -> Iterator[None]:
+        """Hold the lock that all records of the same shard share, against other threads and processes."""
+        path = f"{self.path}/.lock-{zlib.crc32(id.encode()) & 0xFF:02x}"
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            _flock(file)
+            yield
+        finally:
+            os.close(file)  # releases the lock as well
+
+    def write_temporary(self, content: bytes) -> str:
+        """Write a new file, and make the folder if need be; gives the path of the file."""
+        path = f"{self.path}/.tmp-{token_hex(12)}"
+        try:
+            file = os.open(path, _CREATE, 0o600)
+        except FileNotFoundError:
+            self._make()
+            file = os.open(path, _CREATE, 0o600)
+        try:
+            _write_all(file, content)
+            if self.durable:
+                os.fsync(file)
+        except BaseException:
+            os.unlink(path)
+            raise
+        finally:
+            os.close(file)
+        return path
+
+    def sync(self) -> None:
+        """Wait until the disk knows which files are in the folder, if writes are to be durable."""
+        if self.durable:
+            _sync(self.path)
+
+    def message(self, doing: str, id: str, error: OSError) -> str:
+        """Describe a failure. Not by ``str(error)``, which quotes the path, and with it the id."""
+        return f"cannot {doing} session {ids.shorten(id)} in {self.path}: {error.strerror or type(error).__name__}"
+
+    def _make(self) -> None:
+        os.makedirs(self.path, 0o700, exist_ok=True)
+        self.check()  # somebody else may have been first
+        if self.durable:
+            for parent in Path(self.path).absolute().parents:  # any of them may be new
+                with contextlib.suppress(PermissionError):  # then that one is not ours, and not new
+                    _sync(str(parent))
+
+
+def folder_problem(folder: str, any_owner: bool = False) -> str | None:
+    """Say why sessions cannot be kept in a folder; None if they can, or it is not there yet."""
+    try:
+        status = os.stat(folder)
+    except OSError:  # opening a file in it will tell what else is wrong
+        return None
+    owner, mode = status.st_uid, status.st_mode
+    if owner != 0 and not any_owner and owner != os.geteuid():
+        return (
+            f"this folder belongs to another user (uid {owner}, this program runs as {os.geteuid()}), who can "
+            "give himself any session: choose one that is not there yet, chown it, or run as its owner"
+        )
+    if mode & _WRITABLE_BY_OTHERS:  # a sticky bit keeps nobody from adding files
+        return (
+            "others can write into this folder, and so give themselves any session: chmod go-w it, or choose one that "
+            "is not there yet, which is made for its owner only"
+        )
+    return None
+
+
+def _flock(file: int) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        # Without a lock one of two saves would be lost. fcntl's locks are no way out: they belong to the process, and
+        # file systems without flock, such as Lustre's and NFS without its lock service, mostly lack them as well.
+        if error.errno not in _NO_LOCKS:
+            raise
+        raise OSError(
+            error.errno,
+            f"its file system has no flock ({error.strerror}), so concurrent saves could overwrite each other. "
+            "Put the option 'files' on a local disk, or mount that file system with flock",
+        ) from error
+
+
+def _sync(folder: str) -> None:
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _write_all(file: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(file, view) :]

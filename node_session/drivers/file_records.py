@@ -1,0 +1,169 @@
+"""The records of the file driver: reading, comparing and replacing one file each. Everything here blocks.
+
+- *Reading* takes no lock: a record is only ever replaced as a whole.
+- *Writing* puts a temporary file beside the record. Then, under a lock, it compares the record with the one that was
+  read, and replaces it. The lock is held for some microseconds; it is `flock`, which the system takes away from a
+  process that is killed.
+- *The original* knows no lock, and writes into the file itself. So the two files are exchanged instead of one renamed
+  over the other, and the file that comes back is compared: if the original wrote in the moment since the comparison,
+  the files are exchanged back, and its text is merged like anybody's.
+- The original's gc removes, by access time, every file whose name has no leading dot. So temporary files and locks
+  begin with a dot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable
+from secrets import token_hex
+
+from ..errors import ConflictError
+from .file_folder import Folder
+from .rename import exchange, link_if_free, rename_if_free
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class FileRecords:
+    """Records as files of a folder. Versions are the bytes of a file.
+
+    Args:
+        folder: Where they are.
+        seconds: How long a record may be idle; 0: for ever.
+        clock: Gives seconds since 1970.
+    """
+
+    def __init__(self, folder: Folder, seconds: float, clock: Callable[[], float]) -> None:
+        self._folder = folder
+        self._seconds = seconds
+        self._clock = clock
+
+    def read(self, id: str, most: float = float("inf"), *, even_expired: bool = False) -> tuple[bytes, float]:
+        """Read a record.
+
+        Returns:
+            Its bytes, none if it has more than `most`, and the time of its last activity.
+
+        Raises:
+            FileNotFoundError: There is none, or an expired one that was not asked for.
+        """
+        self._folder.check()
+        file = os.open(self._folder.record(id), _READ)
+        try:
+            status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+            if not even_expired and self.has_expired(status):
+                raise FileNotFoundError(errno.ENOENT, "it has expired")
+            if status.st_size > most:
+                return b"", status.st_mtime
+            return _read_all(file, status.st_size), status.st_mtime
+        finally:
+            os.close(file)
+
+    def has_expired(self, status: os.stat_result) -> bool:
+        """Whether a file of this status is a record that has expired."""
+        return bool(self._seconds) and self._clock() - status.st_mtime > self._seconds
+
+    def write(self, id: str, content: bytes, expected: bytes | None) -> None:
+        """Write a record, unless another version than the expected one is there; see `Driver.write`."""
+        path = self._folder.record(id)
+        self._folder.check()
+        temporary = self._folder.write_temporary(content)
+        try:
+            with self._folder.lock(id):
+                if self._current(id, even_expired=expected is not None) != expected:
+                    raise _conflict()
+                if expected is None:
+                    self._create(temporary, path, id)
+                else:
+                    _replace(temporary, path, expected, content)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+        self._folder.sync()
+
+    def destroy(self, id: str, expected: bytes | None) -> None:
+        """Remove a record, unless it is another version than the expected one; see `Driver.destroy`."""
+        self._folder.check()
+        with contextlib.suppress(FileNotFoundError), self._folder.lock(id):
+            if expected is not None and self._current(id, even_expired=True) not in (None, expected):
+                raise _conflict()
+            os.unlink(self._folder.record(id))
+            self._folder.sync()  # or a power cut would bring the session back
+
+    def set_aside(self, id: str, expected: bytes | None) -> None:
+        """Rename a damaged record, if it is still the expected version or, without one, not text."""
+        self._folder.check()
+        with contextlib.suppress(FileNotFoundError), self._folder.lock(id):
+            content = _content(self._folder.record(id))
+            if content == expected or (expected is None and not is_text(content)):
+                os.rename(self._folder.record(id), f"{self._folder.path}/.damaged-{id[:6]}-{token_hex(12)}")
+
+    def _create(self, temporary: str, path: str, id: str) -> None:
+        try:
+            if not link_if_free(temporary, path) and not rename_if_free(temporary, path):
+                # Nothing here makes a file only if there is none. The look under the lock is enough for all but the
+                # original, and that one makes no record of this id in just this moment.
+                os.replace(temporary, path)
+        except FileExistsError:
+            # An expired record; or the original has made one in this moment, which then counts.
+            if self._current(id) is not None:
+                raise _conflict() from None
+            os.replace(temporary, path)
+
+    def _current(self, id: str, *, even_expired: bool = False) -> bytes | None:
+        """Read what is there now; None if there is no record, or an expired one."""
+        try:
+            return self.read(id, even_expired=even_expired)[0]
+        except FileNotFoundError:
+            return None
+
+
+def is_text(content: bytes) -> bool:
+    """Whether a record is text, as all are that are not damaged."""
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _replace(temporary: str, path: str, expected: bytes, content: bytes) -> None:
+    there, back = content, expected  # what must be in the record's place, and in the file that comes back
+    try:
+        if not exchange(temporary, path):
+            os.replace(temporary, path)
+            return
+        while (found := _content(temporary)) != back:  # the original wrote into it: its text goes back
+            exchange(temporary, path)
+            there, back = found, there
+    except FileNotFoundError:  # the original has destroyed it in this moment
+        raise _conflict() from None
+    if there is not content:
+        raise _conflict()
+
+
+def _content(path: str) -> bytes:
+    file = os.open(path, _READ)
+    try:
+        return _read_all(file, os.fstat(file).st_size)
+    finally:
+        os.close(file)
+
+
+def _read_all(file: int, size: int) -> bytes:
+    content = os.read(file, size + 1)
+    if len(content) == size:
+        return content
+    parts = [content]  # it has grown meanwhile, as the original was writing
+    while part := os.read(file, 1 << 20):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _conflict() -> ConflictError:
+    return ConflictError("the record is no longer the one that was read")

@@ -1,0 +1,94 @@
+"""Walks through all files of the file driver's folder: gc and listings. Everything here blocks."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from .. import ids
+from .base import Entry
+from .file_folder import Folder
+from .file_records import FileRecords, is_text
+
+logger = logging.getLogger("node_session")
+
+# Seconds until gc takes a temporary file for an orphan, whose process was killed, and until it removes a damaged record
+# that was set aside.
+_ORPHANED = 60 * 60
+_FORGOTTEN = 7 * 24 * 60 * 60
+
+# How many files a listing reads in one go.
+_BATCH = 200
+
+# Our own files that are no records, by their whole names: a shared folder may have others that begin so.
+_is_temporary = re.compile(r"\.tmp-[0-9a-f]{24}").fullmatch
+_is_damaged = re.compile(r"\.damaged-[A-Za-z0-9_-]{6}-[0-9a-f]{24}").fullmatch
+
+
+class FileWalk:
+    """Goes through the files of a folder.
+
+    Args:
+        folder: Which one.
+        records: The records in it.
+        clock: Gives seconds since 1970.
+    """
+
+    def __init__(self, folder: Folder, records: FileRecords, clock: Callable[[], float]) -> None:
+        self._folder = folder
+        self._records = records
+        self._clock = clock
+
+    def gc(self, seconds: float) -> int:
+        """Remove the records that have been idle for so long, and our own orphans; gives the number of records."""
+        removed = 0
+        self._folder.check()
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._folder.path) as files:
+            for file in files:
+                with contextlib.suppress(OSError):  # gone already, or not ours: that is no reason to stop
+                    if ids.is_valid(file.name):
+                        removed += self._remove_if_older(file, seconds, file.name)
+                    elif _is_temporary(file.name):
+                        self._remove_if_older(file, _ORPHANED, None)
+                    elif _is_damaged(file.name):
+                        self._remove_if_older(file, _FORGOTTEN, None)
+        return removed
+
+    def next_entries(self, files: Iterator[os.DirEntry[str]]) -> list[Entry] | None:
+        """Read some more records; None after the last file."""
+        batch = list(islice(files, _BATCH))
+        entries = (self._entry(each) for each in batch if ids.is_valid(each.name))
+        return [each for each in entries if each is not None] if batch else None
+
+    def _entry(self, file: os.DirEntry[str]) -> Entry | None:
+        content = b""
+        try:
+            status = os.lstat(file.path)
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            content, _ = self._records.read(file.name)
+        except FileNotFoundError:  # destroyed meanwhile, or expired
+            return None
+        except OSError as error:
+            logger.warning("%s", self._folder.message("read", file.name, error))
+        return Entry(file.name, content.decode() if is_text(content) else "", status.st_mtime * 1000)
+
+    def _remove_if_older(self, file: os.DirEntry[str], seconds: float, id: str | None) -> bool:
+        latest = self._clock() - seconds
+
+        def is_older() -> bool:
+            status = os.lstat(file.path)
+            return stat.S_ISREG(status.st_mode) and status.st_mtime < latest
+
+        if not is_older():
+            return False
+        with self._folder.lock(id) if id is not None else contextlib.nullcontext():
+            if not is_older():  # somebody has just used it
+                return False
+            os.unlink(file.path)
+        return True
