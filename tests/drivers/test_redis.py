@@ -12,7 +12,7 @@ from servers import Sentinel, start
 from drivers.on_server import ID, SECRET, TABLES, Proxy, ServerContract, application
 from node_session import drivers
 from node_session.config import Config
-from node_session.drivers.redis import _OneByOne
+from node_session.drivers.one_by_one import OneByOne
 from node_session.errors import ConflictError, DamagedError
 from node_session.testing import DriverContract
 
@@ -248,6 +248,6 @@ def test_connection_closed_by_another(error):
 
     async def main():
         with pytest.raises(redis.exceptions.ConnectionError):
-            await _OneByOne(Client(), 1, 5).ask("SET", "a", "1")
+            await OneByOne(Client(), 1, 5).ask("SET", "a", "1")
 
     asyncio.run(main())
