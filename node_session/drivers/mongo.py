@@ -1,7 +1,7 @@
 """MongoDB, by motor or by PyMongo's own asynchronous client: nothing here knows which of the two it has.
 
-The documents are the original's: `_id`, `payload` (the stored text as a JSON string), `lastActivity` (milliseconds
-since 1970). As in SQL, the payload is the version: one `update_one` that finds it compares and swaps.
+The documents are the original's: `_id`, `payload` (see `payload`), `lastActivity` (milliseconds since 1970, by the
+program's clock). As in SQL, the payload is the version: one `update_one` that finds it compares and swaps.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pymongo
 from async_timeout import timeout
@@ -19,24 +20,22 @@ from pymongo import ReadPreference, WriteConcern, errors
 
 from ..errors import ConflictError, DamagedError, UnavailableError
 from .base import Driver, Entry, Record
-from .connection import POOL_SIZE, Connection
+from .connection import Connection
+from .mongo_client import make_client
+from .options import Options
+from .payload import decode, decode_leniently, encode
 from .per_loop import PerLoop
-from .sql import decode, decode_leniently, encode, now
-from .trust import IDLE_LIMIT
-
-if TYPE_CHECKING:
-    from ..config import Config
 
 _EARLIER = 0.9  # PyMongo's limit ends before ours, so that it can tell a silent connection from no server at all
 
-_NOT_PRIMARY = (10107, 13435)  # others of its kind may come when a write is half done
+_NOT_PRIMARY = (10107, 13435)  # other codes of its kind may come if a write is half done
 
 logger = logging.getLogger("node_session")
 
 
-def create(config: Config, connection: Connection) -> MongoDriver:
+def create(options: Options, connection: Connection) -> MongoDriver:
     """Make the driver; see `node_session.drivers.databases`."""
-    return MongoDriver(connection, config.table, config.lifetime)
+    return MongoDriver(connection, options.table, options.lifetime)
 
 
 class MongoDriver(Driver):
@@ -46,12 +45,16 @@ class MongoDriver(Driver):
         connection: Where; its `client`, if it has one, is used and never closed.
         collection: Name of the collection.
         lifetime: Milliseconds a record may be idle; 0: for ever.
+        clock: Gives seconds since 1970.
     """
 
-    def __init__(self, connection: Connection, collection: str, lifetime: float) -> None:
+    def __init__(
+        self, connection: Connection, collection: str, lifetime: float, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self._connection = connection
         self._collection = collection
         self._lifetime = lifetime
+        self._clock = clock
         self._opened = PerLoop(self._open, self._close)
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -63,15 +66,15 @@ class MongoDriver(Driver):
         stored = document.get("payload")
         if not isinstance(stored, str):
             raise DamagedError(f"the document's payload is no string, but {type(stored).__name__}")
-        return Record(decode(stored), stored, now() - float(document.get("lastActivity") or 0))
+        return Record(decode(stored), stored, self._now() - float(document.get("lastActivity") or 0))
 
     async def write(self, id: str, payload: str, version: object) -> object:
         """See `Driver.write`."""
         stored = encode(payload)
-        # As a double, which is what JavaScript's driver makes of a number of this size.
-        change = {"$set": {"payload": stored, "lastActivity": float(now())}}
+        # As a double, since JavaScript's driver makes one of a number of this size.
+        change = {"$set": {"payload": stored, "lastActivity": float(self._now())}}
         if version is None:
-            # Finds an expired record, or none; then it inserts, unless the id is taken.
+            # It finds an expired record and replaces it, or none and inserts one, unless the id is taken.
             expired = {"_id": id, "lastActivity": {"$lt": self._oldest()}}
             await self._run(lambda records: records.update_one(expired, change, upsert=True))
             return stored
@@ -83,7 +86,7 @@ class MongoDriver(Driver):
 
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
-        change = {"$set": {"lastActivity": float(now())}}
+        change = {"$set": {"lastActivity": float(self._now())}}
         await self._run(lambda records: records.update_one({"_id": id, **self._alive()}, change), repeatable=True)
 
     async def destroy(self, id: str, version: object = None) -> None:
@@ -97,7 +100,7 @@ class MongoDriver(Driver):
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""
-        expired = {"lastActivity": {"$lt": now() - lifetime}}
+        expired = {"lastActivity": {"$lt": self._now() - lifetime}}
         result = await self._run(lambda records: records.delete_many(expired))
         return int(result.deleted_count)
 
@@ -116,19 +119,23 @@ class MongoDriver(Driver):
             await asyncio.wait(self._closing)
 
     def _alive(self) -> dict[str, Any]:
-        """What finds only records that have not expired."""
+        """Make the filter that finds only records that have not expired."""
         return {"lastActivity": {"$gte": self._oldest()}} if self._lifetime else {}
 
     def _oldest(self) -> float:
-        """The earliest last activity of a record that has not expired."""
-        return now() - self._lifetime if self._lifetime else 0
+        """Find the earliest last activity of a record that has not expired."""
+        return self._now() - self._lifetime if self._lifetime else 0
+
+    def _now(self) -> int:
+        """Tell the time in milliseconds since 1970."""
+        return int(self._clock() * 1000)
 
     async def _open(self) -> tuple[Any, asyncio.Task[None]]:
         to = self._connection
-        client = to.client or self._make_client()
+        client = to.client or make_client(to)
         database = client[to.database] if to.database else client.get_default_database("test")
-        # Whatever the URL or the program's client prefers: a replica that lags knows nothing of who has just logged in,
-        # and a write that one server has may be rolled back.
+        # Against any preference of the URL or the program's client: a replica that lags knows nothing of a login that
+        # has just happened, and a write that only one server has may be rolled back.
         collection = database.get_collection(
             self._collection, read_preference=ReadPreference.PRIMARY, write_concern=WriteConcern("majority")
         )
@@ -139,11 +146,11 @@ class MongoDriver(Driver):
         indexing.cancel()
         await asyncio.wait([indexing])
         if self._connection.client is None:
-            # In a thread, as it says goodbye to a server that may not answer.
+            # In a thread, since it takes leave of a server that may not answer.
             await asyncio.to_thread(collection.database.client.delegate.close)
 
     async def _make_index(self, collection: Any) -> None:
-        """In the background and without a time limit: of a large collection it takes long, and no session needs it."""
+        """Make the index, without a time limit: a large collection takes long, and no session needs it."""
         while True:
             try:
                 with pymongo.timeout(None):
@@ -155,34 +162,13 @@ class MongoDriver(Driver):
                 logger.warning("%s: no index on lastActivity: %s", self._connection.where, _first_line(error))
                 return
 
-    def _make_client(self) -> Any:
-        from motor.motor_asyncio import AsyncIOMotorClient
-
-        to = self._connection
-        milliseconds = max(1, int(to.timeout))
-        tls: dict[str, Any] = {"tls": True} if to.ssl else {}
-        who: dict[str, Any] = {}
-        if to.user:
-            who = {"username": to.user, "password": to.password, "authSource": to.database or "admin"}
-        return AsyncIOMotorClient(
-            to.url or (f"[{to.host}]" if ":" in to.host else to.host),
-            port=to.port or 27017,
-            maxPoolSize=to.pool_size or POOL_SIZE,
-            maxIdleTimeMS=IDLE_LIMIT * 1000,
-            serverSelectionTimeoutMS=milliseconds,
-            connectTimeoutMS=milliseconds,
-            timeoutMS=milliseconds,
-            **who,
-            **tls,
-        )
-
     async def _run(self, ask: Callable[[Any], Awaitable[Any]], *, repeatable: bool = False) -> Any:
-        """Ask, and once more where nothing was done, or where that does no harm (`repeatable`).
+        """Ask, and once more if nothing was done, or if that does no harm (`repeatable`).
 
-        PyMongo closes a connection that was silent, but goes on with its idle siblings; and it keeps those to a server
-        that is no longer the primary, which behind one address never leads to the new one. So the second time has a
-        new client. PyMongo repeats things as well, but not after it has waited for its whole time limit: what may be
-        repeated has half of it each time.
+        PyMongo closes a connection that was silent, but goes on with its idle siblings. It also keeps connections to a
+        server that is no longer the primary; if all servers are behind one address, they never lead to the new one. So
+        the second attempt has a new client. PyMongo repeats operations as well, but not after its whole time limit: so
+        a repeatable one has half of the limit for each attempt.
         """
         seconds = self._connection.seconds / (2 if repeatable else 1)
         opened = None
@@ -204,7 +190,7 @@ class MongoDriver(Driver):
                 return await ask(records)
 
     def _discard(self, opened: tuple[Any, asyncio.Task[None]] | None) -> None:
-        """Let the next operation have a new client, and close this one in the background."""
+        """Give the next operation a new client, and close this one in the background."""
         if opened is not None and self._connection.client is None and self._opened.discard(opened):
             closing = asyncio.create_task(self._close(opened))
             self._closing.add(closing)
@@ -212,7 +198,10 @@ class MongoDriver(Driver):
 
     @contextlib.asynccontextmanager
     async def _records(self, seconds: float | None = None) -> AsyncIterator[Any]:
-        """The collection, for one operation. The client's own limits do not count what waits in motor's threads."""
+        """Give the collection to one operation, within a time limit.
+
+        The client's own limits do not include the wait for one of motor's threads.
+        """
         where = self._connection.where
         try:
             async with timeout(seconds or self._connection.seconds):
@@ -227,11 +216,11 @@ class MongoDriver(Driver):
 
 
 def _was_refused(error: BaseException | None) -> bool:
-    """Whether a server that is not the primary has done nothing for that reason."""
+    """Whether a server has done nothing because it is not the primary."""
     details: Any = error.details if isinstance(error, errors.NotPrimaryError) else None
     return isinstance(details, dict) and details.get("code") in _NOT_PRIMARY
 
 
 def _first_line(error: Exception) -> str:
-    """PyMongo describes the whole topology in its messages; the first sentence says what is wrong."""
+    """Cut off the whole topology, which PyMongo describes after saying what is wrong."""
     return str(error).split(", Timeout:")[0]

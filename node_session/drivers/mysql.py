@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import asyncmy
 from async_timeout import timeout
@@ -13,14 +14,12 @@ from asyncmy.constants.CLIENT import FOUND_ROWS
 from asyncmy.errors import MySQLError
 
 from .connection import POOL_SIZE, Connection
+from .options import Options
 from .server import Result, ServerDriver
 from .sql import Dialect
 
-if TYPE_CHECKING:
-    from ..config import Config
-
 # Texts are compared as bytes: to MySQL's usual collations "A" is "a", and a change of case alone would be overwritten.
-# An id is compared as text first, as only that can use the index of a table of the original's.
+# An id is compared as text first, since only that can use the index of a table that the original has made.
 _DIALECT = Dialect(
     quote="`",
     placeholder="%(v{})s".format,
@@ -33,14 +32,14 @@ _READ_ONLY = (1290, 1792, 1836, 1047)  # the last one: a node that has left its 
 _LOST = (1053, 1927, 2006, 2013, 2055)  # shut down, killed, gone
 
 
-def create(config: Config, connection: Connection) -> MysqlDriver:
+def create(options: Options, connection: Connection) -> MysqlDriver:
     """Make the driver; see `node_session.drivers.databases`."""
-    return MysqlDriver(connection, config.table, config.lifetime)
+    return MysqlDriver(connection, options.table, options.lifetime)
 
 
-def ddl(config: Config) -> str:
-    """The statement that makes the table with its index, where it is not there yet."""
-    return MysqlDriver(Connection(adapter="mysql"), config.table, config.lifetime).ddl()
+def ddl(options: Options) -> str:
+    """Write the statement that makes the table with its index, unless it is there."""
+    return MysqlDriver(Connection(adapter="mysql"), options.table, options.lifetime).ddl()
 
 
 class MysqlDriver(ServerDriver):
@@ -50,12 +49,15 @@ class MysqlDriver(ServerDriver):
         connection: Where.
         table: Name of the table.
         lifetime: Milliseconds a record may be idle; 0: for ever.
+        clock: Gives seconds since 1970.
     """
 
-    failures = (MySQLError, RuntimeError)  # the latter, where what its kind of password needs is missing
+    failures = (MySQLError, RuntimeError)  # the latter, if a package that its kind of password needs is missing
 
-    def __init__(self, connection: Connection, table: str, lifetime: float) -> None:
-        super().__init__(connection.parsed(3306), table, lifetime, _DIALECT)
+    def __init__(
+        self, connection: Connection, table: str, lifetime: float, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        super().__init__(connection.parsed(3306), table, lifetime, _DIALECT, clock)
 
     def ddl(self) -> str:
         """See `ServerDriver.ddl`."""
@@ -71,8 +73,8 @@ class MysqlDriver(ServerDriver):
     async def _run_on_pool(self, pool: Any, statement: str, values: Sequence[Any], patience: float | None) -> Result:
         """See `ServerDriver._run_on_pool`.
 
-        Asyncmy connects within `asyncio.wait_for`, which before Python 3.12 forgets that it was cancelled when that
-        happens at the moment it is done. What then goes on without a time limit is cancelled once more.
+        Asyncmy connects within `asyncio.wait_for`. Before Python 3.12 that one forgets a cancellation that comes at
+        the moment it is done, and goes on without a time limit: this limit cancels it once more.
         """
         async with timeout(2 * self._connection.seconds):
             return await super()._run_on_pool(pool, statement, values, patience)
@@ -102,7 +104,7 @@ class MysqlDriver(ServerDriver):
         return await asyncmy.create_pool(
             minsize=0,
             maxsize=to.pool_size or POOL_SIZE,
-            pool_recycle=-1,  # or it waits for a connection that nobody answers on to be closed; see trust.py
+            pool_recycle=-1,  # or it waits for a silent connection to be closed; see trust.py
             host=to.host,
             port=to.port,
             user=to.user,
@@ -112,7 +114,7 @@ class MysqlDriver(ServerDriver):
             ssl=to.tls,
             charset="utf8mb4",
             autocommit=True,
-            client_flag=FOUND_ROWS,  # a record that is replaced by itself counts as well
+            client_flag=FOUND_ROWS,  # a record that is replaced by the same one counts as well
             sql_mode="STRICT_ALL_TABLES",  # a text that does not fit is an error, and not cut off
         )
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
 from .connection import POOL_SIZE, Connection
+from .options import Options
 from .server import Result, ServerDriver
 from .sql import Dialect
 from .trust import IDLE_LIMIT
-
-if TYPE_CHECKING:
-    from ..config import Config
 
 _SHUTDOWNS = (asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError)
 _NOT_THIS_SERVER = (*_SHUTDOWNS, asyncpg.TargetServerAttributeNotMatched)
@@ -23,15 +21,14 @@ _NOT_THIS_SERVER = (*_SHUTDOWNS, asyncpg.TargetServerAttributeNotMatched)
 _DIALECT = Dialect(quote='"', placeholder="${}".format)
 
 
-def create(config: Config, connection: Connection) -> PostgresqlDriver:
+def create(options: Options, connection: Connection) -> PostgresqlDriver:
     """Make the driver; see `node_session.drivers.databases`."""
-    return PostgresqlDriver(connection, config.table, config.lifetime)
+    return PostgresqlDriver(connection, options.table, options.lifetime)
 
 
-def ddl(config: Config) -> str:
-    """The statements that make the table and its index, where they are not there yet."""
-    driver = PostgresqlDriver(Connection(adapter="postgresql"), config.table, config.lifetime)
-    return driver.ddl()
+def ddl(options: Options) -> str:
+    """Write the statements that make the table and its index, unless they are there."""
+    return PostgresqlDriver(Connection(adapter="postgresql"), options.table, options.lifetime).ddl()
 
 
 class PostgresqlDriver(ServerDriver):
@@ -41,12 +38,15 @@ class PostgresqlDriver(ServerDriver):
         connection: Where.
         table: Name of the table.
         lifetime: Milliseconds a record may be idle; 0: for ever.
+        clock: Gives seconds since 1970.
     """
 
     failures = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
-    def __init__(self, connection: Connection, table: str, lifetime: float) -> None:
-        super().__init__(connection, table, lifetime, _DIALECT)
+    def __init__(
+        self, connection: Connection, table: str, lifetime: float, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        super().__init__(connection, table, lifetime, _DIALECT, clock)
 
     def ddl(self) -> str:
         """See `ServerDriver.ddl`."""
@@ -128,7 +128,7 @@ class PostgresqlDriver(ServerDriver):
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]
-    """Asyncpg's, which tells what its pool keeps to itself."""
+    """A connection of asyncpg that shows what its pool keeps to itself."""
 
     def __init__(self, protocol: Any, transport: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(protocol, transport, *args, **kwargs)
@@ -136,15 +136,15 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
         self.opened = time.monotonic()
 
     def itself(self) -> _Connection:
-        """The connection; the pool gives a new proxy of it each time."""
+        """Find the connection behind its proxy, of which the pool gives a new one each time."""
         return self
 
 
 def _connect_to_one_of(to: Connection) -> Callable[..., Awaitable[Any]]:
-    """What connects to one of the servers that a URL names.
+    """Make a function that connects to one of the servers that a URL names.
 
-    Asyncpg has one time limit for them all, so that it would never come to the second one while nobody answers at the
-    address of the first. Of several servers it must be one that takes writes, unless the URL says otherwise.
+    Asyncpg has one time limit for all of them: if nobody answers at the first address, it never comes to the second
+    one. Of several servers it must be one that takes writes, unless the URL says otherwise.
     """
     urls = to.urls
     options: dict[str, Any] = {}
@@ -158,7 +158,7 @@ def _connect_to_one_of(to: Connection) -> Callable[..., Awaitable[Any]]:
             try:
                 return await asyncpg.connect(url, **{**given, **options})
             except (OSError, asyncio.TimeoutError, *_NOT_THIS_SERVER) as error:
-                urls.remove(url)  # the next connection begins with those that may be better
+                urls.remove(url)  # the next connection tries the others first
                 urls.append(url)
                 failed = error
         raise failed
@@ -167,4 +167,4 @@ def _connect_to_one_of(to: Connection) -> Callable[..., Awaitable[Any]]:
 
 
 async def _leave_as_it_is(connection: Any) -> None:
-    """In place of asyncpg's reset, a second round trip: our statements leave nothing behind that needs one."""
+    """Skip asyncpg's reset, a second round trip: our statements leave nothing behind that needs one."""

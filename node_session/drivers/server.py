@@ -1,12 +1,12 @@
-"""What the databases that are servers have in common: a pool of connections for each loop, time limits, messages.
+"""Database servers: a pool of connections for each loop, time limits and retries, for all that speak SQL.
 
-A statement is run again where that is safe:
+A statement is run again if that is safe:
 
 - The database broke it off in favour of another transaction, or the server is read-only: nothing was done.
 - It only reads or renews, and a connection used before was silent for half of the time limit, or broke. Only half, so
   that a new connection has the other half. A new connection that is silent has the whole of it.
 
-What may have been done is never sent twice.
+A statement that may have been done is never sent twice.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from async_timeout import Timeout, timeout
@@ -26,12 +26,12 @@ from .per_loop import PerLoop
 from .sql import Dialect, SqlDriver
 from .trust import Trust, keep_alive
 
-# How often a statement is run that the database broke off in favour of another transaction: nothing was done then.
+# Runs of a statement that the database breaks off in favour of another transaction each time.
 _TRIES = 5
 
 
 class Result(NamedTuple):
-    """What a statement gave."""
+    """The result of a statement."""
 
     changed: int
     rows: Sequence[Sequence[Any]] = ()
@@ -49,15 +49,23 @@ class ServerDriver(SqlDriver):
         table: Name of the table.
         lifetime: Milliseconds a record may be idle; 0: for ever.
         dialect: Of the database.
+        clock: Gives seconds since 1970.
 
     Attributes:
-        failures: What the client library raises when a server was asked in vain.
+        failures: The errors of the client library.
     """
 
     failures: ClassVar[tuple[type[Exception], ...]]
 
-    def __init__(self, connection: Connection, table: str, lifetime: float, dialect: Dialect) -> None:
-        super().__init__(table, lifetime, dialect)
+    def __init__(
+        self,
+        connection: Connection,
+        table: str,
+        lifetime: float,
+        dialect: Dialect,
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__(table, lifetime, dialect, clock)
         self._name = table
         self._connection = connection
         self._pools: PerLoop[Any] = PerLoop(self._open_pool, self._close_pool)
@@ -65,7 +73,7 @@ class ServerDriver(SqlDriver):
 
     @abstractmethod
     def ddl(self) -> str:
-        """The statements that make the table and its index, where they are not there yet."""
+        """Write the statements that make the table and its index, unless they are there."""
 
     async def create_table(self) -> None:
         """Run `ddl`."""
@@ -83,27 +91,27 @@ class ServerDriver(SqlDriver):
 
     @abstractmethod
     async def _acquire(self, pool: Any) -> Any:
-        """A connection of the pool."""
+        """Take a connection of the pool."""
 
     @abstractmethod
     async def _release(self, pool: Any, connection: Any) -> None:
-        """Give it back, be it open or closed."""
+        """Give a connection back, be it open or closed."""
 
     def _identity(self, connection: Any) -> object:
-        """What stays the same each time that a connection is taken from the pool."""
+        """Find the object that is the same each time that a connection is taken from the pool."""
         return connection
 
     @abstractmethod
     def _close_connection(self, connection: Any) -> None:
-        """Close it without waiting for the server."""
+        """Close a connection without waiting for the server."""
 
     @abstractmethod
     def _opened(self, connection: Any) -> float:
-        """When it was opened, by the monotonic clock; asked before it is used."""
+        """Tell when a connection was opened, by the monotonic clock; asked before it is used."""
 
     @abstractmethod
     def _transport(self, connection: Any) -> Any:
-        """Its transport; None if that is not known."""
+        """Find the transport of a connection; None if it is not known."""
 
     @abstractmethod
     async def _run_on(self, connection: Any, statement: str, values: Sequence[Any]) -> Result: ...
@@ -163,7 +171,7 @@ class ServerDriver(SqlDriver):
             pool: Of this loop.
             statement: SQL.
             values: Of its placeholders.
-            patience: Seconds that a connection which was idle may be silent; None: the statement must not be run again.
+            patience: Seconds that a connection used before may be silent; None: the statement must not run again.
 
         Raises:
             _LostError: The connection is silent or broke, and the statement may be run again on another one.
@@ -192,7 +200,7 @@ class ServerDriver(SqlDriver):
             await self._release(pool, connection)
 
     async def _acquire_trusted(self, pool: Any) -> tuple[Any, object]:
-        """A connection of the pool, and what to remember it by."""
+        """Take a connection of the pool that may be used; gives its identity as well."""
         while True:
             connection = await self._acquire(pool)
             identity = self._identity(connection)
@@ -220,11 +228,11 @@ class ServerDriver(SqlDriver):
                     f"{where}: there is no table {self._name!r}: "
                     "python -m node_session table CONFIG.json --create makes it"
                 ) from error
-            what = str(error).partition("\n")[0]  # a statement's details may quote what a session holds
+            what = str(error).partition("\n")[0]  # the details may quote the content of a session
             raise UnavailableError(f"{where}: {type(error).__name__}: {what}") from error
 
 
 def _half_of(limit: Timeout) -> float:
-    """Half of the seconds that are left."""
+    """Count half of the seconds that are left."""
     now = asyncio.get_running_loop().time()
     return ((limit.deadline or now) - now) / 2

@@ -1,37 +1,35 @@
-"""What the SQL databases have in common: the original's table, and the statements on it.
+"""SQL: the original's table, and the statements on it, for all databases that speak it.
 
-The table is `id`, `payload`, `lastActivity`. The payload is the stored text *encoded once more* as a JSON string, and
-last activity a number of milliseconds since 1970, as the original writes them.
+The table is `id`, `payload` (see `payload`) and `lastActivity`, a number of milliseconds since 1970, as the original
+writes them. The clock is the program's, and not the database's, as in the original.
 
-The version of a record is its payload: ``UPDATE … WHERE id = ? AND payload = ?`` compares and swaps in one statement,
-so the original's table needs no new column, no lock is held between requests, and a record that the original has
+The version of a record is its payload: ``UPDATE … WHERE id = ? AND payload = ?`` compares and swaps in one statement.
+So the original's table needs no new column, no lock is held between requests, and a record that the original has
 changed in between is a conflict like any other.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
 
-import orjson
-
-from ..errors import ConflictError, DamagedError
+from ..errors import ConflictError
 from .base import Driver, Entry, Record
+from .payload import decode, decode_leniently, encode
 
 _PAGE = 500  # records that scan asks for at a time
 
 
 class Dialect(NamedTuple):
-    """Where SQL databases differ.
+    """The differences between SQL databases.
 
     Attributes:
         quote: The sign around names.
         placeholder: Of the n-th value, counted from 1.
         same: A condition that two texts are the same, byte by byte.
-        is_id: A condition that an id is this one and not one in another case; the placeholder may stand in it twice.
+        is_id: A condition that an id is this one and not one in another case; it may have the placeholder twice.
     """
 
     quote: str
@@ -47,10 +45,12 @@ class SqlDriver(Driver):
         table: Its name; one with a schema, `web.sessions`, is fine.
         lifetime: Milliseconds a record may be idle; 0: for ever.
         dialect: Of the database.
+        clock: Gives seconds since 1970.
     """
 
-    def __init__(self, table: str, lifetime: float, dialect: Dialect) -> None:
+    def __init__(self, table: str, lifetime: float, dialect: Dialect, clock: Callable[[], float]) -> None:
         self._lifetime = lifetime
+        self._clock = clock
         self.table = quoted(table, dialect)
         self.last = quoted("lastActivity", dialect)
         same_payload = dialect.same("payload", "?")
@@ -84,11 +84,15 @@ class SqlDriver(Driver):
 
     @abstractmethod
     async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
-        """The rows of a query."""
+        """Run a query; gives its rows."""
 
     @abstractmethod
     async def _change(self, statement: str, *values: Any) -> int:
-        """How many rows a statement changed; ConflictError if it would have been a second record of an id."""
+        """Run a statement; gives the number of rows that it changed.
+
+        Raises:
+            ConflictError: It would have made a second record of an id.
+        """
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
@@ -96,27 +100,28 @@ class SqlDriver(Driver):
         if not rows:
             return None
         stored, active = rows[0]
-        return Record(decode(stored), stored, now() - float(active))
+        return Record(decode(stored), stored, self._now() - float(active))
 
     async def write(self, id: str, payload: str, version: object) -> object:
         """See `Driver.write`."""
         stored = encode(payload)
         if version is None:
             await self._create(id, stored)
-        elif not await self._change(self._swap, stored, now(), id, version):
+        elif not await self._change(self._swap, stored, self._now(), id, version):
             raise ConflictError("the record is no longer the one that was read")
         return stored
 
     async def _create(self, id: str, stored: str) -> None:
         try:
-            await self._change(self._insert, id, stored, now())
-        except ConflictError:  # unless what is there has expired
-            if not self._lifetime or not await self._change(self._replace_expired, stored, now(), id, self._oldest()):
+            await self._change(self._insert, id, stored, self._now())
+        except ConflictError:  # unless the record that is there has expired
+            replacing = (self._replace_expired, stored, self._now(), id, self._oldest())
+            if not self._lifetime or not await self._change(*replacing):
                 raise
 
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
-        await self._change(self._touch, now(), id, self._oldest())
+        await self._change(self._touch, self._now(), id, self._oldest())
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
@@ -127,7 +132,7 @@ class SqlDriver(Driver):
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""
-        return await self._change(self._delete_expired, now() - int(lifetime))
+        return await self._change(self._delete_expired, self._now() - int(lifetime))
 
     async def scan(self) -> AsyncIterator[Entry]:
         """See `Driver.scan`."""
@@ -141,43 +146,14 @@ class SqlDriver(Driver):
             last_id = rows[-1][0]
 
     def _oldest(self) -> int:
-        """The earliest last activity of a record that has not expired."""
-        return now() - int(self._lifetime) if self._lifetime else 0
+        """Find the earliest last activity of a record that has not expired."""
+        return self._now() - int(self._lifetime) if self._lifetime else 0
 
-
-def now() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
-
-
-def encode(payload: str) -> str:
-    """What a database keeps: the text as a JSON string."""
-    return orjson.dumps(payload).decode()
-
-
-def decode(stored: object) -> str:
-    """The text in what a database keeps.
-
-    Raises:
-        DamagedError: It is no JSON string.
-    """
-    try:
-        payload = orjson.loads(stored) if isinstance(stored, (str, bytes)) else stored
-    except orjson.JSONDecodeError:
-        raise DamagedError("the payload in the database is not JSON") from None
-    if not isinstance(payload, str):
-        raise DamagedError(f"the payload in the database is not a JSON string, but {type(payload).__name__}")
-    return payload
-
-
-def decode_leniently(stored: object) -> str:
-    """The text, empty where it is damaged: for listings."""
-    try:
-        return decode(stored)
-    except DamagedError:
-        return ""
+    def _now(self) -> int:
+        """Tell the time in milliseconds since 1970."""
+        return int(self._clock() * 1000)
 
 
 def quoted(name: str, dialect: Dialect) -> str:
-    """A name, or several with dots between them, in the database's quotes."""
+    """Put a name, or each of several with dots between them, in the database's quotes."""
     return ".".join(f"{dialect.quote}{part}{dialect.quote}" for part in name.split("."))

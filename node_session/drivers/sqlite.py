@@ -1,9 +1,9 @@
 """SQLite: one file, nothing to install or to start, shared by the processes of one machine.
 
 - *Reading* happens in the event loop, on a connection of its own that neither writes nor waits: it takes a few
-  microseconds there, and twenty times that by way of aiosqlite's thread.
-- *Writing* goes through aiosqlite's thread, the writes of many requests in one transaction (see `group_commit`). One
-  that has been answered survives the process; `durable` waits for the disk as well, so that it survives a power cut.
+  microseconds there, and twenty times that in aiosqlite's thread.
+- *Writing* goes through aiosqlite's thread, the writes of many requests in one transaction (see `group_commit`). A
+  write that has been answered survives the process; with `durable` it waits for the disk, and survives a power cut.
 - The file may be deleted or replaced while the program runs (see `sqlite_files`): it is opened again, with a warning.
 - Without a `connection`, the file is beside the folder that the file driver would use. It belongs to its owner alone.
 """
@@ -15,18 +15,17 @@ import contextlib
 import logging
 import os
 import sqlite3
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from ..errors import ConflictError, UnavailableError
 from .connection import Connection
 from .group_commit import GroupCommit, MovedError
+from .options import Options
 from .per_loop import PerLoop
-from .sql import Dialect, SqlDriver, now
+from .sql import Dialect, SqlDriver
 from .sqlite_files import MEMORY, SqliteFiles
-
-if TYPE_CHECKING:
-    from ..config import Config
 
 logger = logging.getLogger("node_session")
 
@@ -34,20 +33,20 @@ _DIALECT = Dialect(quote='"', placeholder=lambda number: "?")
 
 _STEP = 500  # records that gc removes at a time
 
-# How often, and after how many seconds each, the rest of a log is copied that somebody still reads.
+# Attempts to copy the rest of a log that somebody still reads, and the seconds between them.
 _COPIES, _COPY_SECONDS = 500, 0.01
 
-_TRIES = 3  # of a change once more, where the file is replaced each time
+_RETRIES = 3  # of a change, if the file is replaced each time
 
 
-def create(config: Config, connection: Connection) -> SqliteDriver:
+def create(options: Options, connection: Connection) -> SqliteDriver:
     """Make the driver; see `node_session.drivers.databases`."""
-    default = MEMORY if connection.adapter == "sails-memory" else f"{config.files}.sqlite"
+    default = MEMORY if connection.adapter == "sails-memory" else f"{options.files}.sqlite"
     return SqliteDriver(
         connection.database or default,
-        config.table,
-        config.lifetime,
-        durable=config.durable,
+        options.table,
+        options.lifetime,
+        durable=options.durable,
         timeout=connection.timeout,
     )
 
@@ -57,8 +56,8 @@ class _Open(NamedTuple):
 
     Attributes:
         writer: Works in a thread.
-        reader: Works in the loop; None for a database in memory, which has but one connection.
-        files: Those that were opened.
+        reader: Works in the loop; None for a database in memory, which has one connection only.
+        files: The files that were opened.
     """
 
     writer: GroupCommit
@@ -70,17 +69,25 @@ class SqliteDriver(SqlDriver):
     """Keeps records in a table of an SQLite file. The file, its folder and the table are made when first needed.
 
     Args:
-        database: Path of the file; ``:memory:`` for none, gone with the driver.
+        database: Path of the file; ``:memory:`` for no file: the records are gone with the driver.
         table: Name of the table.
         lifetime: Milliseconds a record may be idle; 0: for ever.
         durable: Wait until the disk has each record.
         timeout: Milliseconds to wait while other processes write.
+        clock: Gives seconds since 1970.
     """
 
     def __init__(
-        self, database: str, table: str, lifetime: float, *, durable: bool = False, timeout: float = 5_000
+        self,
+        database: str,
+        table: str,
+        lifetime: float,
+        *,
+        durable: bool = False,
+        timeout: float = 5_000,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(table, lifetime, _DIALECT)
+        super().__init__(table, lifetime, _DIALECT, clock)
         self._database = database if database == MEMORY else os.path.abspath(database)  # noqa: PTH100
         self._durable = durable
         self._seconds = timeout / 1000
@@ -96,8 +103,8 @@ class SqliteDriver(SqlDriver):
         await self._connections.close()
 
     async def gc(self, lifetime: float) -> int:
-        """See `Driver.gc`. It goes in steps, as nobody else writes during one of them."""
-        oldest = now() - int(lifetime)
+        """See `Driver.gc`. It goes in steps, since nobody else can write during one of them."""
+        oldest = self._now() - int(lifetime)
         removed = step = await self._change(self._delete_some, oldest)
         while step >= _STEP:
             step = await self._change(self._delete_some, oldest)
@@ -111,20 +118,20 @@ class SqliteDriver(SqlDriver):
         writer, reader, _ = opened
         try:
             if reader is not None:
-                # In WAL mode there is next to never anything to wait for. If there is, it is done in the thread.
+                # In WAL mode there is hardly ever anything to wait for. If there is, the thread waits for it.
                 try:  # contextlib.suppress would take a fifth of the time that SQLite does
-                    # All rows at once: a query left half read would keep its snapshot, and the log from being emptied.
+                    # All rows: a query that is half read would keep its snapshot, and the log from being emptied.
                     return reader.execute(statement, values).fetchall()
                 except sqlite3.OperationalError:
                     pass
             return list(await writer.connection.execute_fetchall(statement, values))
-        except (sqlite3.Error, ValueError) as error:  # the latter is aiosqlite's, if it was closed meanwhile
+        except (sqlite3.Error, ValueError) as error:  # the latter, if aiosqlite's connection was closed meanwhile
             raise self._translated(error) from error
 
     async def _change(self, statement: str, *values: Any) -> int:
         opened = self._connections.opened() or await self._connect()
         outcome = await opened.writer.change(statement, values)
-        for _ in range(_TRIES):
+        for _ in range(_RETRIES):
             if not isinstance(outcome, MovedError):
                 break
             opened = await self._connect_again(opened)
@@ -149,7 +156,7 @@ class SqliteDriver(SqlDriver):
                 "without the sessions that are not in the new file",
                 self._database,
             )
-        with contextlib.suppress(sqlite3.Error, OSError):  # which the next attempt tells
+        with contextlib.suppress(sqlite3.Error, OSError):  # the next attempt tells it
             await self._connections.renew(old)
         return await self._connect()
 
@@ -171,7 +178,7 @@ class SqliteDriver(SqlDriver):
             if self._database != MEMORY:
                 reader = sqlite3.connect(self._database, timeout=0, isolation_level=None)
                 reader.execute("PRAGMA query_only = ON")
-                reader.execute("PRAGMA schema_version").fetchall()  # or it would open the log later, maybe another one
+                reader.execute("PRAGMA schema_version").fetchall()  # or it opens the log later, maybe another one
             files.opened()
         except BaseException:
             await writer.close()
@@ -200,7 +207,7 @@ async def _close(connections: _Open) -> None:
 
 
 async def _leave(writer: GroupCommit, reader: sqlite3.Connection, files: SqliteFiles) -> None:
-    """Leave what was moved away complete, without a log, and nothing of it where the next one is opened.
+    """Complete a database that was moved away, and remove its log from its old path.
 
     While the log is copied and removed nobody else may write to it, so one connection holds the lock, and the other one
     copies. SQLite removes no log when it closes a database that is not at its path.

@@ -403,7 +403,7 @@ class ServerContract(DriverContract):
                 await driver.close()
 
         monkeypatch.setattr("node_session.drivers.trust.IDLE_LIMIT", 1)
-        monkeypatch.setattr("node_session.drivers.mongo.IDLE_LIMIT", 1)
+        monkeypatch.setattr("node_session.drivers.mongo_client.IDLE_LIMIT", 1)
         asyncio.run(main())
 
     def test_write_without_an_answer(self) -> None:

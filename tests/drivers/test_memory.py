@@ -5,23 +5,18 @@ from __future__ import annotations
 import asyncio
 import tracemalloc
 
+from drivers.clock import ClockContract
 from node_session import ids
 from node_session.drivers import MemoryDriver
-from node_session.testing import DriverContract
 
 ID = "A" * 40
 
 
-class TestContract(DriverContract):
-    """The memory driver keeps the contract; its clock is ours."""
+class TestContract(ClockContract):
+    """The memory driver keeps the contract."""
 
     def make_driver(self, lifetime):
-        self.now = 0.0
-        return MemoryDriver(lifetime, clock=lambda: self.now)
-
-    async def age(self, driver, id, milliseconds):
-        payload, last_activity = driver._records[id]
-        driver._records[id] = (payload, last_activity - milliseconds / 1000)
+        return MemoryDriver(lifetime, clock=self.clock)
 
 
 def test_lifetime_zero_never_expires():

@@ -11,6 +11,8 @@ import pytest
 from drivers.on_server import ID, SECRET, TableContract
 from node_session import drivers
 from node_session.config import Config
+from node_session.drivers.connection import Connection
+from node_session.drivers.mysql import MysqlDriver
 from node_session.errors import ConflictError, DamagedError, UnavailableError
 
 
@@ -94,16 +96,18 @@ class TestContract(TableContract):
 
         asyncio.run(main())
 
-    @pytest.mark.filterwarnings("ignore:lifetime")
-    def test_same_text_at_the_same_time(self, monkeypatch):
+    def test_same_text_at_the_same_time(self):
         """A record that is replaced by itself within a millisecond is replaced, and no conflict."""
-        monkeypatch.setattr("node_session.drivers.sql.now", lambda: 1_700_000_000_000)
 
-        async def scenario(driver):
+        async def main():
+            config = await self.with_table(self.config())
+            to, _ = Connection.from_options(config["connection"], "mysql")
+            driver = MysqlDriver(to, config["table"], 0, clock=lambda: 1_700_000_000.0)
             version = await driver.write(ID, "text", None)
             assert await driver.write(ID, "text", version) == version
+            await driver.close()
 
-        self._run(scenario, lifetime=0)
+        asyncio.run(main())
 
     def test_forgotten_cancellation(self, monkeypatch):
         """A time limit holds even where connecting forgets that it was over, as it may before Python 3.12."""

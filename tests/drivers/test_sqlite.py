@@ -15,14 +15,14 @@ from pathlib import Path
 import pymongo
 import pytest
 
+from drivers.clock import ClockContract
 from drivers.on_server import ID, SECRET, application, check_interrupted
 from node_session import NodeSession
 from node_session.drivers.sqlite import SqliteDriver
 from node_session.errors import ConfigError, ConflictError, DamagedError, UnavailableError
-from node_session.testing import DriverContract
 
 
-class TestContract(DriverContract):
+class TestContract(ClockContract):
     """The SQLite driver keeps the contract."""
 
     @pytest.fixture(autouse=True)
@@ -30,18 +30,14 @@ class TestContract(DriverContract):
         self.path = str(tmp_path / "deep" / "sessions.sqlite")
 
     def make_driver(self, lifetime):
-        return SqliteDriver(self.path, "sessions", lifetime)
-
-    async def age(self, driver, id, milliseconds):
-        writer = (await driver._connections.get()).writer.connection
-        await writer.execute("UPDATE sessions SET lastActivity = lastActivity - ? WHERE id = ?", (milliseconds, id))
+        return SqliteDriver(self.path, "sessions", lifetime, clock=self.clock)
 
 
 class TestContractInMemory(TestContract):
     """So does one without a file."""
 
     def make_driver(self, lifetime):
-        return SqliteDriver(":memory:", "sessions", lifetime)
+        return SqliteDriver(":memory:", "sessions", lifetime, clock=self.clock)
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ from node_session import (
 from node_session import store as store_module
 from node_session.attributes import Attributes
 from node_session.config import Config
-from node_session.drivers import MemoryDriver, sql
+from node_session.drivers import MemoryDriver, payload
 from node_session.drivers.file import FileDriver
 from node_session.encryption import Encrypter, LegacyEncrypter
 from node_session.merge import merge
@@ -265,11 +265,11 @@ def database_payload(data: bytes) -> None:
     """What a database holds is a text, or it is damaged; what was encoded is decoded."""
     for stored in (data, _text(data), _json(data)):
         try:
-            assert isinstance(sql.decode(stored), str)
+            assert isinstance(payload.decode(stored), str)
         except DamagedError:
             continue
     text = _text(data).encode("utf-8", "replace").decode()
-    assert sql.decode(sql.encode(text)) == text
+    assert payload.decode(payload.encode(text)) == text
 
 
 def values(data: bytes) -> None:

@@ -72,7 +72,7 @@ def server():
     server.stop()
 
 
-def test_same_document(open_door, old_server, server, monkeypatch):
+def test_same_document(open_door, old_server, server):
     """For the same session at the same time, the stored document is the same."""
     connection = {"adapter": "sails-mongo", "host": "127.0.0.1", "port": old_server.server_address[1], "database": "d"}
     door = open_door("original", driver="database", connection=connection)
@@ -80,9 +80,9 @@ def test_same_document(open_door, old_server, server, monkeypatch):
     (theirs,) = old_server.inserted
     document = bson.decode(theirs.raw)
 
-    monkeypatch.setattr("node_session.drivers.mongo.now", lambda: document["lastActivity"])
     to = Connection(adapter="mongodb", host="127.0.0.1", port=server.port, database="tests")
-    driver = MongoDriver(to, "sessions", 0)
+    middle = document["lastActivity"] + 0.5  # of that millisecond, as seconds are no whole number
+    driver = MongoDriver(to, "sessions", 0, clock=lambda: middle / 1000)
 
     async def write() -> None:
         await driver.write(document["_id"], json.loads(document["payload"]), None)
