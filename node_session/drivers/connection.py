@@ -15,7 +15,7 @@ POOL_SIZE = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """What a database driver connects to. Nothing of it that is secret shows in its repr or in `where`."""
+    """The address of a database. Nothing secret of it shows in its repr or in `where`."""
 
     adapter: str
     """The database, by the original's name for it or a plain one."""
@@ -39,7 +39,7 @@ class Connection:
     """All of the above in one, in place of it."""
 
     client: Any = field(default=None, repr=False)
-    """A client that the program has made, used instead of one of our own (MongoDB)."""
+    """A client that the program has made, in place of one of our own (MongoDB)."""
 
     ssl: bool | SSLContext = False
     """Speak TLS; true: with the checks of Python's default context."""
@@ -55,7 +55,7 @@ class Connection:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], adapter: str) -> tuple[Connection | None, list[str]]:
-        """The connection, or what is wrong with the options; no message quotes a password or a URL."""
+        """Check the options; gives a connection, or what is wrong. No message quotes a password or a URL."""
         problems = []
         values: dict[str, Any] = {"adapter": adapter}
         for name, value in options.items():
@@ -84,7 +84,7 @@ class Connection:
 
     @property
     def tls(self) -> SSLContext | None:
-        """How to speak TLS; None: not at all."""
+        """The context for TLS; None: no TLS."""
         return create_default_context() if self.ssl is True else self.ssl or None
 
     @property
@@ -93,7 +93,7 @@ class Connection:
         return self.timeout / 1000
 
     def parsed(self, default_port: int) -> Connection:
-        """The same with the parts of the URL, if there is one, in their fields."""
+        """Put the parts of the URL, if there is one, into their fields."""
         if self.url is None:
             return self if self.port else _replace(self, port=default_port)
         parts = urlsplit(self.url)
@@ -109,14 +109,14 @@ class Connection:
 
     @property
     def urls(self) -> list[str]:
-        """The URL once for each of the servers that it names, with commas."""
+        """One URL for each of the servers that the URL names, with commas."""
         parts = urlsplit(self.url or "")
         user, at, hosts = parts.netloc.rpartition("@")
         return [parts._replace(netloc=f"{user}{at}{host}").geturl() for host in hosts.split(",")]
 
     @property
     def where(self) -> str:
-        """For messages: which database, without user and password."""
+        """The name of the database for messages, without user and password."""
         if self.url is not None:
             parts = urlsplit(self.url)
             return f"{self.adapter} at {parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -125,7 +125,7 @@ class Connection:
 
 
 def _meant_by(name: str) -> str | None:
-    """The option that is probably meant by a name that is none of ours; None: it may be Waterline's."""
+    """Guess which option is meant by an unknown name; None: it may be Waterline's."""
     if name in _WATERLINE:
         return None
     plain = name.replace("_", "").replace("-", "").lower()
@@ -153,7 +153,7 @@ def _is_url(value: object) -> bool:
         parts = urlsplit(value) if isinstance(value, str) else None
         if parts is None or not parts.scheme:
             return False
-        # A password with a sign that ends the host would be shown as what comes after it.
+        # A password with a sign that ends the host would be shown as the path.
         if "@" in parts.path + parts.query + parts.fragment:
             return False
         # Some name several hosts, of which urlsplit cannot tell the ports; of one host it raises on a bad one.

@@ -1,14 +1,14 @@
-"""Group commit: what many requests change in an SQLite database, in one transaction.
+"""Group commit: the changes of many requests to an SQLite database, in one transaction.
 
-What is asked for in one turn of the event loop, and while the transaction before is at work, goes to aiosqlite's thread
-in one hop and into the file in one commit; the two cost ten times what a change itself does. Each change has an outcome
-of its own, and none is told before all of them are committed.
+The changes of one turn of the event loop, and those that come while the transaction before is at work, go to
+aiosqlite's thread in one hop and into the file in one commit. Hop and commit cost ten times as much as a change itself.
+Each change has an outcome of its own, and none is told before all of them are committed.
 
-- A transaction takes the changes that wait *when it has the lock*. While another process writes, they are only asked
-  for: one whose time is over leaves, was certainly not done, and delays nobody.
-- What a transaction has taken is waited for: who gave up would not know whether it happened.
-- A transaction looks whether the database is still at its path: before its changes, so that none goes into a file that
-  was deleted, and after its commit, as it may have been deleted meanwhile.
+- A transaction takes the changes that wait *when it has the lock*. While another process writes, they stay in the
+  queue: one whose time is over leaves, was certainly not done, and delays nobody.
+- A change that a transaction has taken is waited for: a request that gave up would not know whether it happened.
+- A transaction checks whether the database is still at its path: before its changes, so that none goes into a file that
+  was deleted, and after its commit, since it may have been deleted meanwhile.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from .sqlite_files import SqliteFiles
 
 _NEVER = float("inf")
 
-# Seconds by which a timer is late where the loop had no time for it; nor was the thread asked for its turn then.
+# Seconds by which a timer is late if the loop had no time for it; then the thread has had no chance either.
 _LATE = 0.02
 
 
 class MovedError(Exception):
-    """The database is no longer at its path, and what is there has nothing of the change."""
+    """The database is no longer at its path, and the one that is there does not have the change."""
 
 
 class GroupCommit:
@@ -44,7 +44,7 @@ class GroupCommit:
         seconds: How long a change waits for its transaction to begin.
 
     Attributes:
-        connection: To the database, once `open` is done. It commits by itself, for whoever else uses it.
+        connection: To the database, after `open`. It commits by itself, for other users of it.
     """
 
     connection: aiosqlite.Connection
@@ -64,23 +64,23 @@ class GroupCommit:
         )
 
     async def finish(self) -> None:
-        """Do what waits."""
+        """Do the changes that wait."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
     async def close(self) -> None:
-        """Do what waits, and close the connection."""
+        """Do the changes that wait, and close the connection."""
         await self.finish()
         for change in self._queue.take():
             change.future.cancel()
         await self.connection.close()
 
     def change(self, statement: str, values: Sequence[Any]) -> asyncio.Future[int | Exception]:
-        """Run a statement; gives a future of how many rows it changed, or else of the error.
+        """Run a statement; gives a future of the number of rows it changed, or of its error.
 
-        The error is a result, as one that several wait for should not be raised by all of them. With
-        `asyncio.TimeoutError` there was no turn in time, and nothing was done; with `MovedError` the database has to be
-        opened again, and the statement to be run there.
+        The error is a result, since several requests should not all raise the same object. After an
+        `asyncio.TimeoutError` nothing was done; after a `MovedError` the database must be opened again, and the
+        statement run there.
         """
         change = _Change(statement, values, time.monotonic() + self._seconds)
         self._queue.add(change)
@@ -96,7 +96,7 @@ class GroupCommit:
             while self._queue.waiting:
                 try:
                     await self.connection.commit()
-                except Exception as error:  # it is closed, say
+                except Exception as error:  # it is closed, for example
                     _tell(self._queue.take(), error)
         finally:
             self._task = None
@@ -104,8 +104,8 @@ class GroupCommit:
                 change.future.cancel()
 
     def _give_up(self, is_last_call: bool = False) -> None:
-        """End the waiting of those whose time is over. One timer serves all, so that none is made for each change."""
-        first = self._queue.waiting[:1]  # or none, as the thread may take it at any moment
+        """Give up the changes whose time is over. One timer serves all: one for each change would cost more."""
+        first = self._queue.waiting[:1]  # or none, since the thread may take it at any moment
         if not is_last_call and any(time.monotonic() - change.deadline > _LATE for change in first):
             asyncio.get_running_loop().call_later(_LATE, self._give_up, True)
             return
@@ -117,7 +117,7 @@ class GroupCommit:
 
 
 class _Change:
-    """A statement, who waits for it, until when, and what became of it: rows changed, or an error."""
+    """A statement, the future of its request, its deadline and its outcome: rows changed, or an error."""
 
     __slots__ = ("deadline", "future", "outcome", "statement", "values")
 
@@ -129,13 +129,16 @@ class _Change:
         self.outcome: int | Exception = 0
 
     def run(self, connection: sqlite3.Connection) -> None:
-        """Run it, unless nobody waits for it any more. Raises only an error that has undone the whole transaction."""
+        """Run the statement, unless its request has given up.
+
+        It raises only an error that has undone the whole transaction.
+        """
         if self.future.cancelled():
             return
         try:
             self.outcome = connection.execute(self.statement, self.values).rowcount
         except Exception as error:
-            if not connection.in_transaction:  # the disk is full, say
+            if not connection.in_transaction:  # the disk is full, for example
                 raise
             self.outcome = error
 
@@ -143,8 +146,8 @@ class _Change:
 class _Queue:
     """The changes that wait, the longest waiting first. The loop adds to them, the thread takes them.
 
-    It knows nothing of aiosqlite's connection, which knows it: that is to go, and end its thread, with the last
-    reference to it.
+    It has no reference to aiosqlite's connection, which has one to it: the connection must go, and end its thread, with
+    the last reference.
     """
 
     def __init__(self, files: SqliteFiles, seconds: float) -> None:
@@ -158,19 +161,19 @@ class _Queue:
             self.waiting.append(change)
 
     def take(self, deadline: float = _NEVER) -> list[_Change]:
-        """Those that wait until then at the latest: nobody else takes them now."""
+        """Take the changes of this deadline or an earlier one, so that nobody else does."""
         with self._lock:
             taken = [change for change in self.waiting if change.deadline <= deadline]
             del self.waiting[: len(taken)]
         return taken
 
     def transact(self, connection: sqlite3.Connection) -> None:
-        """Do what waits, in the connection's thread."""
+        """Do the changes that wait, in the connection's thread."""
         began = time.monotonic()
         try:
             connection.execute("BEGIN IMMEDIATE")  # waits while another process writes
         except Exception as error:
-            # Who came meanwhile has time left.
+            # Changes that came meanwhile have time left.
             _report(self.take(began + self._seconds), MovedError() if self._files.have_moved() else error)
             return
         changes = self.take()
@@ -191,7 +194,10 @@ class _Queue:
 
 
 class _Connection(sqlite3.Connection):
-    """Does what waits when it is told to commit: aiosqlite has no other public way to do several things in one hop."""
+    """Does the changes that wait when it is told to commit.
+
+    Aiosqlite has no other public way to do several things in one hop.
+    """
 
     def __init__(self, queue: _Queue, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -202,10 +208,10 @@ class _Connection(sqlite3.Connection):
 
 
 def _of_daemon_thread(connect: Callable[[], aiosqlite.Connection]) -> aiosqlite.Connection:
-    """Have a connection made whose thread does not keep a program that ends, or fails, without closing it.
+    """Make a connection in a daemon thread, so that its own thread is a daemon.
 
-    aiosqlite has no option for it, but a thread is a daemon if the one that makes it is. Nothing is lost by it: what
-    has been answered is committed.
+    A program that ends, or fails, without closing the connection then ends all the same. Aiosqlite has no option for
+    it, but a thread inherits it. Nothing is lost by it: a change that has been answered is committed.
     """
     made: list[aiosqlite.Connection] = []
     thread = threading.Thread(target=lambda: made.append(connect()), daemon=True)
@@ -215,14 +221,14 @@ def _of_daemon_thread(connect: Callable[[], aiosqlite.Connection]) -> aiosqlite.
 
 
 def _report(changes: list[_Change], error: Exception | None = None) -> None:
-    """Have the loop tell; in the thread, and not when the hop is over, as the loop may have given up that one."""
+    """Let the loop tell the outcomes; from the thread, since the loop may have given up the hop itself."""
     if changes:
         with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
             changes[0].future.get_loop().call_soon_threadsafe(_tell, changes, error)
 
 
 def _tell(changes: list[_Change], error: Exception | None = None) -> None:
-    """Give everybody the outcome, or all of them this error."""
+    """Give each request its outcome, or all of them this error."""
     for change in changes:
         if not change.future.done():  # it was cancelled
             change.future.set_result(error or change.outcome)

@@ -1,7 +1,7 @@
 """hashIds: records under a hash of their id.
 
-Whoever reads the store, or a backup of it, then finds no id that a cookie could be made of. (It would take the secret
-as well; this is for those who keep the two apart, and still want neither to be enough.)
+Someone who reads the store, or a backup of it, then finds no id to make a cookie of. (A cookie takes the secret as
+well; this is for programs that keep the two apart, and still want neither to be enough.)
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ from .base import Driver, Entry, Record
 
 
 class HashedDriver(Driver):
-    """Passes everything on to another driver, but for the ids.
+    """Passes everything on to another driver, except the ids.
 
     Args:
-        driver: Keeps the records. It sees ids of the usual form, which are the first 240 bits of SHA-256 over the
-            session's own.
+        driver: Keeps the records. It sees ids of the usual form: the first 240 bits of SHA-256 over the session's own.
 
     Attributes:
-        driver: That driver, for whoever has ids as it keeps them, from a listing.
+        driver: That driver, for callers that have the ids under which it keeps records, from a listing.
     """
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self.renews_on_read = driver.renews_on_read
-        # half_written_for stays 0: the npm original, which it is about, cannot share such a store.
+        # half_written_for stays 0: it is about the npm original, which cannot share such a store.
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
@@ -54,7 +53,7 @@ class HashedDriver(Driver):
         await self.driver.set_aside(_hash(id), version)
 
     def scan(self) -> AsyncIterator[Entry]:
-        """See `Driver.scan`. The ids are those under which the records are kept: hashes, and no way leads back."""
+        """See `Driver.scan`. The ids are hashes, and no way leads back to the sessions' own."""
         return self.driver.scan()
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ from .base import Driver, Entry, Record
 
 
 class MemoryDriver(Driver):
-    """Keeps records in memory. They are shared by everything that uses the same driver object, and by nothing else.
+    """Keeps records in memory, for all that use the same driver object and for nobody else.
 
     Args:
         lifetime: Milliseconds a record may be idle; 0: for ever.
@@ -21,7 +21,7 @@ class MemoryDriver(Driver):
     def __init__(self, lifetime: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = lifetime / 1000
         self._clock = clock
-        # The longest idle one first, so that gc need not look at those that stay. A plain dict, as an OrderedDict
+        # The longest idle one first, so that gc need not look at those that stay. A plain dict, since an OrderedDict
         # takes 54 bytes more a record.
         self._records: dict[str, tuple[str, float]] = {}
 
@@ -74,12 +74,12 @@ class MemoryDriver(Driver):
                 yield Entry(id, record.payload, time.time() * 1000 - record.idle)
 
     def _stored(self, id: str) -> str | None:
-        """The text that is there, expired or not."""
+        """Find the text that is there, expired or not."""
         kept = self._records.get(id)
         return None if kept is None else kept[0]
 
     def _alive(self, id: str) -> Record | None:
-        """A record that is there and has not expired."""
+        """Find a record that has not expired."""
         kept = self._records.get(id)
         if kept is None:
             return None

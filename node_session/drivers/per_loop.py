@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 class PerLoop(Generic[T]):
-    """A pool or client for each event loop of this process, opened when first asked for.
+    """A pool or client for each event loop of this process, opened when first needed.
 
-    So a driver can be made before a fork and before there is a loop, and be used by several loops. If opening fails,
+    So a driver can be made before a fork and before there is a loop, and several loops can use it. If opening fails,
     the next call tries again.
 
     Args:
@@ -26,18 +26,21 @@ class PerLoop(Generic[T]):
         self._close = close
         self._opened: dict[asyncio.AbstractEventLoop, asyncio.Future[T]] = {}
         self._process = os.getpid()
-        # What the parent process has opened is the parent's: neither used nor closed here, so not collected either.
+        # The parent process has opened these: they are neither used nor closed here, and not collected either.
         self._inherited: list[object] = []
 
     def opened(self) -> T | None:
-        """The running loop's; None unless it is open. For what is done in a few microseconds, as `get` takes one."""
+        """Find the running loop's; None unless it is open.
+
+        For operations of a few microseconds, since `get` takes one.
+        """
         opening = self._opened.get(asyncio.get_running_loop())
         if opening is None or not opening.done() or self._process != os.getpid():
             return None
         return None if opening.cancelled() or opening.exception() is not None else opening.result()
 
     async def get(self) -> T:
-        """The running loop's."""
+        """Find the running loop's, and open it if need be."""
         opened = self.opened()
         if opened is not None:
             return opened
@@ -63,14 +66,14 @@ class PerLoop(Generic[T]):
         return await self._open()
 
     def discard(self, opened: T) -> bool:
-        """Forget what the running loop has opened, if it is still this one; the caller closes it."""
+        """Forget the running loop's, if it is still this one; the caller closes it."""
         if self.opened() is not opened:
             return False
         del self._opened[asyncio.get_running_loop()]
         return True
 
     async def close(self) -> None:
-        """Close what the running loop has opened."""
+        """Close the running loop's."""
         if self._process != os.getpid():
             return
         opening = self._opened.pop(asyncio.get_running_loop(), None)

@@ -1,15 +1,15 @@
 """Commands to a Redis server, sent together for many requests.
 
-What is asked for in one turn of the event loop goes over one connection in one piece, and the answers come back nearly
-so. A connection from the pool, a time limit and a system call for each were most of what a command costs.
+The commands of one turn of the event loop go over one connection in one piece, and the answers come back nearly so. A
+connection from the pool, a time limit and a system call for each were most of the cost of a command.
 
-An answer says nothing of which command it belongs to; only the order does. So:
+Only the order tells to which command an answer belongs. So:
 
-- The answer to every command that was sent is read, also if nobody waits for it any more.
-- A connection of which not all answers were read is closed, whatever the reason.
-- Nothing that may have been done is sent twice. Once more is asked what the server refused because it takes no writes,
-  so that nothing was done; and, where that does no harm (`repeatable`), what was asked on a connection used before that
-  was silent for half of the time, or broke. A new connection then has the other half.
+- The answer to every command that was sent is read, also if its request has given up.
+- A connection with unread answers is closed, whatever the reason.
+- A command that may have been done is not sent twice. It is sent again if the server refused it because it takes no
+  writes, so that nothing was done; and, if that does no harm (`repeatable`), if it was sent on a connection used before
+  that was silent for half of the time, or broke. A new connection then has the other half.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Pipeline:
     """Sends commands of one event loop.
 
     Args:
-        pool: Of redis-py, for so many connections at least.
+        pool: Of redis-py, for at least so many connections.
         connections: How many turns of the loop may be waiting for their answers; the next ones wait for them.
         seconds: After which a command has failed, waiting for a connection and connecting included.
     """
@@ -54,7 +54,7 @@ class Pipeline:
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself would forget them
 
     def ask(self, *command: Any, repeatable: bool = False) -> asyncio.Future[Any]:
-        """Send a command; gives a future of its answer, as redis-py parses it, or of what went wrong.
+        """Send a command; gives a future of its answer, as redis-py parses it, or its error.
 
         Args:
             command: Its name and arguments.
@@ -70,18 +70,18 @@ class Pipeline:
         return asked.answer
 
     async def close(self) -> None:
-        """Wait for what is on its way, which has a time limit."""
+        """Wait for the commands that are on their way, which have a time limit."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     def _start(self, batch: list[_Command], deadline: float) -> None:
-        # A task of its own, as a request that is cancelled must not take the others with it.
+        # A task of its own, since a request that is cancelled must not take the others with it.
         task = asyncio.get_running_loop().create_task(self._send(batch, deadline))
         self._tasks.add(task)
         task.add_done_callback(partial(self._end, batch))
 
     def _ask_again(self, batch: list[_Command], commands: Iterable[_Command], deadline: float) -> None:
-        """Let another connection answer some of a batch's commands, if they have a try left."""
+        """Send some of a batch's commands on another connection, if they have a try left."""
         again = [command for command in commands if command.tries > 1 and not command.answer.done()]
         if again:
             for command in again:
@@ -131,12 +131,12 @@ class Pipeline:
             await self._close(connection)
 
     def _patience(self, batch: list[_Command], deadline: float) -> asyncio.TimerHandle:
-        """What ends when half of the time is over."""
+        """Start the timer that ends after half of the time."""
         loop = asyncio.get_running_loop()
         return loop.call_at((loop.time() + deadline) / 2, self._lose_patience, asyncio.current_task(), batch, deadline)
 
     def _lose_patience(self, task: asyncio.Task[None] | None, batch: list[_Command], deadline: float) -> None:
-        """Ask others what a silent connection does not answer, but go on waiting for what must not be sent twice."""
+        """Send the repeatable commands of a silent connection on another one, and go on waiting for the rest."""
         self._trust.lost()
         self._ask_again(batch, [command for command in batch if command.repeatable], deadline)
         if task is not None and all(command.answer.done() for command in batch):
@@ -170,7 +170,7 @@ class Pipeline:
 
 
 async def _receive(connection: Any, command: _Command) -> bool:
-    """Read one answer, and hand it to whoever waits for it; False, if it is to be asked for on another connection."""
+    """Read one answer, and hand it over; False if the command must be sent on another connection instead."""
     try:
         result = await connection.read_response()
     except (ResponseError, BusyLoadingError) as error:  # the server's answer to this command; the next one's follows
@@ -185,6 +185,6 @@ async def _receive(connection: Any, command: _Command) -> bool:
 
 
 def is_refused(error: Exception) -> bool:
-    """Whether a server has not done what it was asked to do, as it is a replica, or is starting."""
+    """Whether a server has done nothing because it is a replica, or is starting."""
     # Redis 6.2 gives a script's error as a text of its own.
     return isinstance(error, (ReadOnlyError, BusyLoadingError, MasterDownError)) or "-READONLY " in str(error)

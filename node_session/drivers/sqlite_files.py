@@ -5,10 +5,10 @@ go on with the deleted file: each write would be acknowledged, and gone with the
 
 Beside the database ``x`` are its log, ``x-wal``, and the index of the log, ``x-shm``. SQLite finds them by name and
 cannot see that they belong to another database: it would copy an old log into the backup. So those that are left over
-from the database that was there before are removed before the new one is opened, and never those of anybody else. All
-processes do so under one lock, on the folder.
+from the database before are removed before the new one is opened, and never those of anybody else. All processes do so
+under one lock, on the folder.
 
-Not noticed: a file that is overwritten (``cp``) instead of replaced, as it is still the same file.
+Not noticed: a file that is overwritten (``cp``) instead of replaced, since it is still the same file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..errors import UnavailableError
 
 MEMORY = ":memory:"
 
-# Seconds between two looks by those who only read: a look takes a fifth of the time that reading a record does.
+# Seconds between two looks by operations that only read: a look takes a fifth of the time that reading a record does.
 _SECONDS = 0.01
 
 _Identity = tuple[int, int]
@@ -45,7 +45,7 @@ class SqliteFiles:
         self._next_look = 0.0
 
     def prepare(self) -> None:
-        """Make the database's file and folder, where they are not there. Call it before SQLite opens the file.
+        """Make the database's file and folder, unless they are there. Call it before SQLite opens the file.
 
         Raises:
             UnavailableError: Another connection of this process holds this database and a log that was deleted.
@@ -69,18 +69,18 @@ class SqliteFiles:
                     f"sqlite at {self.path}: its -wal or -shm was deleted, and another event loop of this process "
                     "still uses it. Restart the program"
                 )
-            # Now and not when it is open: what is put in its place meanwhile is noticed with the next look.
+            # Now and not when it is open: the next look then notices a file that has taken its place meanwhile.
             self._remember(self.path)
 
     def opened(self) -> None:
-        """Remember the log as well, once SQLite has made it."""
+        """Remember the log as well, after SQLite has made it."""
         if self.path != MEMORY:
             for path in self._log():
                 self._remember(path)
             _OPEN[id(self)] = self
 
     def closed(self) -> None:
-        """Nothing of it is open any more."""
+        """Note that none of the files is open any more."""
         _OPEN.pop(id(self), None)
 
     def is_replaced(self) -> bool:
@@ -92,7 +92,7 @@ class SqliteFiles:
         return any(self._is_another(path) for path in self._opened)
 
     def have_moved_lately(self) -> bool:
-        """The same, for those who ask often: False where the last look was a few milliseconds ago."""
+        """Ask `have_moved`, unless the last look was a few milliseconds ago."""
         now = time.monotonic()
         if now < self._next_look:
             return False
@@ -100,7 +100,7 @@ class SqliteFiles:
         return self.have_moved()
 
     def remove_log(self) -> None:
-        """Remove the log from where the next database will look for its own, if it is still the one of this."""
+        """Remove the log of this database, if it is still at the path where the next one has its own."""
         with self._lock():
             log, index = self._log()
             if _identify(index) not in (None, self._opened.get(index)):  # somebody has opened a new one
@@ -114,7 +114,7 @@ class SqliteFiles:
 
     def _remember(self, path: str) -> None:
         identity = _identify(path)
-        if identity is not None:  # there is no log where the file system cannot have one
+        if identity is not None:  # there is no log if the file system cannot have one
             self._opened[path] = identity
 
     def _is_another(self, path: str) -> bool:
@@ -125,7 +125,7 @@ class SqliteFiles:
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        """Keep out the other processes that are about to make or remove these files."""
+        """Keep out other processes that are about to make or remove these files."""
         folder = None
         with contextlib.suppress(OSError):  # one that may not be read, or without flock: SQLite has locks of its own
             folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -137,12 +137,12 @@ class SqliteFiles:
                 os.close(folder)
 
 
-# What is open in this process, by whatever loop.
+# The files that any loop of this process has open.
 _OPEN: WeakValueDictionary[int, SqliteFiles] = WeakValueDictionary()
 
 
 def _identify(path: str) -> _Identity | None:
-    """Which file has this name; None for none."""
+    """Identify the file of this name; None for none."""
     try:
         status = os.stat(path)  # noqa: PTH116 - a Path costs as much as the look
     except (FileNotFoundError, NotADirectoryError):

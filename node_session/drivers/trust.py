@@ -1,13 +1,13 @@
 """Which connections of a pool may still be used.
 
 A pooled connection can be useless without showing it: a firewall or NAT has forgotten it, or the server behind it has
-become a read-only replica. The one that gives itself away takes its siblings with it, or each of them would cost
-another request an error.
+become a read-only replica. The first one that shows it takes its siblings with it, or each of them would cost another
+request an error.
 
 - Idle for longer than `IDLE_LIMIT`: not used again.
 - One was silent or broke: no connection that has not answered since is used again.
-- One answered "read-only": no connection opened before that is used again, whatever it has answered since, as a
-  replica answers what only reads.
+- One answered "read-only": no connection opened before that is used again, whatever it has answered since, since a
+  replica answers commands that only read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 IDLE_LIMIT = 60
-"""Seconds. Below what load balancers and NAT gateways of the large clouds forget a connection after (240 to 600)."""
+"""Seconds. The load balancers and NAT gateways of the large clouds forget a connection later (after 240 to 600)."""
 
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A connection is probed after 30 s without traffic, and closed 15 s later if nobody answers."""
@@ -34,47 +34,47 @@ class Trust:
         self._lost = self._demoted = -math.inf
 
     def knows(self, connection: object) -> bool:
-        """Whether it has been used before."""
+        """Whether a connection has been used before."""
         return connection in self._connections
 
     def meet(self, connection: object, opened: float) -> bool:
-        """Remember when it was opened, by the monotonic clock; False, if that is known."""
+        """Remember when a connection was opened, by the monotonic clock; False if that is known."""
         if connection in self._connections:
             return False
         self._connections[connection] = opened, opened
         return True
 
     def has_answered_since(self, connection: object, when: float) -> bool:
-        """Whether it was opened, or has answered, after a time of the monotonic clock."""
+        """Whether a connection was opened, or has answered, after a time of the monotonic clock."""
         return self._connections[connection][1] >= when
 
     def allows(self, connection: object) -> bool:
-        """Whether it may be used; a new one may."""
+        """Whether a connection may be used; a new one may."""
         now = time.monotonic()
         opened, answered = self._connections.get(connection, (now, now))
         return opened > self._demoted and answered > self._lost and answered > now - IDLE_LIMIT
 
     def answered(self, connection: object) -> None:
-        """It has answered."""
+        """Note that a connection has answered."""
         now = time.monotonic()
         opened, _ = self._connections.get(connection, (now, now))
         self._connections[connection] = opened, now
 
     def forget(self, connection: object) -> None:
-        """It has been closed, and will be opened again."""
+        """Note that a connection was closed, and will be opened again."""
         self._connections.pop(connection, None)
 
     def lost(self) -> None:
-        """A connection was silent, or broke."""
+        """Note that a connection was silent, or broke."""
         self._lost = time.monotonic()
 
     def demoted(self) -> None:
-        """A connection answered that its server takes no writes."""
+        """Note that a server takes no writes."""
         self._demoted = time.monotonic()
 
 
 def keep_alive(transport: Any) -> None:
-    """Let the system probe a connection while it is idle, where it is TCP."""
+    """Let the system probe a connection while it is idle, if it is TCP."""
     connected = transport.get_extra_info("socket") if transport is not None else None
     if connected is None or connected.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -85,5 +85,5 @@ def keep_alive(transport: Any) -> None:
 
 
 def keepalive_options() -> dict[int, int]:
-    """`KEEPALIVE` by the system's numbers, as far as it knows them."""
+    """Translate `KEEPALIVE` into the system's numbers, as far as it knows them."""
     return {getattr(socket, name): value for name, value in KEEPALIVE.items() if hasattr(socket, name)}
