@@ -1,4 +1,4 @@
-"""Drivers: where sessions are kept. One module each, and `registry`, which knows them by name."""
+"""The drivers keep sessions: one module each, and `registry`, which names them."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class _Job(NamedTuple):
 
 
 class Batches:
-    """Runs functions in threads of the loop's default executor. May be used by several loops."""
+    """Runs functions in threads of the loop's executor. Several loops may use it."""
 
     def __init__(self) -> None:
         self._waiting: dict[asyncio.AbstractEventLoop, list[_Job]] = {}

@@ -30,7 +30,7 @@ class Connection:
     """Who we are there."""
 
     password: str | None = field(default=None, repr=False)
-    """An empty one is none, as in the original's own example."""
+    """An empty one is no password, as in the example of the original."""
 
     database: str | None = None
     """Name of the database; for SQLite the path of its file; for Redis a number."""
@@ -55,7 +55,10 @@ class Connection:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], adapter: str) -> tuple[Connection | None, list[str]]:
-        """Check the options; gives a connection, or what is wrong. No message quotes a password or a URL."""
+        """Check the options; gives a connection or the problems.
+
+        No problem quotes a password or a URL.
+        """
         problems = []
         values: dict[str, Any] = {"adapter": adapter}
         for name, value in options.items():

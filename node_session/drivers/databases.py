@@ -1,4 +1,4 @@
-"""The databases: ``driver: "database"``, and which one by ``connection: {"adapter": …}``.
+"""The databases: ``driver: "database"`` and ``connection: {"adapter": …}``.
 
 An adapter is a module of this folder. Its client library is imported only if the adapter is chosen. All keep the
 original's table: `id`, `payload`, `lastActivity` (see `sql`).
@@ -70,7 +70,7 @@ _OTHER_NAMES = {
 
 
 def nearest(name: object) -> str | None:
-    """Guess which adapter is meant by an unknown name; None if it is like none of them."""
+    """Guess which adapter an unknown name means; None if it is like none of them."""
     if not isinstance(name, str):
         return None
     name = re.sub(r"[^a-z0-9]", "", name.lower()).removeprefix("sails")
@@ -80,7 +80,7 @@ def nearest(name: object) -> str | None:
 
 
 def problems(connection: Mapping[str, Any] | bool, table: str, *, default: str = "sqlite") -> list[str]:
-    """Find out what is wrong with the options of a database, in a sentence each; none quotes a password."""
+    """List the problems of the options of a database, without any password."""
     options = connection if isinstance(connection, Mapping) else {}
     name = options.get("adapter", default)
     if not isinstance(name, str) or name not in ADAPTERS:
@@ -131,7 +131,7 @@ def _misfits(connection: Connection, adapter: Adapter) -> Iterator[str]:
 
 
 def create(options: Options, *, default: str = "sqlite") -> Driver:
-    """Make the driver that `options.connection` describes, after `problems` has found none."""
+    """Make the driver of `options.connection`, of which `problems` has found none."""
     module, connection = _chosen(options, default)
     driver: Driver = module.create(options, connection)
     return driver

@@ -1,6 +1,7 @@
-"""The file driver: one file a session in one folder, its name the id, its content the stored text.
+"""The file driver: a file for each session, in one folder.
 
-Any number of processes share the folder, the npm original among them. `file_folder` says who may use a folder,
+The name of a file is the id, its content the stored text. Any number of processes share the folder, the npm original
+among them. `file_folder` says who may use a folder,
 `file_records` how a record is replaced, and `file_walk` goes through all of them.
 
 - *Reading* happens in the event loop; a small file takes a few microseconds there, and ten times that in a thread.
@@ -111,7 +112,10 @@ class FileDriver(Driver):
         await self._in_thread("destroy", id, self._records.destroy, _bytes(version))
 
     async def gc(self, lifetime: float) -> int:
-        """See `Driver.gc`. Only files whose name is an id are records; it leaves others alone, except our own."""
+        """See `Driver.gc`.
+
+        Only files whose name is an id are records. It leaves others alone, except our own orphans.
+        """
         try:
             return await asyncio.to_thread(self._walk.gc, lifetime / 1000)
         except OSError as error:
@@ -132,7 +136,7 @@ class FileDriver(Driver):
                     yield entry
 
     async def set_aside(self, id: str, version: object) -> None:
-        """See `Driver.set_aside`. The file is renamed to ``.damaged-…``, and removed after a week."""
+        """See `Driver.set_aside`: the file becomes ``.damaged-…``, for a week."""
         await self._in_thread("set aside", id, self._records.set_aside, _bytes(version))
 
     async def _in_thread(self, doing: str, id: str, work: Callable[..., T], *args: object) -> T:

@@ -1,4 +1,4 @@
-"""The folder of the file driver: who may use it, its locks, and the temporary files in it.
+"""The folder of the file driver: its owner, its locks and its temporary files.
 
 The folder is ours or root's, and nobody else can write into it, or it is not used at all: a user who can put a file
 into it can give himself any session, and in the common temporary folder anybody may have made it before us. Each
@@ -63,7 +63,10 @@ class Folder:
 
     @contextlib.contextmanager
     def lock(self, id: str) -> Iterator[None]:
-        """Hold the lock that all records of the same shard share, against other threads and processes."""
+        """Hold the lock of a record against other threads and processes.
+
+        All records of the same shard share it.
+        """
         path = f"{self.path}/.lock-{zlib.crc32(id.encode()) & 0xFF:02x}"
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -92,12 +95,12 @@ class Folder:
         return path
 
     def sync(self) -> None:
-        """Wait until the disk knows which files are in the folder, if writes are to be durable."""
+        """Wait until the disk knows the files of the folder, if writes are durable."""
         if self.durable:
             _sync(self.path)
 
     def message(self, doing: str, id: str, error: OSError) -> str:
-        """Describe a failure. Not by ``str(error)``, which quotes the path, and with it the id."""
+        """Describe a failure, without ``str(error)``, which quotes the path and so the id."""
         return f"cannot {doing} session {ids.shorten(id)} in {self.path}: {error.strerror or type(error).__name__}"
 
     def _make(self) -> None:
@@ -110,7 +113,7 @@ class Folder:
 
 
 def folder_problem(folder: str, any_owner: bool = False) -> str | None:
-    """Say why sessions cannot be kept in a folder; None if they can, or it is not there yet."""
+    """Say why a folder cannot keep sessions; None if it can or is not there yet."""
     try:
         status = os.stat(folder)
     except OSError:  # opening a file in it will tell what else is wrong

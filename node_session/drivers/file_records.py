@@ -1,4 +1,4 @@
-"""The records of the file driver: reading, comparing and replacing one file each. Everything here blocks.
+"""The records of the file driver: read, compare and replace files. It blocks.
 
 - *Reading* takes no lock: a record is only ever replaced as a whole.
 - *Writing* puts a temporary file beside the record. Then, under a lock, it compares the record with the one that was
@@ -69,7 +69,7 @@ class FileRecords:
         return bool(self._seconds) and self._clock() - status.st_mtime > self._seconds
 
     def write(self, id: str, content: bytes, expected: bytes | None) -> None:
-        """Write a record, unless another version than the expected one is there; see `Driver.write`."""
+        """Write a record, if the expected version is there; see `Driver.write`."""
         path = self._folder.record(id)
         self._folder.check()
         temporary = self._folder.write_temporary(content)
@@ -87,7 +87,7 @@ class FileRecords:
         self._folder.sync()
 
     def destroy(self, id: str, expected: bytes | None) -> None:
-        """Remove a record, unless it is another version than the expected one; see `Driver.destroy`."""
+        """Remove a record, if it is the expected version; see `Driver.destroy`."""
         self._folder.check()
         with contextlib.suppress(FileNotFoundError), self._folder.lock(id):
             if expected is not None and self._current(id, even_expired=True) not in (None, expected):
@@ -96,7 +96,7 @@ class FileRecords:
             self._folder.sync()  # or a power cut would bring the session back
 
     def set_aside(self, id: str, expected: bytes | None) -> None:
-        """Rename a damaged record, if it is still the expected version or, without one, not text."""
+        """Rename a damaged record: the expected version, or one that is not text."""
         self._folder.check()
         with contextlib.suppress(FileNotFoundError), self._folder.lock(id):
             content = _content(self._folder.record(id))
@@ -116,7 +116,7 @@ class FileRecords:
             os.replace(temporary, path)
 
     def _current(self, id: str, *, even_expired: bool = False) -> bytes | None:
-        """Read what is there now; None if there is no record, or an expired one."""
+        """Read the record that is there now; None if there is none, or an expired one."""
         try:
             return self.read(id, even_expired=even_expired)[0]
         except FileNotFoundError:
@@ -159,7 +159,7 @@ def _read_all(file: int, size: int) -> bytes:
     content = os.read(file, size + 1)
     if len(content) == size:
         return content
-    parts = [content]  # it has grown meanwhile, as the original was writing
+    parts = [content]  # it has grown meanwhile, since the original was writing
     while part := os.read(file, 1 << 20):
         parts.append(part)
     return b"".join(parts)

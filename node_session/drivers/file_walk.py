@@ -1,4 +1,4 @@
-"""Walks through all files of the file driver's folder: gc and listings. Everything here blocks."""
+"""Walks through all files of the file driver's folder: gc and listings. It blocks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,11 @@ class FileWalk:
         self._clock = clock
 
     def gc(self, seconds: float) -> int:
-        """Remove the records that have been idle for so long, and our own orphans; gives the number of records."""
+        """Remove the records that have been idle for so long, and our own orphans.
+
+        Returns:
+            The number of records.
+        """
         removed = 0
         self._folder.check()
         with contextlib.suppress(FileNotFoundError), os.scandir(self._folder.path) as files:

@@ -1,4 +1,4 @@
-"""Group commit: the changes of many requests to an SQLite database, in one transaction.
+"""Group commit: the changes of many requests to SQLite, in one transaction.
 
 The changes of one turn of the event loop, and those that come while the transaction before is at work, go to
 aiosqlite's thread in one hop and into the file in one commit. Hop and commit cost ten times as much as a change itself.
@@ -33,7 +33,7 @@ _LATE = 0.02
 
 
 class MovedError(Exception):
-    """The database is no longer at its path, and the one that is there does not have the change."""
+    """The database is no longer at its path; the one that is there lacks the change."""
 
 
 class GroupCommit:
@@ -76,7 +76,7 @@ class GroupCommit:
         await self.connection.close()
 
     def change(self, statement: str, values: Sequence[Any]) -> asyncio.Future[int | Exception]:
-        """Run a statement; gives a future of the number of rows it changed, or of its error.
+        """Run a statement; gives a future of the number of changed rows, or of its error.
 
         The error is a result, since several requests should not all raise the same object. After an
         `asyncio.TimeoutError` nothing was done; after a `MovedError` the database must be opened again, and the
@@ -104,7 +104,10 @@ class GroupCommit:
                 change.future.cancel()
 
     def _give_up(self, is_last_call: bool = False) -> None:
-        """Give up the changes whose time is over. One timer serves all: one for each change would cost more."""
+        """Give up the changes whose time is over.
+
+        One timer serves all: a timer for each change would cost more.
+        """
         first = self._queue.waiting[:1]  # or none, since the thread may take it at any moment
         if not is_last_call and any(time.monotonic() - change.deadline > _LATE for change in first):
             asyncio.get_running_loop().call_later(_LATE, self._give_up, True)
@@ -117,7 +120,10 @@ class GroupCommit:
 
 
 class _Change:
-    """A statement, the future of its request, its deadline and its outcome: rows changed, or an error."""
+    """A statement, the future of its request, its deadline and its outcome.
+
+    The outcome is the number of rows that it changed, or an error.
+    """
 
     __slots__ = ("deadline", "future", "outcome", "statement", "values")
 
@@ -144,7 +150,9 @@ class _Change:
 
 
 class _Queue:
-    """The changes that wait, the longest waiting first. The loop adds to them, the thread takes them.
+    """The changes that wait, the longest waiting first.
+
+    The loop adds to them, the thread takes them.
 
     It has no reference to aiosqlite's connection, which has one to it: the connection must go, and end its thread, with
     the last reference.
@@ -221,7 +229,10 @@ def _of_daemon_thread(connect: Callable[[], aiosqlite.Connection]) -> aiosqlite.
 
 
 def _report(changes: list[_Change], error: Exception | None = None) -> None:
-    """Let the loop tell the outcomes; from the thread, since the loop may have given up the hop itself."""
+    """Let the loop tell the outcomes.
+
+    The thread asks for it, since the loop may have given up the hop itself.
+    """
     if changes:
         with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits any more
             changes[0].future.get_loop().call_soon_threadsafe(_tell, changes, error)

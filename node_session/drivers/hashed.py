@@ -53,7 +53,7 @@ class HashedDriver(Driver):
         await self.driver.set_aside(_hash(id), version)
 
     def scan(self) -> AsyncIterator[Entry]:
-        """See `Driver.scan`. The ids are hashes, and no way leads back to the sessions' own."""
+        """See `Driver.scan`. The ids are hashes: no way leads back to the sessions' own."""
         return self.driver.scan()
 
     async def close(self) -> None:

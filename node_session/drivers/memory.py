@@ -1,4 +1,7 @@
-"""The memory driver: records in a dict, for one process and as long as it runs. For development and tests."""
+"""The memory driver: records in a dict, for development and tests.
+
+They last as long as the process, and no other process has them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from .base import Driver, Entry, Record
 
 
 class MemoryDriver(Driver):
-    """Keeps records in memory, for all that use the same driver object and for nobody else.
+    """Keeps records in memory, shared by all that use the same driver object.
 
     Args:
         lifetime: Milliseconds a record may be idle; 0: for ever.

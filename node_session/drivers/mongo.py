@@ -1,4 +1,4 @@
-"""MongoDB, by motor or by PyMongo's own asynchronous client: nothing here knows which of the two it has.
+"""MongoDB, by motor or by PyMongo's own asynchronous client, which are alike here.
 
 The documents are the original's: `_id`, `payload` (see `payload`), `lastActivity` (milliseconds since 1970, by the
 program's clock). As in SQL, the payload is the version: one `update_one` that finds it compares and swaps.
@@ -39,7 +39,7 @@ def create(options: Options, connection: Connection) -> MongoDriver:
 
 
 class MongoDriver(Driver):
-    """Keeps records in a collection. The collection and its index are made when first needed.
+    """Keeps records in a collection, which is made with its index when first needed.
 
     Args:
         connection: Where; its `client`, if it has one, is used and never closed.
@@ -150,7 +150,10 @@ class MongoDriver(Driver):
             await asyncio.to_thread(collection.database.client.delegate.close)
 
     async def _make_index(self, collection: Any) -> None:
-        """Make the index, without a time limit: a large collection takes long, and no session needs it."""
+        """Make the index, without a time limit.
+
+        A large collection takes long, and no session needs the index.
+        """
         while True:
             try:
                 with pymongo.timeout(None):
@@ -222,5 +225,5 @@ def _was_refused(error: BaseException | None) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    """Cut off the whole topology, which PyMongo describes after saying what is wrong."""
+    """Cut off the topology, which PyMongo describes after saying what is wrong."""
     return str(error).split(", Timeout:")[0]

@@ -1,4 +1,7 @@
-"""MySQL and MariaDB, by asyncmy. The table is the original's; `python -m node_session table` makes it."""
+"""MySQL and MariaDB, by asyncmy.
+
+The table is the original's; `python -m node_session table` makes it.
+"""
 
 from __future__ import annotations
 

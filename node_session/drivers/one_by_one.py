@@ -1,4 +1,4 @@
-"""Commands to a Redis cluster, each by itself: the key decides to which server it goes."""
+"""Commands to a Redis cluster, each by itself, to the server of its key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis.exceptions import TimeoutError as SilentError
 
 
 class OneByOne:
-    """Sends commands of one event loop, as `pipeline.Pipeline` does to a single server.
+    """Sends commands of one event loop, like `Pipeline` to a single server.
 
     Args:
         client: Of redis-py, for a cluster.

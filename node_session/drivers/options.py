@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 
 class Options(Protocol):
-    """What drivers need of a `node_session.config.Config`, which says what each option means."""
+    """The part of a `Config` that drivers need; `Config` explains each option."""
 
     @property
     def driver(self) -> str:

@@ -1,4 +1,7 @@
-"""The payload as the original's databases keep it: the stored text, encoded once more as a JSON string."""
+"""The payload in databases: the stored text, encoded once more as a JSON string.
+
+The original keeps it so.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def decode(stored: object) -> str:
 
 
 def decode_leniently(stored: object) -> str:
-    """Decode what a database has stored, for a listing: a damaged payload is an empty text."""
+    """Decode what a database has stored; a damaged payload is an empty text."""
     try:
         return decode(stored)
     except DamagedError:

@@ -56,7 +56,7 @@ class PerLoop(Generic[T]):
         return await asyncio.shield(opening)  # others may be waiting for it
 
     async def renew(self, old: T) -> T:
-        """Close the running loop's and open it again, unless that was done since `old` was given."""
+        """Close the running loop's and open it again, if it is still the old one."""
         if self.opened() is old:
             self._opened[asyncio.get_running_loop()] = asyncio.ensure_future(self._open_again(old))
         return await self.get()

@@ -54,7 +54,7 @@ class Pipeline:
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself would forget them
 
     def ask(self, *command: Any, repeatable: bool = False) -> asyncio.Future[Any]:
-        """Send a command; gives a future of its answer, as redis-py parses it, or its error.
+        """Send a command; gives a future of the answer, as redis-py parses it.
 
         Args:
             command: Its name and arguments.
@@ -136,7 +136,10 @@ class Pipeline:
         return loop.call_at((loop.time() + deadline) / 2, self._lose_patience, asyncio.current_task(), batch, deadline)
 
     def _lose_patience(self, task: asyncio.Task[None] | None, batch: list[_Command], deadline: float) -> None:
-        """Send the repeatable commands of a silent connection on another one, and go on waiting for the rest."""
+        """Send the repeatable commands of a silent connection on another one.
+
+        It goes on waiting for the rest, which must not be sent twice.
+        """
         self._trust.lost()
         self._ask_again(batch, [command for command in batch if command.repeatable], deadline)
         if task is not None and all(command.answer.done() for command in batch):
@@ -170,7 +173,11 @@ class Pipeline:
 
 
 async def _receive(connection: Any, command: _Command) -> bool:
-    """Read one answer, and hand it over; False if the command must be sent on another connection instead."""
+    """Read one answer, and hand it over.
+
+    Returns:
+        False if the command must be sent on another connection instead.
+    """
     try:
         result = await connection.read_response()
     except (ResponseError, BusyLoadingError) as error:  # the server's answer to this command; the next one's follows

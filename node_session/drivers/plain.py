@@ -1,4 +1,4 @@
-"""Drivers of three methods: read, write and destroy, as the original's handlers have them."""
+"""Drivers of three methods: read, write and destroy, like the original's handlers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FAILURES = (OSError, asyncio.TimeoutError, concurrent.futures.TimeoutError)
 
 
 class PlainDriver(Driver):
-    """Adapts an object with read(id), write(id, text) and destroy(id), be they async or not.
+    """Adapts an object with read(id), write(id, text) and destroy(id), async or not.
 
     It has no versions: of two requests that save the same session concurrently, the later one wins. It calls
     `touch(id)`, `gc(lifetime)` and `close()` if the object has them. Without `touch` an unchanged session is not
@@ -92,5 +92,5 @@ async def settle(result: T | Awaitable[T]) -> T:
 
 
 def reason(error: BaseException) -> str:
-    """Name one of the `FAILURES`. Not by its whole text, which may quote a path, and with it a session's id."""
+    """Name one of the `FAILURES`, without its whole text, which may quote an id."""
     return getattr(error, "strerror", None) or type(error).__name__

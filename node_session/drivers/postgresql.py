@@ -1,4 +1,7 @@
-"""PostgreSQL, by asyncpg. The table is the original's; `python -m node_session table` makes it."""
+"""PostgreSQL, by asyncpg.
+
+The table is the original's; `python -m node_session table` makes it.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +139,7 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
         self.opened = time.monotonic()
 
     def itself(self) -> _Connection:
-        """Find the connection behind its proxy, of which the pool gives a new one each time."""
+        """Find the connection behind its proxy; the pool gives a new proxy each time."""
         return self
 
 
@@ -167,4 +170,7 @@ def _connect_to_one_of(to: Connection) -> Callable[..., Awaitable[Any]]:
 
 
 async def _leave_as_it_is(connection: Any) -> None:
-    """Skip asyncpg's reset, a second round trip: our statements leave nothing behind that needs one."""
+    """Skip asyncpg's reset, a second round trip.
+
+    Our statements leave nothing behind that needs it.
+    """

@@ -165,7 +165,7 @@ class RedisDriver(Driver):
             raise self._unavailable(error) from error
 
     async def _run(self, script: _Script, key: str, *args: Any) -> Any:
-        """Run a script by its hash; or by its text, if the server does not know it, or no longer."""
+        """Run a script by its hash, or by its text if the server does not know it."""
         try:
             return await self._ask("EVALSHA", script.sha, 1, key, *args)
         except NoScriptError:  # so it has done nothing

@@ -1,4 +1,4 @@
-"""Which client of redis-py a connection needs: of one server, of a cluster, or of a group with Sentinel."""
+"""The client of redis-py: for one server, a cluster, or a group with Sentinel."""
 
 from __future__ import annotations
 
@@ -63,7 +63,10 @@ def _options(to: Connection, parts: SplitResult) -> dict[str, Any]:
 
 
 def _of_sentinels(sentinels: list[tuple[str, int]], to: Connection, path: str, options: dict[str, Any]) -> Any:
-    """Make a client of the master that sentinels name; the path is ``/name-of-the-master/database``."""
+    """Make a client of the master that sentinels name.
+
+    The path is ``/name-of-the-master/database``.
+    """
     master, _, database = path.strip("/").partition("/")
     limits = {name: value for name, value in options.items() if name in _ALSO_TO_SENTINELS}
     # So that the last one is asked in time if nobody answers at the addresses of the others.
@@ -83,7 +86,10 @@ async def close_client(client: Any) -> None:
 
 
 class _OfSentinel(SentinelManagedConnection):
-    """A connection that gives "read-only" as it is, so that the rest of the pipeline gets its answers as well."""
+    """A connection that passes on the answer "read-only" as it is.
+
+    So the other commands of the pipeline get their answers as well.
+    """
 
     read_response = RedisConnection.read_response  # type: ignore[assignment]
 

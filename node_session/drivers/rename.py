@@ -1,4 +1,4 @@
-"""Renaming in one step, without harm to another file: by renameat2, which Python's `os` does not offer."""
+"""Renaming in one step: links, and renameat2, which Python's `os` does not offer."""
 
 from __future__ import annotations
 

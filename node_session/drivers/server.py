@@ -1,4 +1,4 @@
-"""Database servers: a pool of connections for each loop, time limits and retries, for all that speak SQL.
+"""Database servers: a pool for each loop, time limits and retries.
 
 A statement is run again if that is safe:
 
@@ -98,7 +98,7 @@ class ServerDriver(SqlDriver):
         """Give a connection back, be it open or closed."""
 
     def _identity(self, connection: Any) -> object:
-        """Find the object that is the same each time that a connection is taken from the pool."""
+        """Find the object that stays the same whenever the pool gives this connection."""
         return connection
 
     @abstractmethod
@@ -107,7 +107,7 @@ class ServerDriver(SqlDriver):
 
     @abstractmethod
     def _opened(self, connection: Any) -> float:
-        """Tell when a connection was opened, by the monotonic clock; asked before it is used."""
+        """Tell when an unused connection was opened, by the monotonic clock."""
 
     @abstractmethod
     def _transport(self, connection: Any) -> Any:
@@ -126,11 +126,11 @@ class ServerDriver(SqlDriver):
 
     @abstractmethod
     def _is_broken_off(self, error: Exception) -> bool:
-        """Whether an error says that the statement was broken off in favour of another transaction."""
+        """Whether the database broke a statement off in favour of another transaction."""
 
     @abstractmethod
     def _is_read_only(self, error: BaseException) -> bool:
-        """Whether an error says that this server takes no writes, so that nothing was done."""
+        """Whether the server takes no writes, so that nothing was done."""
 
     @abstractmethod
     def _is_lost(self, error: BaseException) -> bool:
@@ -138,7 +138,7 @@ class ServerDriver(SqlDriver):
 
     @abstractmethod
     def _leaves_it_usable(self, error: BaseException) -> bool:
-        """Whether the connection is as good as before an error: no answer can still be on its way."""
+        """Whether the connection is good after an error: no answer is on its way."""
 
     async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
         return (await self._run(statement, *values, repeatable=True)).rows

@@ -1,4 +1,4 @@
-"""SQL: the original's table, and the statements on it, for all databases that speak it.
+"""SQL: the original's table, and the statements on it.
 
 The table is `id`, `payload` (see `payload`) and `lastActivity`, a number of milliseconds since 1970, as the original
 writes them. The clock is the program's, and not the database's, as in the original.

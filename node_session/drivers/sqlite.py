@@ -1,4 +1,4 @@
-"""SQLite: one file, nothing to install or to start, shared by the processes of one machine.
+"""SQLite: one file, shared by the processes of one machine.
 
 - *Reading* happens in the event loop, on a connection of its own that neither writes nor waits: it takes a few
   microseconds there, and twenty times that in aiosqlite's thread.
@@ -66,7 +66,9 @@ class _Open(NamedTuple):
 
 
 class SqliteDriver(SqlDriver):
-    """Keeps records in a table of an SQLite file. The file, its folder and the table are made when first needed.
+    """Keeps records in a table of an SQLite file.
+
+    The file, its folder and the table are made when first needed.
 
     Args:
         database: Path of the file; ``:memory:`` for no file: the records are gone with the driver.
@@ -103,7 +105,7 @@ class SqliteDriver(SqlDriver):
         await self._connections.close()
 
     async def gc(self, lifetime: float) -> int:
-        """See `Driver.gc`. It goes in steps, since nobody else can write during one of them."""
+        """See `Driver.gc`. It goes in steps: nobody else can write during one."""
         oldest = self._now() - int(lifetime)
         removed = step = await self._change(self._delete_some, oldest)
         while step >= _STEP:

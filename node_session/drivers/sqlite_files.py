@@ -1,4 +1,4 @@
-"""The files of an SQLite database, and whether they are still those that were opened.
+"""The files of an SQLite database, and whether they are still the same.
 
 A program may run for months, and meanwhile somebody deletes its database or moves a backup into its place. SQLite would
 go on with the deleted file: each write would be acknowledged, and gone with the process.
@@ -45,7 +45,9 @@ class SqliteFiles:
         self._next_look = 0.0
 
     def prepare(self) -> None:
-        """Make the database's file and folder, unless they are there. Call it before SQLite opens the file.
+        """Make the database's file and folder, unless they are there.
+
+        Call it before SQLite opens the file.
 
         Raises:
             UnavailableError: Another connection of this process holds this database and a log that was deleted.
@@ -100,7 +102,7 @@ class SqliteFiles:
         return self.have_moved()
 
     def remove_log(self) -> None:
-        """Remove the log of this database, if it is still at the path where the next one has its own."""
+        """Remove the log of this database, unless another one is at its path."""
         with self._lock():
             log, index = self._log()
             if _identify(index) not in (None, self._opened.get(index)):  # somebody has opened a new one

@@ -27,7 +27,10 @@ KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
 
 class Trust:
-    """Remembers when each connection was opened and when it last answered, and when one of them failed."""
+    """Remembers when connections were opened, when they answered, and when one failed.
+
+    All times are seconds of the monotonic clock.
+    """
 
     def __init__(self) -> None:
         self._connections: WeakKeyDictionary[Any, tuple[float, float]] = WeakKeyDictionary()
@@ -38,14 +41,14 @@ class Trust:
         return connection in self._connections
 
     def meet(self, connection: object, opened: float) -> bool:
-        """Remember when a connection was opened, by the monotonic clock; False if that is known."""
+        """Remember when a connection was opened; False if that is known."""
         if connection in self._connections:
             return False
         self._connections[connection] = opened, opened
         return True
 
     def has_answered_since(self, connection: object, when: float) -> bool:
-        """Whether a connection was opened, or has answered, after a time of the monotonic clock."""
+        """Whether a connection was opened or has answered since a time."""
         return self._connections[connection][1] >= when
 
     def allows(self, connection: object) -> bool:

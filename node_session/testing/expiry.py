@@ -10,7 +10,10 @@ class ExpiryTests(DriverScenario):
     """A record expires when it has been idle for longer than the lifetime."""
 
     def test_expired_is_absent(self) -> None:
-        """A record idle for longer than the lifetime is absent: touching does not revive it, and it can be created."""
+        """A record idle for longer than the lifetime is absent.
+
+        Touching does not revive it, and it can be created.
+        """
 
         async def scenario(driver: Driver) -> None:
             await driver.write(record_id(1), "old", None)
@@ -25,7 +28,7 @@ class ExpiryTests(DriverScenario):
             self._run(scenario, lifetime=1000)
 
     def test_expired_is_replaced(self) -> None:
-        """The request that read a record replaces it although it has expired since, if it is still there."""
+        """A record that has expired is still replaced by the request that read it."""
 
         async def scenario(driver: Driver) -> None:
             version = await driver.write(record_id(1), "old", None)
@@ -43,7 +46,7 @@ class ExpiryTests(DriverScenario):
             self._run(scenario, lifetime=1000)
 
     def test_expired_is_replaced_only_in_that_version(self) -> None:
-        """Replacing an expired record that somebody has replaced, created or removed is a conflict."""
+        """Replacing an expired record that somebody has changed or removed is a conflict."""
 
         async def scenario(driver: Driver) -> None:
             versions = {number: await driver.write(record_id(number), "old", None) for number in range(1, 5)}
@@ -63,7 +66,7 @@ class ExpiryTests(DriverScenario):
             self._run(scenario, lifetime=1000)
 
     def test_expired_is_destroyed_only_in_that_version(self) -> None:
-        """Destroying a version that is no longer there is a conflict also if what is there has expired."""
+        """Destroying another version than the expired one that is there is a conflict."""
 
         async def scenario(driver: Driver) -> None:
             old = await driver.write(record_id(1), "old", None)
@@ -93,7 +96,7 @@ class ExpiryTests(DriverScenario):
             self._run(scenario, lifetime=1500)
 
     def test_gc(self) -> None:
-        """Gc removes records that are idle for longer than it is told, counts them, and leaves the rest."""
+        """Gc removes and counts the records idle for longer than it is told, and no other."""
 
         async def scenario(driver: Driver) -> None:
             assert await driver.gc(1000) == 0

@@ -30,7 +30,7 @@ class ListingTests(DriverScenario):
         self._run(scenario)
 
     def test_scan_tells_the_last_activity(self) -> None:
-        """A listing tells the last activity in milliseconds since 1970, and leaves out expired records."""
+        """A listing tells the last activity in milliseconds, and has no expired record."""
 
         async def scenario(driver: Driver) -> None:
             for number in (1, 2):

@@ -1,4 +1,4 @@
-"""Tests of a driver: reading, writing and destroying records, one operation at a time."""
+"""Tests of a driver: reading, writing and destroying, one operation at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class RecordTests(DriverScenario):
     """A record is stored, replaced and destroyed."""
 
     def test_absent(self) -> None:
-        """A record that was never written is None; touching or destroying it is no error, and makes none."""
+        """An absent record is None; touching or destroying it is no error, and makes none."""
 
         async def scenario(driver: Driver) -> None:
             assert await driver.read(record_id(1)) is None
@@ -48,7 +48,7 @@ class RecordTests(DriverScenario):
         self._run(scenario)
 
     def test_replace(self) -> None:
-        """A record is replaced with the version of a read, and again with the version that the write returned."""
+        """A record is replaced with the version of a read, and with that of a write."""
 
         async def scenario(driver: Driver) -> None:
             await driver.write(record_id(1), "one", None)

@@ -1,4 +1,4 @@
-"""Runs a test of a driver: makes the driver, closes it, and knows what a conflict is for it."""
+"""Runs a test of a driver, which it makes and closes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _LIFETIME = 60_000
 
 
 class DriverScenario:
-    """What the tests of a driver have in common. Derive from `DriverContract`, and override `make_driver`."""
+    """The settings of all tests of a driver, and how they run.
+
+    Derive from `DriverContract`, and override `make_driver`.
+    """
 
     versions = True
     """Whether the driver compares versions. If not, the tests expect that the last write wins."""
@@ -43,7 +46,10 @@ class DriverScenario:
         raise NotImplementedError
 
     async def age(self, driver: Driver, id: str, milliseconds: float) -> None:
-        """Make a record's last activity so much older. By default this waits; override it to save the time."""
+        """Make a record's last activity so much older.
+
+        By default this waits; override it to save the time.
+        """
         await asyncio.sleep(milliseconds / 1000)
 
     def _run(self, scenario: Callable[[Driver], Awaitable[None]], lifetime: float = _LIFETIME) -> None:

@@ -23,7 +23,7 @@ class VersionTests(DriverScenario):
         self._run(scenario)
 
     def test_replace_only_that_version(self) -> None:
-        """Replacing a version that is no longer there is a conflict, and leaves the other one."""
+        """Replacing an old version is a conflict, and leaves the one that is there."""
 
         async def scenario(driver: Driver) -> None:
             old = await driver.write(record_id(1), "one", None)
@@ -45,7 +45,7 @@ class VersionTests(DriverScenario):
         self._run(scenario)
 
     def test_destroy_only_that_version(self) -> None:
-        """Destroying a version that is no longer there is a conflict; destroying a current or absent one is not."""
+        """Destroying an old version is a conflict; a current or absent one is none."""
 
         async def scenario(driver: Driver) -> None:
             old = await driver.write(record_id(1), "one", None)
@@ -85,7 +85,7 @@ class VersionTests(DriverScenario):
         self._run(scenario)
 
     def test_nothing_lost_at_once(self) -> None:
-        """Many that count up one record concurrently, reading again after a conflict, miss no count."""
+        """Many that count up one record, reading again after a conflict, miss no count."""
 
         async def scenario(driver: Driver) -> None:
             await driver.write(record_id(1), "0", None)
