@@ -192,7 +192,9 @@ class ServerContract(DriverContract):
         return config
 
     async def make_driver(self, lifetime: float) -> Driver:
-        return await drivers.create(Config.from_dict(await self.with_table(self.config(lifetime=lifetime))))
+        config = await self.with_table(self.config(lifetime=lifetime))
+        self.table = config["table"]
+        return await drivers.create(Config.from_dict(config))
 
     # ---------------------------------------------------------------- over HTTP
 

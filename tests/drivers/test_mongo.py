@@ -24,13 +24,13 @@ class TestContract(ServerContract):
     unknown_database = None  # there is none: a database is made when it is used
 
     @contextlib.contextmanager
-    def collection(self, driver):
-        """The documents of a driver, by a client of our own."""
+    def collection(self):
+        """The documents of the driver, by a client of our own."""
         with pymongo.MongoClient("127.0.0.1", self.server.port) as client:
-            yield client["tests"][driver._collection]
+            yield client["tests"][self.table]
 
     async def age(self, driver, id, milliseconds):
-        with self.collection(driver) as documents:
+        with self.collection() as documents:
             documents.update_one({"_id": id}, {"$inc": {"lastActivity": -milliseconds}})
 
     def test_document(self):
@@ -39,7 +39,7 @@ class TestContract(ServerContract):
         async def scenario(driver):
             version = await driver.write(ID, '{"a":"ü"}', None)
             await driver.write(ID, '{"a":"b"}', version)
-            with self.collection(driver) as documents:
+            with self.collection() as documents:
                 document = documents.find_one()
                 assert list(document) == ["_id", "payload", "lastActivity"]
                 assert (document["_id"], document["payload"]) == (ID, '"{\\"a\\":\\"b\\"}"')
@@ -105,7 +105,7 @@ class TestContract(ServerContract):
 
         async def scenario(driver):
             await driver.write(ID, "text", None)
-            with self.collection(driver) as documents:
+            with self.collection() as documents:
                 documents.update_one({}, {"$set": {"payload": payload}})
             with pytest.raises(DamagedError):
                 await driver.read(ID)
@@ -119,7 +119,7 @@ class TestContract(ServerContract):
         async def scenario(driver):
             await driver.write(ID, "text", None)
             url = f"mongodb://127.0.0.1:{self.server.port}/tests"
-            config = {"secret": SECRET, "driver": "database", "table": driver._collection}
+            config = {"secret": SECRET, "driver": "database", "table": self.table}
             other = await drivers.create(
                 Config.from_dict({**config, "connection": {"adapter": "sails-mongo", "url": url}})
             )

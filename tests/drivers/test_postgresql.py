@@ -53,7 +53,7 @@ class TestContract(TableContract):
         async def scenario(driver):
             await driver.write(ID, "text", None)
             url = f"postgres://tester:pass%20word@127.0.0.1:{self.server.port}/postgres"
-            config = {"secret": SECRET, "driver": "database", "table": driver.table.strip('"')}
+            config = {"secret": SECRET, "driver": "database", "table": self.table}
             other = await drivers.create(
                 Config.from_dict({**config, "connection": {"adapter": "sails-postgresql", "url": url}})
             )

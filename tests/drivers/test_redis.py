@@ -34,7 +34,7 @@ class TestContract(ServerContract):
 
     async def age(self, driver, id, milliseconds):
         async with self.connected() as client:
-            (key,) = await client.keys(f"{driver._prefix}{id}")
+            (key,) = await client.keys(f"{self.table}:{id}")
             await client.pexpire(key, max(1, int(await client.pttl(key) - milliseconds)))
         await asyncio.sleep(0.01)
 
@@ -44,8 +44,8 @@ class TestContract(ServerContract):
         async def scenario(driver):
             await driver.write(ID, '{"a":"ü"}', None)
             async with self.connected() as client:
-                assert (await client.get(driver._prefix + ID)).decode() == '{"a":"ü"}'
-                assert 59_000 < await client.pttl(driver._prefix + ID) <= 60_000
+                assert (await client.get(f"{self.table}:{ID}")).decode() == '{"a":"ü"}'
+                assert 59_000 < await client.pttl(f"{self.table}:{ID}") <= 60_000
 
         self._run(scenario, lifetime=60_000)
 
@@ -59,7 +59,7 @@ class TestContract(ServerContract):
             await driver.read(ID)
             await driver.touch(ID)
             async with self.connected() as client:
-                assert await client.pttl(driver._prefix + ID) == -1
+                assert await client.pttl(f"{self.table}:{ID}") == -1
 
         self._run(scenario, lifetime=0)
 
@@ -147,7 +147,7 @@ class TestContract(ServerContract):
 
         async def scenario(driver):
             await driver.write(ID, "text", None)
-            config = {"secret": SECRET, "driver": "redis", "table": driver._prefix[:-1]}
+            config = {"secret": SECRET, "driver": "redis", "table": self.table}
             url = f"unix://:pass%20word@{self.server.folder}/socket"
             other = await drivers.create(Config.from_dict({**config, "connection": {"url": url}}))
             assert (await other.read(ID)).payload == "text"
@@ -160,7 +160,7 @@ class TestContract(ServerContract):
 
         async def scenario(driver):
             async with self.connected() as client:
-                await client.set(driver._prefix + ID, b"\xff\xfe")
+                await client.set(f"{self.table}:{ID}", b"\xff\xfe")
             with pytest.raises(DamagedError):
                 await driver.read(ID)
             assert [entry.id async for entry in driver.scan()] == [ID]
@@ -174,7 +174,7 @@ class TestContract(ServerContract):
             await driver.write(ID, "text", None)
             async with self.connected() as client:
                 await client.set("sessionsX:" + ID, "other")
-                await client.set(driver._prefix.replace(":", "x:") + ID, "other")
+                await client.set(f"{self.table}x:{ID}", "other")
             assert [entry.payload async for entry in driver.scan()] == ["text"]
 
         self._run(scenario)
@@ -185,7 +185,7 @@ class TestContract(ServerContract):
 
         async def scenario(driver):
             await driver.write(ID, "text", None)
-            config = {"secret": SECRET, "driver": "database", "table": driver._prefix[:-1]}
+            config = {"secret": SECRET, "driver": "database", "table": self.table}
             url = f"redis://:pass%20word@127.0.0.1:{self.server.port}/0"
             other = await drivers.create(Config.from_dict({**config, "connection": {"adapter": adapter, "url": url}}))
             assert (await other.read(ID)).payload == "text"
@@ -211,12 +211,13 @@ class TestCluster(DriverContract):
         return f"redis+cluster://:pass%20word@127.0.0.1:{self.server.port}"
 
     async def make_driver(self, lifetime):
-        config = {"secret": SECRET, "driver": "redis", "table": next(TABLES), "connection": {"url": self.url()}}
+        self.table = next(TABLES)
+        config = {"secret": SECRET, "driver": "redis", "table": self.table, "connection": {"url": self.url()}}
         return await drivers.create(Config.from_dict({**config, "lifetime": lifetime}))
 
     async def age(self, driver, id, milliseconds):
         client = redis.asyncio.Redis(port=self.server.port, password="pass word")
-        key = f"{driver._prefix}{id}"
+        key = f"{self.table}:{id}"
         await client.pexpire(key, max(1, int(await client.pttl(key) - milliseconds)))
         await client.aclose()
         await asyncio.sleep(0.01)
