@@ -151,14 +151,13 @@ def test_damage_does_not_end_a_listing(shop):
 
 def test_a_record_that_cannot_be_read_does_not_end_a_listing(shop, monkeypatch):
     """A record on a broken part of the disk is told of, and the others are listed and copied."""
-    read = FileDriver._read
 
-    def broken(self, id, *most, **which):
-        if id == BOB:
+    def broken(path, *args, open=os.open, **options):
+        if str(path).endswith(f"/{BOB}"):
             raise OSError(errno.EIO, "Input/output error")
-        return read(self, id, *most, **which)
+        return open(path, *args, **options)
 
-    monkeypatch.setattr(FileDriver, "_read", broken)
+    monkeypatch.setattr(os, "open", broken)
     lines = shop.json("ls", shop.config, code=ATTENTION)
     assert ["Input/output error" in each.get("damage", "") for each in lines] == [False, True, False]
     assert shop.json("copy", shop.config, shop.write("new.json"), code=ATTENTION)["damaged"] == 1
