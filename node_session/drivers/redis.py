@@ -43,7 +43,7 @@ class _Script(NamedTuple):
         return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-# Both give 1 if it was done, 0 if there is another text, or none.
+# Both give 0 if there is another text, and 1 if it was done. If there is none, a swap gives 0 and a removal 1.
 _SWAP = _Script.of("""
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[3] == '0' then redis.call('SET', KEYS[1], ARGV[2]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end

@@ -17,7 +17,7 @@ from .memory import MemoryDriver
 from .options import Options
 from .plain import FAILURES, PlainDriver, reason, settle
 
-# It gets the program's whole `Config`. Any, as ours ask for no more than `Options`, which a program's may not accept.
+# A creator gets the program's `Config`. Any, since one of a program may ask for a `Config`, and ours for `Options`.
 Creator = Callable[[Any], "Driver | Awaitable[Driver] | Any"]
 
 
