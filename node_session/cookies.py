@@ -1,19 +1,18 @@
-"""The cookie: signing an id, finding it again in a Cookie header, when browsers withhold it, the Set-Cookie line.
+"""The cookie: sign an id, find it again in a Cookie header, write the Set-Cookie line.
 
     sign("A" * 40, "x")                   # 's%3AAAAA….cEq9DgTL925s5q0CdA1OJdvwWKPai54fhMMd9ZLDDHA'
     find(header, "node_session", ["x"])   # Found(id='AAAA…', …)
-    is_withheld("lax", "POST", headers)   # True where another site's page has sent the form
 
 The value is ``s:<id>.<signature>``, percent-encoded; the signature is the unpadded base64 of HMAC-SHA256 over the id,
-under the secret. A signature that is bound to the cookie's name is over ``<name>=<id>``. Neither part has a ``=`` in
-it, so that no two names, and neither of the two kinds, ever sign the same bytes.
+under the secret. A signature that is bound to the cookie's name is over ``<name>=<id>``. Neither part contains a
+``=``, so that no two names, and neither of the two kinds, ever sign the same bytes.
 
 Lines are written here rather than by `http.cookies`, which quotes in another way than the original and knows no
 ``Partitioned`` on older Pythons.
 
-Whatever a browser sends is data: nothing in this module raises on it. Around a name or a value only space and tab are
-stripped (RFC 6265), never all that Python calls white space: to a browser, the byte A0 followed by ``__Host-id`` is an
-ordinary name, which any sister domain can set, and to Tornado that byte is a no-break space.
+Everything that a browser sends is data: nothing in this module raises on it. Around a name or a value only space and
+tab are stripped (RFC 6265), never all that Python calls white space: to a browser, the byte A0 followed by
+``__Host-id`` is an ordinary name, which any sister domain can set; to Tornado that byte is a no-break space.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ import hmac
 import math
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -34,30 +33,26 @@ from . import ids
 _is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _is_attribute_value = re.compile(r"[ -:<-~]+").fullmatch
 
-# An id, a dot and 43 characters of signature. Only a value of this length is worth computing a signature for.
+# An id, a dot and 43 characters of signature. A value of another length is not worth computing a signature for.
 _SIGNED_LENGTH = 40 + 1 + 43
 
-# Of a value as it is sent, in which each character of the signature may be escaped. Only such a one is remembered.
+# Of a value as it is sent, with each character of the signature escaped. Longer ones are not cached.
 _LONGEST_VALUE = len("s%3A") + 40 + 1 + 3 * 43
 
 _BLANKS = " \t"
 
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
-"""Methods of requests that change nothing, as RFC 9110 has it."""
-
 
 class Found(NamedTuple):
-    """What a Cookie header says.
+    """The session's cookies in a Cookie header.
 
     Attributes:
-        id: The id of the first cookie whose signature holds; None if there is none.
-        value: That cookie's value, where it is exactly what `sign` gives under the first secret, so that it can be
-            sent again without signing it anew; otherwise None.
-        forged: Whether there was a cookie of this name that looks signed, under a signature that does not hold, before
-            the first whose signature holds.
-        others: The ids of further cookies whose signature holds, in the order of the header, each once. They count
-            where the first one's session is gone. They are as many as the header holds: with a limit, whoever can
-            plant cookies could push the visitor's own one beyond it.
+        id: The id of the first cookie with a valid signature; None if there is none.
+        value: That cookie's value if it is exactly what `sign` returns under the first secret, so that it can be sent
+            again without signing; otherwise None.
+        forged: Whether a cookie of this name with an invalid signature comes before the first with a valid one.
+        others: The ids of further cookies with a valid signature, in the order of the header, each once. They count
+            if the first one's session is gone. Their number has no limit: by planting cookies, an attacker could push
+            the visitor's own one beyond it.
     """
 
     id: str | None
@@ -72,66 +67,68 @@ def sign(id: str, secret: str, bound_to: str = "") -> str:
 
 
 def find(header: str | None, name: str, secrets: Sequence[str], bound_to: str = "") -> Found:
-    """Look for a session's cookie.
+    """Find a session's cookie.
 
     Args:
-        header: The Cookie header; a program's cookies of other names may be in it, and several of this one (of other
-            paths or domains, or planted by a neighbour on a sister domain).
+        header: The Cookie header. It may contain cookies of other names, and several of this one: of other paths or
+            domains, or planted by a neighbour on a sister domain.
         name: The cookie's name.
         secrets: Any of them may have signed it.
-        bound_to: The cookie's name, where the signature is to cover it as well; empty: the original's signature.
+        bound_to: The cookie's name if the signature must cover it as well; empty: the original's signature.
     """
+    if header is None or name not in header:
+        return Found(None, None, False)
+    values: list[str] = []
+    for pair in header.split(";"):
+        key, equals, value = pair.partition("=")
+        if equals and key.strip(_BLANKS) == name:
+            value = value.strip(_BLANKS)
+            if not values and len(value) <= _LONGEST_VALUE and header.count(name) == 1:  # as nearly always
+                return _verify_short(value, tuple(secrets), bound_to)
+            values.append(value)
+    return _join([_verify_any(value, tuple(secrets), bound_to) for value in values])
+
+
+def _verify(value: str, secrets: tuple[str, ...], bound_to: str) -> Found:
+    """Verify one value."""
+    signed = _unquote(value)
+    if signed[:2] != "s:" or len(signed) != _SIGNED_LENGTH + 2:
+        return Found(None, None, False)
+    id, signature = signed[2:42], signed[43:]
+    if signed[42] == "." and ids.is_valid(id) and signature.isascii():  # compare_digest takes no other text
+        for number, secret in enumerate(secrets):
+            if hmac.compare_digest(_signature(id, secret, bound_to), signature):
+                return Found(id, value if number == 0 and value == _encode(signed) else None, False)
+    return Found(None, None, True)
+
+
+# A browser sends the same value again and again. An attacker learns nothing from the cache: its key is the whole value,
+# which is what the attacker does not have.
+_verify_short = functools.lru_cache(4096)(_verify)
+
+
+def _verify_any(value: str, secrets: tuple[str, ...], bound_to: str) -> Found:
+    """Verify one value of any length."""
+    return (_verify_short if len(value) <= _LONGEST_VALUE else _verify)(value, secrets, bound_to)
+
+
+def _join(found: list[Found]) -> Found:
+    """Join the answers for several cookies of the name."""
+    valid: dict[str, Found] = {}  # by id, in order
     forged = False
-    first: Found | None = None
-    others: dict[str, None] = {}  # in order
-    if header is not None and name in header:
-        for pair in header.split(";"):
-            key, equals, value = pair.partition("=")
-            if equals and key.strip(_BLANKS) == name:
-                value = value.strip(_BLANKS)
-                is_usual = first is None and len(value) <= _LONGEST_VALUE
-                exact = _exact(value, secrets[0], bound_to) if is_usual else None
-                if exact is not None:
-                    if header.count(name) == 1:  # as nearly always
-                        return exact
-                    first = exact._replace(forged=forged)
-                    continue
-                signed = _unquote(value)
-                if signed[:2] != "s:" or len(signed) != _SIGNED_LENGTH + 2:
-                    continue
-                id, signature = signed[2:42], signed[43:]
-                if first is not None and (id == first.id or id in others):
-                    continue
-                is_formed = signed[42] == "." and ids.is_valid(id)
-                number = _verified_by(id, signature, secrets, bound_to) if is_formed else None
-                if number is None:
-                    forged = True
-                elif first is None:
-                    first = Found(id, value if number == 0 and value == _encode(signed) else None, forged)
-                    if header.count(name) == 1:  # as nearly always
-                        break
-                else:
-                    others[id] = None
-    if first is None:
+    for each in found:
+        if each.id is not None:
+            valid.setdefault(each.id, each)
+        elif each.forged and not valid:
+            forged = True
+    if not valid:
         return Found(None, None, forged)
-    return first._replace(others=tuple(others)) if others else first
-
-
-@functools.lru_cache(4096)
-def _exact(value: str, secret: str, bound_to: str) -> Found | None:
-    """What to find if a value is to the letter what `sign` gives for the id in it: the usual case, and the cheapest.
-
-    A browser sends the same value again and again, so what was found is remembered. An attacker learns nothing from
-    that: it is found again by the whole value only, which is what the attacker does not have.
-    """
-    id = value[4:44]
-    if ids.is_valid(id) and value.isascii() and hmac.compare_digest(sign(id, secret, bound_to), value):
-        return Found(id, value, forged=False)
-    return None
+    first, *others = valid
+    return Found(first, valid[first].value, forged, tuple(others))
 
 
 def _encode(signed: str) -> str:
-    """As encodeURIComponent does; of what can be in a signed id, it changes these three."""
+    """Encode as encodeURIComponent does, which changes only these three characters of a signed id."""
     return signed.replace(":", "%3A").replace("+", "%2B").replace("/", "%2F")
 
 
@@ -141,55 +138,21 @@ def _unquote(value: str) -> str:
     return unquote(value) if "%" in value else value
 
 
-def _verified_by(id: str, signature: str, secrets: Sequence[str], bound_to: str) -> int | None:
-    if not signature.isascii():  # compare_digest takes no other text
-        return None
-    for number, secret in enumerate(secrets):
-        if hmac.compare_digest(_signature(id, secret, bound_to), signature):
-            return number
-    return None
-
-
 def _signature(id: str, secret: str, bound_to: str) -> str:
     signed = f"{bound_to}={id}" if bound_to else id
     digest = hmac.digest(secret.encode("utf-8", "surrogatepass"), signed.encode("ascii"), "sha256")
     return binascii.b2a_base64(digest, newline=False)[:43].decode("ascii")
 
 
-def is_cross_site(headers: Mapping[str, str]) -> bool:
-    """Whether the browser says that another site has made a request.
-
-    A sister domain is the same site. Browsers say so over https and to localhost; old ones and other programs never do.
-    """
-    return "cross-site" in headers.get("Sec-Fetch-Site", "").lower()  # one of several, too
-
-
-def is_withheld(same_site: str | None, method: str, headers: Mapping[str, str]) -> bool:
-    """Whether a request is of a kind for which browsers withhold a cookie with this SameSite.
-
-    Args:
-        same_site: ``strict``: it is withheld from all that other sites make. ``lax``: but for going to a page by a
-            link, or by a form that only asks; not for a frame or picture in a page. ``none`` or None: from nothing.
-        method: Of the request.
-        headers: Of the request; names in any case.
-    """
-    if same_site not in ("lax", "strict") or not is_cross_site(headers):
-        return False
-    if same_site == "strict" or method not in SAFE_METHODS:
-        return True
-    # The first browsers with Sec-Fetch-Site had no Sec-Fetch-Dest, and said "nested-navigate" for a frame.
-    return headers.get("Sec-Fetch-Mode") != "navigate" or headers.get("Sec-Fetch-Dest", "document") != "document"
-
-
 class SetCookie:
-    """Writes Set-Cookie lines: ``line("s%3A…")``.
+    """Writer of Set-Cookie lines: ``line("s%3A…")``.
 
-    The attributes come in the original's order: Max-Age, Domain, Path, Expires, HttpOnly, Secure; those it does not
-    know follow.
+    The attributes come in the original's order: Max-Age, Domain, Path, Expires, HttpOnly, Secure. Attributes that the
+    original does not know follow.
 
     Args:
         name: The cookie's name.
-        lifetime: Milliseconds until the browser forgets it; 0: when it is closed.
+        lifetime: Milliseconds until the browser deletes the cookie; 0: when it is closed.
         clock: Seconds since 1970.
     """
 
@@ -209,7 +172,7 @@ class SetCookie:
         self._start = name + "="
         self._lifetime = lifetime / 1000
         self._clock = clock
-        self._second = -1  # of which _attributes is; they change once a second, with Expires
+        self._second = -1  # when _attributes was made; Expires changes once a second
         max_age = [f"Max-Age={math.ceil(self._lifetime)}"] if lifetime else []
         self._before = "".join("; " + each for each in [*max_age, *([f"Domain={domain}"] if domain else [])])
         self._before += "; Path=" + path

@@ -32,6 +32,7 @@ from .drivers import Creator, Driver
 from .encryption import CustomEncrypter
 from .errors import SessionError, UnavailableError
 from .immediate import is_immediate, run
+from .origin import is_withheld
 from .proxy import Trust, compile_trust, is_https
 from .renewals import Renewals
 from .report import OnEvent, Stats, Watch
@@ -192,7 +193,7 @@ class NodeSession:
             if (
                 not session.has_cookie
                 and session.is_new
-                and cookies.is_withheld(self.config.same_site, request.method or "", request.headers)
+                and is_withheld(self.config.same_site, request.method or "", request.headers)
             ):
                 session.is_withheld = True
             if isinstance(handler, WebSocketHandler):

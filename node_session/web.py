@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from tornado.escape import xhtml_escape
 from tornado.web import Finish, HTTPError, RequestHandler
 
-from .cookies import SAFE_METHODS, is_cross_site
 from .drivers import MemoryDriver
 from .errors import ConfigError, SessionError
 from .immediate import run
+from .origin import SAFE_METHODS, is_cross_site
 from .report import Watch
 from .response import HeldResponse
 from .session import NodeSession

@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node_session import cookies
 from node_session.cookies import SetCookie, find, is_attribute_value, is_token, sign
 
 ID = "A" * 40
@@ -101,6 +102,35 @@ def test_others_that_verify():
     assert (found.id, found.others) == (many[0], tuple(many[1:]))
     forged = values[1][:-1] + ("A" if values[1][-1] != "A" else "B")
     assert find(f"name={values[0]}; name={forged}", "name", ["x"]).others == ()
+
+
+def test_each_value_is_verified_once(monkeypatch):
+    """A value that a browser sends again is not signed again, whichever secret holds and even if it is forged."""
+    signed = []
+    monkeypatch.setattr(cookies, "_signature", lambda *args: signed.append(args) or "A" * 43)
+    cookies._verify_short.cache_clear()
+    for _ in range(3):
+        assert find(f"name=s%3A{ID}.{'A' * 43}", "name", ["x"]).id == ID
+        assert find(f"name=s%3A{ID}.{'B' * 43}", "name", ["x", "y"]) == (None, None, True, ())
+    assert len(signed) == 3
+    long = f"s%3A{'%41' * 40}.{'%41' * 43}"
+    for _ in range(3):
+        assert find(f"name={long}", "name", ["x"]) == (ID, None, False, ())  # not cached: its length has no limit
+    assert len(signed) == 6
+    cookies._verify_short.cache_clear()
+
+
+def test_header_is_searched_once():
+    """Many planted cookies cost their number, not its square: no search through the whole header for each of them."""
+    searches = []
+
+    class Header(str):
+        def count(self, *args):
+            searches.append(args)
+            return super().count(*args)
+
+    assert find(Header(";".join(f"n={sign(f'{number:040}', 'x')}" for number in range(100))), "n", ["x"]).others
+    assert len(searches) == 1
 
 
 # All that Python strips, and what RFC 6265 lets nobody put around a name; as Tornado gives it (a character a byte), and
