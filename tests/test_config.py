@@ -1,4 +1,4 @@
-"""The config: defaults of the original, and every mistake named at once."""
+"""The config: defaults of the original, and one error that names every mistake."""
 
 from __future__ import annotations
 
@@ -112,6 +112,43 @@ def test_every_option_is_checked():
     assert set(BAD) == {camel_case(each.name) for each in fields(Config)}
 
 
+LONG = 100_000
+CUT = {
+    **{name: [{"x" * LONG: 1}] for name in BAD},
+    **{name: ["x" * LONG, ["x" * LONG]] for name in BAD if name not in ("secret", "path", "table", "cookie", "domain")},
+    "cookie": ["x " * LONG, "__Host-" + "x" * LONG],
+    "path": ["/;" * LONG],
+    "domain": [";" * LONG],
+    "lottery": [[1] * LONG, "x" * LONG, [2, 10**5000]],
+    "lifetime": ["x" * LONG, 10**5000],
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_long_value_is_cut(name):
+    """A message shows the beginning of a long value, and how long it is, but never all of it."""
+    for value in CUT[name]:
+        with pytest.raises(ConfigError, match=f"^{name}: ") as caught:
+            Config.from_dict({"secret": SECRET, name: value})
+        assert len(str(caught.value)) < 1000
+
+
+def test_long_name_is_cut():
+    """So is the name of an unknown option; one that is no text is shown as it is."""
+    with pytest.warns(ConfigWarning, match=rf"unknown session option 'x+…' \({LONG} characters\) is ignored"):
+        Config.from_dict({"secret": SECRET, "x" * LONG: 1})
+    with pytest.warns(ConfigWarning, match="unknown session option 7 is ignored: known are secret, driver"):
+        Config.from_dict({"secret": SECRET, 7: 1})
+
+
+def test_doubt_names_its_option():
+    """A doubtful value is a warning that begins with the option's name, as the config spells it."""
+    with pytest.warns(ConfigWarning, match="^maxSize: is in bytes; 4 of them"):
+        Config.from_dict({"secret": SECRET, "maxSize": 4})
+    with pytest.warns(ConfigWarning, match="^lifetime: 0 keeps every session for ever"):
+        Config.from_dict({"secret": SECRET, "lifetime": 0})
+
+
 @pytest.mark.parametrize(
     "connection",
     [
@@ -139,7 +176,7 @@ def test_url_of_several_hosts(url):
 
 
 def test_all_mistakes_in_one_error():
-    """Missing, misspelt and wrongly typed options are all told at once."""
+    """One error names every missing, misspelt and wrongly typed option."""
     with pytest.warns(ConfigWarning, match="did you mean 'lifetime'"), pytest.raises(ConfigError) as caught:
         NodeSession({"driver": "redsi", "lifeTime": 3, "secure": "yes", "lottery": 2})
     assert [each in str(caught.value) for each in ("secret: ", "driver: 'redsi'", "secure: ", "lottery: ")] == [
