@@ -19,8 +19,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from . import serializer
+from .depth import MAX_DEPTH
 from .merge import merge
-from .serializer import LARGE, MAX_DEPTH, TakesLong
+from .serializer import LARGE, TakesLong
 
 T = TypeVar("T")
 

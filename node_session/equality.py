@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from . import serializer
+from .depth import is_safe_for_orjson
 from .errors import SerializationError
 from .paths import MISSING
 
@@ -192,7 +193,7 @@ def _are_alike(one: Any, other: Any) -> bool:
 
 
 def _text(value: Any, usual: int) -> bytes | None:
-    if not serializer.is_shallow(value, usual):
+    if not is_safe_for_orjson(value, usual):
         return None
     try:
         return orjson.dumps(value, None, _TEXTS)

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 from . import aside, encryption, ids, paths, serializer
 from .attributes import Attributes
 from .callbacks import takes_callback
+from .depth import WRITABLE_DEPTH
 from .drivers import Driver, Record
 from .encryption import AnyEncrypter, CustomEncrypter
 from .errors import (
@@ -44,7 +45,7 @@ from .immediate import is_immediate, run
 from .late import LateChanges
 from .merge import merge
 from .report import Report, Trace, Watch, changed_keys, make_report
-from .serializer import LARGE, WRITABLE_DEPTH, TakesLong
+from .serializer import LARGE, TakesLong
 
 logger = logging.getLogger("node_session")
 

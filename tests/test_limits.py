@@ -18,12 +18,14 @@ from tornado.httpclient import HTTPRequest
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler, websocket_connect
 
-from node_session import PathError, SessionMixin, Store, TooLargeError, aside, serializer
+from node_session import PathError, SessionMixin, Store, TooLargeError, aside, javascript, serializer
 from node_session import store as store_module
+from node_session.depth import WRITABLE_DEPTH
 from node_session.drivers import MemoryDriver
 from node_session.encryption import Encrypter
+from node_session.json_writer import JsonWriter
 from node_session.merge import merge
-from node_session.serializer import LARGE, WRITABLE_DEPTH
+from node_session.serializer import LARGE
 from node_session.store import EncryptedStore, Terms
 
 pytestmark = pytest.mark.gen_test(timeout=60)
@@ -307,8 +309,8 @@ def threads(monkeypatch):
         monkeypatch.setattr(owner, name, noting)
 
     note(serializer, "loads")
-    note(serializer, "_as_javascript_all", "numbers")
-    note(serializer._Writer, "text", "writer")
+    note(javascript, "respell", "numbers")
+    note(JsonWriter, "text", "writer")
     note(Encrypter, "encrypt")
     note(Encrypter, "decrypt")
     note(aside, "merge")

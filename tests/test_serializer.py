@@ -27,7 +27,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from node_session import DamagedError, SerializationError
-from node_session.serializer import MAX_DEPTH, dumps, loads
+from node_session.depth import MAX_DEPTH
+from node_session.serializer import dumps, loads
 
 KEYS = st.text().filter(lambda key: key != "__proto__")  # which is refused
 JSON = st.recursive(
@@ -281,7 +282,7 @@ def test_what_looks_like_proto(attributes):
 
 def test_without_proto_nothing_is_searched(monkeypatch):
     """A session without such a key costs no look at each of its values, neither written nor read."""
-    monkeypatch.setattr("node_session.serializer._protos", lambda attributes: pytest.fail("searched"))
+    monkeypatch.setattr("node_session.prototype._find", lambda attributes: pytest.fail("searched"))
     attributes = {"user": {"name": "Ann", "proto": "__prot__"}, "cart": [{"qty": 1.0}]}
     assert loads(dumps(attributes)) == attributes
     assert dumps({**attributes, "note": "__proto__", "on": date(2026, 11, 22)})
@@ -564,5 +565,5 @@ def test_brackets_in_strings_are_no_containers():
 
 def test_usual_numbers_are_not_searched_for(monkeypatch):
     """Prices with cents are written by orjson alone: to go through the text once more takes longer than all else."""
-    monkeypatch.setattr("node_session.serializer._strings_and_floats", None)
+    monkeypatch.setattr("node_session.javascript._strings_and_numbers", None)
     assert dumps({"prices": [12.05, 0.5, 100, 1e-7], "note": "3.0"}) == '{"prices":[12.05,0.5,100,1e-7],"note":"3.0"}'
