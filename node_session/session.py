@@ -29,7 +29,7 @@ from . import cookies, drivers, encryption, hints
 from .callbacks import takes_callback
 from .config import Config
 from .drivers import Creator, Driver
-from .encryption import CustomEncrypter
+from .encryption import CustomEncrypter, Encrypter
 from .errors import SessionError, UnavailableError
 from .immediate import is_immediate, run
 from .origin import is_withheld
@@ -75,7 +75,7 @@ class NodeSession:
     """
 
     def __init__(
-        self, config: Mapping[str, Any] | Config, encrypter: Any = None, *, on_event: OnEvent | None = None
+        self, config: Mapping[str, Any] | Config, encrypter: Encrypter | None = None, *, on_event: OnEvent | None = None
     ) -> None:
         self.config = config if isinstance(config, Config) else Config.from_dict(config)
         self._watch = Watch(self.config.driver, on_event)
@@ -133,7 +133,7 @@ class NodeSession:
         """
         drivers.register(name, creator)
 
-    def set_encrypter(self, encrypter: Any) -> None:
+    def set_encrypter(self, encrypter: Encrypter) -> None:
         """Use another encrypter from now on. npm: `setEncrypter`."""
         self._encrypter = CustomEncrypter(encrypter)
 

@@ -29,7 +29,7 @@ from .attributes import Attributes
 from .callbacks import takes_callback
 from .depth import WRITABLE_DEPTH
 from .drivers import Driver, Record
-from .encryption import AnyEncrypter, CustomEncrypter
+from .encryption import CustomEncrypter, SessionEncrypter
 from .errors import (
     ConflictError,
     DamagedError,
@@ -1262,7 +1262,7 @@ class EncryptedStore(Store):
     __slots__ = ("_encrypter",)
 
     def __init__(
-        self, name: str, driver: Driver, encrypter: AnyEncrypter, id: str | None = None, **options: Any
+        self, name: str, driver: Driver, encrypter: SessionEncrypter, id: str | None = None, **options: Any
     ) -> None:
         super().__init__(name, driver, id, **options)
         self._encrypter = encrypter

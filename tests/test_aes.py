@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node_session import aes
-from node_session.encryption import Encrypter, LegacyEncrypter
+from node_session.authenticated_encryption import AuthenticatedEncrypter
+from node_session.legacy_encryption import LegacyEncrypter
 
 BOTH = [aes.OpenSSL, aes.PyCryptodome]
 SECRET = "secretsecretsecretsecretsecret12"
@@ -51,7 +52,7 @@ def test_both_give_the_same(key, start, texts):
         assert one.apply(start, text) == other.apply(start, text)
 
 
-@pytest.mark.parametrize("kind", [Encrypter, LegacyEncrypter])
+@pytest.mark.parametrize("kind", [AuthenticatedEncrypter, LegacyEncrypter])
 @pytest.mark.parametrize("writer", BOTH)
 @pytest.mark.parametrize("reader", BOTH)
 def test_texts_are_read_by_the_other(kind, writer, reader, monkeypatch):
@@ -66,13 +67,13 @@ def test_texts_are_read_by_the_other(kind, writer, reader, monkeypatch):
 def test_stored_bytes(implementation, monkeypatch):
     """The format has not changed: a text that was stored by an earlier version, and the very same written again."""
     monkeypatch.setattr(aes, "choose", lambda: implementation)
-    monkeypatch.setattr("node_session.encryption.token_bytes", lambda size: bytes(range(size)))
+    monkeypatch.setattr("node_session.authenticated_encryption.token_bytes", lambda size: bytes(range(size)))
     stored = (
         '{"v":2,"k":"cq8tYCQD","ct":"AAECAwQFBgcICQoLDA0ODyfSl7XXpB5SIjz3YzsBVu4"'
         ',"mac":"rV1LD5kZtMhiALepLX6uuArzBMYzI3S7czgB4km7eGA"}'
     )
-    assert Encrypter([SECRET]).encrypt('{"user":"Jörg"}', ID) == stored
-    assert Encrypter([SECRET]).decrypt(stored, ID) == '{"user":"Jörg"}'
+    assert AuthenticatedEncrypter([SECRET]).encrypt('{"user":"Jörg"}', ID) == stored
+    assert AuthenticatedEncrypter([SECRET]).decrypt(stored, ID) == '{"user":"Jörg"}'
 
 
 def test_choice(monkeypatch):

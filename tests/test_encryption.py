@@ -10,8 +10,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from node_session import ConfigError, DamagedError
+from node_session.authenticated_encryption import AuthenticatedEncrypter
 from node_session.drivers.file import FileDriver
-from node_session.encryption import CustomEncrypter, Encrypter, LegacyEncrypter
+from node_session.encryption import CustomEncrypter
+from node_session.legacy_encryption import LegacyEncrypter
 from node_session.store import EncryptedStore
 
 SECRET = "secretsecretsecretsecretsecret12"
@@ -21,7 +23,7 @@ TEXT = '{"user":"Jörg"}'
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-@pytest.mark.parametrize("kind", [Encrypter, LegacyEncrypter])
+@pytest.mark.parametrize("kind", [AuthenticatedEncrypter, LegacyEncrypter])
 @given(TEXTS, st.text(min_size=1), TEXTS)
 def test_round_trip(kind, text, secret, id):
     """What was encrypted is decrypted under the same secret and id."""
@@ -34,20 +36,20 @@ def test_text_of_the_original():
     text = '{"ct":"NJU989U=","mac":"uUup7LqyE6Bkl/3dxg+kjLrO+30="}'
     assert LegacyEncrypter([SECRET]).encrypt("hello", ID) == text
     assert LegacyEncrypter([SECRET]).decrypt(text, ID) == "hello"
-    assert Encrypter([SECRET]).decrypt(text, ID) == "hello"
-    assert Encrypter(["new", SECRET]).decrypt(text, ID) == "hello"
+    assert AuthenticatedEncrypter([SECRET]).decrypt(text, ID) == "hello"
+    assert AuthenticatedEncrypter(["new", SECRET]).decrypt(text, ID) == "hello"
 
 
 def test_same_text_twice():
     """No two texts are alike, nor do they share a key stream."""
-    encrypter = Encrypter([SECRET])
+    encrypter = AuthenticatedEncrypter([SECRET])
     one, two = (json.loads(encrypter.encrypt("A" * 60, ID)) for _ in range(2))
     assert one["ct"] != two["ct"] and one["mac"] != two["mac"] and one["k"] == two["k"]
 
 
 def test_every_flipped_bit():
     """A text with any one bit flipped is refused, in both formats."""
-    for encrypter in (Encrypter([SECRET]), LegacyEncrypter([SECRET])):
+    for encrypter in (AuthenticatedEncrypter([SECRET]), LegacyEncrypter([SECRET])):
         text = encrypter.encrypt(TEXT, ID).encode()
         for place in range(len(text)):
             for bit in range(8):
@@ -63,7 +65,7 @@ def test_every_flipped_bit():
 
 def test_every_truncation():
     """A text cut off anywhere, at its end or its beginning, is refused, and so is one with something added."""
-    for encrypter in (Encrypter([SECRET]), LegacyEncrypter([SECRET])):
+    for encrypter in (AuthenticatedEncrypter([SECRET]), LegacyEncrypter([SECRET])):
         text = encrypter.encrypt(TEXT, ID)
         refused = [*(text[:end] for end in range(len(text))), *(text[begin:] for begin in range(1, len(text)))]
         for changed in [*refused, text + "}", text + text, text + "\0", "\ufeff" + text]:
@@ -72,7 +74,7 @@ def test_every_truncation():
 
 
 @pytest.mark.gen_test
-@pytest.mark.parametrize("kind", [Encrypter, LegacyEncrypter])
+@pytest.mark.parametrize("kind", [AuthenticatedEncrypter, LegacyEncrypter])
 async def test_every_flipped_bit_of_a_file(kind, tmp_path, monkeypatch, caplog):
     """A record's file with a bit flipped in any place starts a fresh session: no exception, nothing of the old one."""
     monkeypatch.setattr("node_session.store.SECOND_LOOKS", ())
@@ -89,7 +91,7 @@ async def test_every_flipped_bit_of_a_file(kind, tmp_path, monkeypatch, caplog):
     assert not (tmp_path / ID).exists()  # what is damaged is moved away
 
 
-@pytest.mark.parametrize("kind", [Encrypter, LegacyEncrypter])
+@pytest.mark.parametrize("kind", [AuthenticatedEncrypter, LegacyEncrypter])
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_wrong_key(kind, secret, other):
     """A text under any other secret is refused."""
@@ -100,14 +102,14 @@ def test_wrong_key(kind, secret, other):
 
 def test_swapped_records():
     """A text put under another session's id is refused."""
-    encrypter = Encrypter([SECRET])
+    encrypter = AuthenticatedEncrypter([SECRET])
     with pytest.raises(DamagedError, match="another session"):
         encrypter.decrypt(encrypter.encrypt(TEXT, ID), OTHER)
 
 
 def test_swapped_parts():
     """Parts of two texts put together are refused."""
-    encrypter = Encrypter([SECRET])
+    encrypter = AuthenticatedEncrypter([SECRET])
     one, two = (json.loads(encrypter.encrypt(TEXT, ID)) for _ in range(2))
     mixed = json.dumps({**one, "mac": two["mac"]}, separators=(",", ":"))
     with pytest.raises(DamagedError):
@@ -116,7 +118,7 @@ def test_swapped_parts():
 
 def test_secrets():
     """The first secret encrypts, all decrypt, and no other does."""
-    old, new, both = Encrypter(["old"]), Encrypter(["new"]), Encrypter(["new", "old"])
+    old, new, both = map(AuthenticatedEncrypter, (["old"], ["new"], ["new", "old"]))
     assert both.decrypt(old.encrypt(TEXT, ID), ID) == TEXT
     assert new.decrypt(both.encrypt(TEXT, ID), ID) == TEXT
     for wrong, text in ((new, old.encrypt(TEXT, ID)), (old, both.encrypt(TEXT, ID))):
@@ -136,7 +138,7 @@ def test_secrets():
 )
 def test_any_text(text):
     """No text is another exception than DamagedError, and none shows the secret."""
-    for encrypter in (Encrypter([SECRET]), LegacyEncrypter([SECRET])):
+    for encrypter in (AuthenticatedEncrypter([SECRET]), LegacyEncrypter([SECRET])):
         with pytest.raises(DamagedError) as caught:
             encrypter.decrypt(text, ID)
         assert SECRET not in str(caught.value)

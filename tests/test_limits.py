@@ -20,9 +20,9 @@ from tornado.websocket import WebSocketHandler, websocket_connect
 
 from node_session import PathError, SessionMixin, Store, TooLargeError, aside, javascript, serializer
 from node_session import store as store_module
+from node_session.authenticated_encryption import AuthenticatedEncrypter
 from node_session.depth import WRITABLE_DEPTH
 from node_session.drivers import MemoryDriver
-from node_session.encryption import Encrypter
 from node_session.json_writer import JsonWriter
 from node_session.merge import merge
 from node_session.serializer import LARGE
@@ -311,8 +311,8 @@ def threads(monkeypatch):
     note(serializer, "loads")
     note(javascript, "respell", "numbers")
     note(JsonWriter, "text", "writer")
-    note(Encrypter, "encrypt")
-    note(Encrypter, "decrypt")
+    note(AuthenticatedEncrypter, "encrypt")
+    note(AuthenticatedEncrypter, "decrypt")
     note(aside, "merge")
     note(store_module, "merge")
     return ran

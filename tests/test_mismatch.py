@@ -12,7 +12,7 @@ from browser import SECRET, Browser
 from tornado.web import RequestHandler
 
 from node_session import NodeSession, SessionMixin
-from node_session.encryption import Encrypter
+from node_session.authenticated_encryption import AuthenticatedEncrypter
 
 pytestmark = pytest.mark.gen_test
 
@@ -236,5 +236,5 @@ def test_an_encrypted_text_is_known_by_its_form():
 
     for text in ("", "{}", '{"a":"' + "x" * 10_000 + '"}'):
         with pytest.raises(MismatchError):
-            refuse_encrypted(Encrypter([SECRET]).encrypt(text, "A" * 40))
+            refuse_encrypted(AuthenticatedEncrypter([SECRET]).encrypt(text, "A" * 40))
         refuse_encrypted(text)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from node_session import Store, cookies, serializer
+from node_session.authenticated_encryption import AuthenticatedEncrypter
 from node_session.config import Config
 from node_session.drivers import MemoryDriver
-from node_session.encryption import Encrypter, LegacyEncrypter
+from node_session.legacy_encryption import LegacyEncrypter
 from node_session.session import NodeSession
 from node_session.store import EncryptedStore
 
@@ -46,7 +47,7 @@ def test_encrypted(vector):
     secrets, text, encrypted = [vector["secret"]], vector["text"], vector["encrypted"]
     assert LegacyEncrypter(secrets).encrypt(text, "") == encrypted
     assert LegacyEncrypter(secrets).decrypt(encrypted, "") == text
-    assert Encrypter(secrets).decrypt(encrypted, "") == text
+    assert AuthenticatedEncrypter(secrets).decrypt(encrypted, "") == text
 
 
 @pytest.mark.parametrize("vector", VECTORS["json"], ids=lambda vector: repr(vector["value"]))

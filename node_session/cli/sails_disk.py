@@ -14,8 +14,8 @@ from typing import Any
 from .. import ids, serializer
 from ..config import Config
 from ..drivers import Entry
-from ..encryption import LegacyEncrypter
 from ..errors import ConfigError
+from ..legacy_encryption import LegacyEncrypter
 from .records import storable
 
 

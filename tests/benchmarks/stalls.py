@@ -14,12 +14,12 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
+from node_session.authenticated_encryption import AuthenticatedEncrypter
 from node_session.drivers import MemoryDriver
-from node_session.encryption import Encrypter
 from node_session.store import EncryptedStore, Store
 
 SIZES = (64_000, 1_000_000, 4_000_000)
-ENCRYPTER = Encrypter(["x" * 32])
+ENCRYPTER = AuthenticatedEncrypter(["x" * 32])
 
 
 def _nested(value: Any, depth: int) -> Any:

@@ -13,9 +13,10 @@ from typing import Any
 from contestants import SECRET, session_data
 
 from node_session import cookies, ids, paths, serializer
+from node_session.authenticated_encryption import AuthenticatedEncrypter
 from node_session.drivers import MemoryDriver
-from node_session.encryption import Encrypter, LegacyEncrypter
 from node_session.immediate import run
+from node_session.legacy_encryption import LegacyEncrypter
 from node_session.merge import merge
 from node_session.store import Store, Terms
 
@@ -33,7 +34,7 @@ def steps(size: int) -> dict[str, Callable[[], Any]]:
     value = cookies.sign(ID, SECRET)
     header = f"theme=dark; node_session={value}; _ga=GA1.1.1234567890.1700000000"
     set_cookie = cookies.SetCookie("node_session", lifetime=300_000, same_site="lax")
-    ours, legacy = Encrypter([SECRET]), LegacyEncrypter([SECRET])
+    ours, legacy = AuthenticatedEncrypter([SECRET]), LegacyEncrypter([SECRET])
     encrypted, legacy_text = ours.encrypt(text, ID), legacy.encrypt(text, ID)
     driver = MemoryDriver(300_000)
     run(driver.write(ID, text, None))

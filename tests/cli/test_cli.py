@@ -18,12 +18,13 @@ from pathlib import Path
 import pytest
 
 from node_session import NodeSession, SessionError, UnavailableError
+from node_session.authenticated_encryption import AuthenticatedEncrypter
 from node_session.cli import ATTENTION, DONE, UNAVAILABLE, WRONG, main
 from node_session.cli.arguments import milliseconds
 from node_session.cli.outcome import bars, size, span
 from node_session.drivers import FileDriver, MemoryDriver
 from node_session.drivers.sqlite import SqliteDriver
-from node_session.encryption import Encrypter, LegacyEncrypter
+from node_session.legacy_encryption import LegacyEncrypter
 
 SECRET = "only-for-tests-3f1c0f5e9a7b4d2e8c6a"
 OLD_SECRET = "an-older-one-for-tests-77c0d1e2f3a4b"
@@ -463,7 +464,7 @@ def test_copy_that_is_killed(shop):
     before = shop.stored("new.json")
     counts = shop.json("copy", shop.config, new)
     assert counts["present"] == len(before) < 1503 == counts["present"] + counts["copied"]
-    copied = {id: Encrypter([SECRET]).decrypt(text, id) for id, text in shop.stored("new.json").items()}
+    copied = {id: AuthenticatedEncrypter([SECRET]).decrypt(text, id) for id, text in shop.stored("new.json").items()}
     assert copied == shop.stored()
 
 
@@ -493,7 +494,7 @@ def test_copy_to_a_driver_without_versions(shop):
 )
 def test_copy_encrypts_anew(shop, before, after):
     """What is copied is decrypted and encrypted as the two configs say, under each one's secret."""
-    makers = {True: Encrypter, "legacy": LegacyEncrypter}
+    makers = {True: AuthenticatedEncrypter, "legacy": LegacyEncrypter}
     texts = shop.stored()
     if before:
         for id, text in texts.items():
@@ -601,17 +602,17 @@ def test_rewrap(shop):
     """Rewrap brings old secrets and the original's format to the present ones, and a second run finds nothing."""
     text = shop.stored()
     shop.put(ANN, LegacyEncrypter([OLD_SECRET]).encrypt(text[ANN], ANN))
-    shop.put(BOB, Encrypter([OLD_SECRET]).encrypt(text[BOB], BOB))
-    shop.put(EVE, Encrypter([SECRET]).encrypt(text[EVE], EVE))
+    shop.put(BOB, AuthenticatedEncrypter([OLD_SECRET]).encrypt(text[BOB], BOB))
+    shop.put(EVE, AuthenticatedEncrypter([SECRET]).encrypt(text[EVE], EVE))
     config = shop.write("sessions.json", encrypt=True, secret=[SECRET, OLD_SECRET])
     assert shop.json("rewrap", config) == {"rewritten": 2, "current": 1, "damaged": 0, "busy": 0}
-    assert {id: Encrypter([SECRET]).decrypt(each, id) for id, each in shop.stored().items()} == text
+    assert {id: AuthenticatedEncrypter([SECRET]).decrypt(each, id) for id, each in shop.stored().items()} == text
     assert shop.run("rewrap", config).strip() == "rewritten: 0, current already: 3, left as they were: 0"
 
 
 def test_rewrap_reports_what_is_still_old(shop):
     """A record under a forgotten secret stays as it is, and is told of."""
-    text = Encrypter([OLD_SECRET]).encrypt("{}", ANN)
+    text = AuthenticatedEncrypter([OLD_SECRET]).encrypt("{}", ANN)
     shop.run("destroy", shop.config, "--all", "--yes")
     shop.put(ANN, text)
     out = shop.run("rewrap", shop.write("sessions.json", encrypt=True), code=ATTENTION)
@@ -635,7 +636,7 @@ def test_rewrap_loses_no_write(shop, monkeypatch):
 
     monkeypatch.setattr(FileDriver, "write", late)
     assert shop.json("rewrap", shop.write("sessions.json", encrypt=True))["rewritten"] == 1
-    assert Encrypter([SECRET]).decrypt(shop.stored()[ANN], ANN) == '{"n":2}' and len(writes) == 2
+    assert AuthenticatedEncrypter([SECRET]).decrypt(shop.stored()[ANN], ANN) == '{"n":2}' and len(writes) == 2
 
 
 def test_rewrap_without_encryption(shop):

@@ -47,10 +47,11 @@ from node_session import (
 )
 from node_session import store as store_module
 from node_session.attributes import Attributes
+from node_session.authenticated_encryption import AuthenticatedEncrypter
 from node_session.config import Config
 from node_session.drivers import MemoryDriver, payload
 from node_session.drivers.file import FileDriver
-from node_session.encryption import Encrypter, LegacyEncrypter
+from node_session.legacy_encryption import LegacyEncrypter
 from node_session.merge import merge
 from node_session.proxy import compile_trust, is_https
 from node_session.serializer import dumps, loads
@@ -67,11 +68,11 @@ def hush() -> None:
 
 
 def _texts_of(secret: str) -> list[str]:
-    return [kind([secret]).encrypt(PLAIN, ID) for kind in (Encrypter, LegacyEncrypter)]
+    return [kind([secret]).encrypt(PLAIN, ID) for kind in (AuthenticatedEncrypter, LegacyEncrypter)]
 
 
 _VALID = [text for secret in SECRETS for text in _texts_of(secret)]
-_STRANGE = [Encrypter(SECRETS).encrypt(PLAIN, OTHER), *_texts_of("a secret that nobody knows of")]
+_STRANGE = [AuthenticatedEncrypter(SECRETS).encrypt(PLAIN, OTHER), *_texts_of("a secret that nobody knows of")]
 _PARTS = [part for text in [*_VALID, *_STRANGE] for part in (text.split('"mac"')[0], text.split('"ct":')[1])]
 
 # What a character stands for. They are such as have no meaning of their own in any of these texts.
@@ -332,7 +333,7 @@ def _scalar(kind: int, number: int) -> Any:
 def decryption(data: bytes) -> None:
     """Nothing is decrypted but what was encrypted for this session under a known secret, and nothing else raises."""
     text = _text(data)
-    for encrypter in (Encrypter(SECRETS[:1]), Encrypter(SECRETS), LegacyEncrypter(SECRETS)):
+    for encrypter in (AuthenticatedEncrypter(SECRETS[:1]), AuthenticatedEncrypter(SECRETS), LegacyEncrypter(SECRETS)):
         try:
             plain = encrypter.decrypt(text, ID)
         except DamagedError as error:
@@ -351,7 +352,7 @@ def encryption(data: bytes) -> None:
     """What is encrypted under any secret is decrypted under it, and changed anywhere it is damaged."""
     secret, plain, place, *_ = (*map(_text, _pieces(data)), "", "", "")
     plain = plain.encode("utf-8", "replace").decode()
-    for kind in (Encrypter, LegacyEncrypter):
+    for kind in (AuthenticatedEncrypter, LegacyEncrypter):
         encrypter = kind([secret or "x"])
         text = encrypter.encrypt(plain, ID)
         assert encrypter.decrypt(text, ID) == plain
@@ -377,7 +378,7 @@ def file(data: bytes) -> None:
     kind, content = data[:1], data[1:]
     for token, replacement in _TOKENS.items():
         content = content.replace(chr(token).encode(), replacement.encode())
-    encrypter = {b"e": Encrypter(SECRETS), b"l": LegacyEncrypter(SECRETS)}.get(kind)
+    encrypter = {b"e": AuthenticatedEncrypter(SECRETS), b"l": LegacyEncrypter(SECRETS)}.get(kind)
     _loop.run_until_complete(_file(content, encrypter))
 
 

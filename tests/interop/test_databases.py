@@ -14,7 +14,7 @@ from servers import start
 
 from node_session import drivers
 from node_session.config import Config
-from node_session.encryption import LegacyEncrypter
+from node_session.legacy_encryption import LegacyEncrypter
 
 LEGACY = LegacyEncrypter([SECRET])
 

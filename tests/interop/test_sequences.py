@@ -8,7 +8,7 @@ from doors import SECRET, SEQUENCES, Browser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node_session.encryption import LegacyEncrypter
+from node_session.legacy_encryption import LegacyEncrypter
 
 DECRYPT = {False: lambda text, id: text, True: LegacyEncrypter([SECRET]).decrypt}
 
