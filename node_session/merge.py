@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .equality import SCALARS, Comparison
@@ -115,9 +115,10 @@ class _Merger:
         Of a container, only the changes remain.
         """
         changed = theirs if mine is MISSING else mine
-        for kind in (dict, list):
+        kinds: tuple[tuple[type, Callable[..., Any]], ...] = ((dict, self._object), (list, self._list))
+        for kind, merge_kind in kinds:  # `_value` would add a frame a level, too many for the deepest values
             if changed and isinstance(base, kind) and isinstance(changed, kind) and place[:2] != (1, "flash"):
-                merged = self._value(place, base, *(kind() if side is MISSING else side for side in (mine, theirs)))
+                merged = merge_kind(place, base, *(kind() if side is MISSING else side for side in (mine, theirs)))
                 _, content = self._contents.get(id(merged), (None, merged))
                 return merged if content else MISSING
         return changed

@@ -21,7 +21,7 @@ from tornado.websocket import WebSocketHandler, websocket_connect
 from node_session import PathError, SessionMixin, Store, TooLargeError, aside, javascript, serializer
 from node_session import store as store_module
 from node_session.authenticated_encryption import AuthenticatedEncrypter
-from node_session.depth import WRITABLE_DEPTH
+from node_session.depth import MAX_DEPTH, WRITABLE_DEPTH
 from node_session.drivers import MemoryDriver
 from node_session.json_writer import JsonWriter
 from node_session.merge import merge
@@ -288,6 +288,38 @@ async def test_others_changes_to_what_is_stored_deeper(browser, page):
     answers = await asyncio.gather(browser.get("/page"), browser.get("/page"))
     assert [answer.code for answer in answers] == [200, 200]
     assert {"part1", "part2", "deep"} < (await stored(browser)).keys()
+
+
+async def test_the_deepest_value_is_changed_and_deleted(browser, page):
+    """A request changes the deepest value that can be stored, while another one deletes it: the change stays."""
+    loaded, changed = asyncio.Event(), asyncio.Event()
+
+    def deep(**bottom):
+        value = bottom
+        for _ in range(MAX_DEPTH - 1):
+            value = {"a": value}
+        return value
+
+    def change(session):
+        value = session.get("deep")
+        while "a" in value:
+            value = value["a"]
+        value["new"] = 1
+
+    async def delete(session):
+        loaded.set()
+        await changed.wait()
+        session.forget("deep")
+
+    page(change, "/change")
+    page(delete, "/delete")
+    await store(browser, {"_token": "t", "deep": deep(n=1), "flash": {"old": [], "new": []}})
+    deleting = asyncio.ensure_future(browser.get("/delete"))
+    await loaded.wait()
+    assert (await browser.get("/change")).code == 200
+    changed.set()
+    assert (await deleting).code == 200
+    assert (await stored(browser))["deep"] == deep(new=1)
 
 
 # -------------------------------------------------------------------- threads

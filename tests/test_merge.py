@@ -13,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from node_session import equality, paths, serializer
+from node_session.depth import MAX_DEPTH
 from node_session.merge import merge
 from node_session.paths import MISSING
 
@@ -160,6 +161,25 @@ def test_deep_lists_are_merged_item_by_item() -> None:
     theirs = {"a": nested([{"n": 2}, [], {"x": []}, [], "", "new"], 50)}
     merged = merge(base, mine, theirs)
     assert merged == {"a": nested([{"n": 2, "mine": [1]}, [], {"x": []}, (), "", "new"], 50)}
+
+
+def test_the_deepest_value_that_one_side_deleted() -> None:
+    """A value as deep as can be stored is merged within Python's recursion limit, also on a server's stack."""
+
+    def deep(bottom: dict[str, Any]) -> dict[str, Any]:
+        value = bottom
+        for _ in range(MAX_DEPTH - 1):
+            value = {"a": value}
+        return {"deep": value, "n": 1}
+
+    def inside(frames: int) -> None:
+        if frames:
+            inside(frames - 1)
+            return
+        assert merge(deep({"n": 1}), {"n": 1}, deep({"n": 1, "new": 2})) == deep({"new": 2})
+        assert merge(deep({"n": 1}), deep({"n": 1, "new": 2}), {"n": 1}) == deep({"new": 2})
+
+    inside(50)
 
 
 def test_numbers_too_large_to_add() -> None:
