@@ -2,10 +2,10 @@
 
     attributes = await aside.loads(text)
 
-A thread of Python's takes turns with the event loop every 5 ms. It cannot interrupt one call of orjson's.
+Python lets a thread and the event loop take turns every 5 ms. Only a single call of orjson cannot be interrupted.
 
-What a handler holds of its session can be changed by its tasks at any moment, so a thread is not given that. `merged`
-gives it a copy, and then puts the result into the session's own objects.
+A handler's tasks can change the session's objects at any moment, so no thread may merge these. `merged` gives the
+thread a copy, and then puts the result into the session's own objects.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from .serializer import LARGE, TakesLong
 T = TypeVar("T")
 
 LARGE_TO_MERGE = 8 * 1024
-"""The same as `LARGE`, for merging. It is rare, and of what is nested deep it takes 4 s a megabyte."""
+"""The same as `LARGE`, for merging, which is rare, and takes 4 s a megabyte if values are nested deep."""
 
 _CONTAINERS = (dict, list)
 
 
 async def run(size: int, work: Callable[..., T], *arguments: Any) -> T:
-    """The result of a function, which runs in a thread if it works on so many characters that it takes long."""
+    """Run a function: in a thread if it works on so many characters."""
     if size < LARGE:
         return work(*arguments)
     return await asyncio.get_running_loop().run_in_executor(None, partial(_without_collector, work, *arguments))
 
 
 def _without_collector(work: Callable[..., T], *arguments: Any) -> T:
-    """Do some work without Python's collector of cycles.
+    """Run a function while Python's garbage collector is paused.
 
-    It would look at all containers of the session again and again as their number grows, a million of them for half a
-    second, and the event loop waits for that, in whichever thread it is. Where another thread has paused it, that one
-    switches it on again, so that many large sessions one after the other do not keep it off.
+    The collector would look at all containers of the session again and again as their number grows, at a million for
+    half a second, and the event loop waits for that, whichever thread it runs in. If another thread has paused the
+    collector, that thread switches it on again, so that a stream of large sessions does not keep it off.
     """
     if not gc.isenabled():
         return work(*arguments)
@@ -69,17 +69,17 @@ async def dumps(attributes: dict[str, Any], known: str | None = None, *, depth: 
 
 
 async def merged(base: str | None, mine: dict[str, Any], theirs: dict[str, Any], size: int, **changes: Any) -> bool:
-    """Do what `merge` does in a thread, where `mine` and what is told of its changes stay as they are meanwhile.
+    """Merge in a thread, if `mine` and `changes` stay as they are meanwhile.
 
     Args:
         base: The text of what was loaded.
         mine: Filled with the result.
         theirs: See `merge`.
-        size: Of the larger one of the stored texts.
-        changes: See `merge`.
+        size: The size of the larger one of the stored texts.
+        changes: The keyword arguments of `merge`.
 
     Returns:
-        Whether it did. If not, nothing was done.
+        Whether it was merged. If not, nothing has changed.
     """
     before = _snapshot(mine, changes) if size >= LARGE_TO_MERGE else None
     if before is None:
@@ -93,9 +93,11 @@ async def merged(base: str | None, mine: dict[str, Any], theirs: dict[str, Any],
 
 
 def _snapshot(mine: dict[str, Any], changes: dict[str, Any]) -> bytes | None:
-    """A copy as bytes, ten times as fast as one in Python; None where there is a date, for example, in it.
+    """Copy a session as bytes, ten times as fast as in Python.
 
-    In this version of the format the bytes do not depend on who else refers to an object.
+    None if that fails, because of a date, for example.
+
+    In this version of the format the bytes do not depend on other references to an object.
     """
     try:
         return marshal.dumps((mine, changes), 2)
@@ -106,7 +108,11 @@ def _snapshot(mine: dict[str, Any], changes: dict[str, Any]) -> bytes | None:
 def _merge_copy(
     base: str | None, mine: dict[str, Any], snapshot: bytes, theirs: dict[str, Any]
 ) -> list[tuple[Any, Any]] | None:
-    """What is to be put into which of the containers of `mine`; None where that cannot be told."""
+    """Merge a copy of `mine`.
+
+    Returns:
+        Containers of `mine`, each with its new content; None if the copy cannot be matched with `mine`.
+    """
     copied, changes = marshal.loads(snapshot)  # noqa: S302 - made in this process
     pairs = _pair(copied, mine)
     if pairs is None:
@@ -125,7 +131,7 @@ def _merge_copy(
         if len(now) != len(before) or not all(map(operator.is_, now, before)):
             filled.append((live, _copy(copy, translate)))
     seen = set()
-    while made:  # what the merge has made, or taken from the other side, may have something of mine in it
+    while made:  # a container that the merge made, or took from the other side, may contain something of mine
         value = made.pop()
         if id(value) not in seen:
             seen.add(id(value))
@@ -134,11 +140,13 @@ def _merge_copy(
 
 
 def _pair(copied: dict[str, Any], mine: dict[str, Any]) -> list[tuple[Any, Any, list[Any]]] | None:
-    """Each container of a copy, the one it is a copy of, and what is in the copy now.
+    """Match each container of a copy with its original.
 
-    None if it is no copy any more, or one has a list or a dict in it twice.
+    The list also keeps the containers alive, so that no other object gets the id of one.
 
-    Whoever has this list keeps what is in it, so that no other object gets the id of one.
+    Returns:
+        The copy, the original, and the items of the copy, for each container. None if `mine` has changed since, or
+        contains a list or a dict twice.
     """
     pairs: list[tuple[Any, Any, list[Any]]] = []
     pending: list[tuple[Any, Any]] = [(copied, mine)]

@@ -3,12 +3,12 @@
     Comparison().is_same({"pair": (1, 2)}, {"pair": [1.0, 2]}, 0)   # True
 
 Values are compared by what would be stored: a tuple equals a list and 1 equals 1.0, but True does not equal 1. Two
-rules keep a session that somebody has made up on purpose as cheap as any other of its size:
+rules keep a hostile session as cheap as any other of its size:
 
-- Near the root, orjson compares whole values in next to no time, once for each level. From `_TEXT_DEPTH` on, a
-  container is compared by its form, which is made once, of the forms of its items.
+- Near the root, orjson's texts of whole values are compared, once for each level, which takes next to no time. From
+  `_TEXT_DEPTH` on, a container is compared by its form, which is made once, of the forms of its items.
 - Forms are looked up by their text. Python salts the hash of a text. It does not salt those of numbers and tuples, so
-  that a client could send values whose hashes are all the same.
+  that a client could send values with equal hashes.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _TEXT_DEPTH = 8  # nearly all sessions end above it
 _CHUNK = 500  # items of two lists that are compared together, before they are compared one by one
 _FEW = 8  # items that are compared one by one in any case
 
-# How many values may be side by side for a first, fast look at how deep they are. Parsed JSON refers to nothing but
-# what is in it; a live value may be an object that refers to half of the program.
+# The argument `usual` of `is_safe_for_orjson`. Parsed JSON refers to nothing but its contents; a live value may be an
+# object that refers to half of the program.
 _USUAL_VALUES = 10_000
 _PARSED_VALUES = 10_000_000
 
@@ -41,7 +41,9 @@ _PLAIN = _INTEGERS - {int}
 
 
 class Forms:
-    """Texts that are equal if values are stored alike. The values must not change while they are in use.
+    """Texts that are equal if and only if values are stored alike.
+
+    The values must not change while their forms are in use.
 
     Args:
         exact: Also tell 1 from 1.0, and one order of keys from another. For parsed JSON only.
@@ -50,18 +52,18 @@ class Forms:
     def __init__(self, *, exact: bool = False) -> None:
         self._exact = exact
         self._options = _TEXTS if exact else _TEXTS | orjson.OPT_SORT_KEYS
-        self._flat = SCALARS if exact else _INTEGERS  # of these orjson's text is the form
-        # A container is a number, in a list, so that it is no scalar. By the container's id: the container itself, or
-        # another one could get its id; and the number.
+        self._flat = SCALARS if exact else _INTEGERS  # types of which orjson's text is the form
+        # A number stands for a container, in a list, so that it is no scalar. By the container's id: the container
+        # itself, or another one could get its id; and the number.
         self._known: dict[int, tuple[Any, list[int]]] = {}
         self._numbers: dict[bytes, list[int]] = {}
 
     def of(self, value: Any) -> bytes:
-        """The form of a value. One that cannot be stored is like no other."""
+        """Return the form of a value. A value that cannot be stored is like no other."""
         return self._text(self._plain(value))
 
     def _plain(self, value: Any) -> Any:
-        """A value of which orjson's text is the form."""
+        """Make a value of which orjson's text is the form."""
         if type(value) in _PLAIN:
             return value
         if not isinstance(value, (dict, list, tuple)):
@@ -69,7 +71,7 @@ class Forms:
                 return value
             try:
                 scalar = canonical(value)
-            except SerializationError:  # saving will say what is wrong with it
+            except SerializationError:  # saving will name the problem
                 return self._number(value, b"%d" % id(value))
             return self._plain(scalar) if isinstance(scalar, (dict, list)) else scalar
         known = self._known.get(id(value))
@@ -98,7 +100,10 @@ class Forms:
 
 
 class Comparison:
-    """Compares the values of one merge, which must not change meanwhile. `depth` is how deep in a session they are."""
+    """Compares the values of one merge, which must not change meanwhile.
+
+    In all methods, `depth` is how deep in a session the values are.
+    """
 
     def __init__(self) -> None:
         self.form = Forms().of
@@ -113,7 +118,7 @@ class Comparison:
         if len(one) != len(other):
             return False
         if depth < _TEXT_DEPTH:
-            if one != other:  # which is fast, but takes True for 1
+            if one != other:  # fast, but True equals 1
                 return False
             text = _text(one, _PARSED_VALUES)
             if text is not None:
@@ -121,7 +126,7 @@ class Comparison:
         return self._exact(one) == self._exact(other)
 
     def is_same(self, live: Any, parsed: Any, depth: int) -> bool:
-        """Whether two values are stored alike; the first may be of tuples, dates and keys that are numbers."""
+        """Whether a live value and a parsed one are stored alike."""
         if live is MISSING or parsed is MISSING:
             return live is parsed
         if depth < _TEXT_DEPTH:
@@ -134,9 +139,9 @@ class Comparison:
         return self.form(live) == self.form(parsed)
 
     def differences(self, before: Sequence[Any], after: Sequence[Any], depth: int, *, is_live: bool) -> list[int]:
-        """The places of two lists, as far as both go, whose items are not the same JSON.
+        """List the places of two lists whose items are not the same JSON.
 
-        Of a live list, there may be some among them whose items are stored alike all the same.
+        Items beyond the shorter list do not count. If `after` is live, the items of some places may be stored alike.
         """
         length = min(len(before), len(after))
         places: list[int] = []
@@ -156,7 +161,7 @@ class Comparison:
 
 
 def canonical(value: Any) -> Any:
-    """A scalar as it is read again when it has been stored.
+    """Return a scalar as it is read after it was stored.
 
     Raises:
         SerializationError: It cannot be stored.
@@ -170,12 +175,12 @@ def canonical(value: Any) -> Any:
         if not math.isfinite(number):
             return None
         return int(number) if number.is_integer() and -(2**63) <= number < 2**64 else number
-    # a date and the like: live it is an object, in a record it is a text
+    # A date, for example: live it is an object, in a record it is a text.
     return serializer.loads(serializer.dumps({"value": value}))["value"]
 
 
 def float_of(number: float) -> float:
-    """As a float; an integer that is too large for one becomes infinite, as it does to JavaScript."""
+    """Convert a number to a float; a huge integer becomes infinite, as in JavaScript."""
     try:
         return float(number)
     except OverflowError:
@@ -183,7 +188,7 @@ def float_of(number: float) -> float:
 
 
 def _are_alike(one: Any, other: Any) -> bool:
-    """Whether two values are stored alike, as far as that is fast to tell; either may be live."""
+    """Whether two values, parsed or live, are certainly stored alike: a fast look."""
     if type(one) in SCALARS and type(other) in SCALARS:
         return type(one) is type(other) and bool(one == other)
     if not isinstance(one, (dict, list, tuple)) or not isinstance(other, (dict, list, tuple)) or len(one) != len(other):
@@ -197,5 +202,5 @@ def _text(value: Any, usual: int) -> bytes | None:
         return None
     try:
         return orjson.dumps(value, None, _TEXTS)
-    except TypeError:  # None as well for a lone surrogate, for example
+    except TypeError:  # of a lone surrogate, for example
         return None

@@ -8,13 +8,16 @@ _LENGTH = 40
 
 
 def generate() -> str:
-    """A new id (or CSRF token): 240 bits from the operating system."""
+    """Make a new id (or CSRF token): 240 bits from the operating system."""
     return token_urlsafe(30)
 
 
 def is_valid(id: object) -> bool:
-    """Whether `id` has the form of an id. Whatever has not never reaches a path, a query or a log."""
-    # A regular expression says the same, in three times the time; this is asked several times a request.
+    """Whether a value has the form of an id.
+
+    No other value reaches a path, a query or a log.
+    """
+    # A regular expression takes three times as long, and this is called several times a request.
     return (
         isinstance(id, str)
         and len(id) == _LENGTH
@@ -24,5 +27,5 @@ def is_valid(id: object) -> bool:
 
 
 def shorten(id: str) -> str:
-    """The first characters of an id: enough to find it in a log, too little to use it."""
+    """Shorten an id: enough of it to find it in a log, too little to use it."""
     return id[:6] + "…"

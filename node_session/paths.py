@@ -5,8 +5,8 @@ r"""The keys of a session: ``user.name``, ``cart[0].qty``, ``prices["eu.de"]``.
 
 A key is a name, then any number of ``.name``, ``[digits]``, ``["…"]`` and ``['…']``; it may begin with ``["…"]`` too. A
 name is any run of characters other than ``. [ ]``. Within quotes everything goes; ``\"``, ``\'`` and ``\\`` stand for
-the character after the backslash. Whatever does not fit, or has more than a thousand steps, is one literal name, so any
-string is a key.
+the character after the backslash. A string that does not fit, or has more than a thousand steps, is one literal name,
+so that any string is a key.
 
 A path goes through dict entries and the items of lists (and of tuples, which are stored as lists), never through
 attributes: ``constructor`` and ``__class__`` are names like any other. Keys may come from users. They are data.
@@ -26,21 +26,21 @@ MAX_DEPTH = 64
 """How many steps a key may have when something is stored under it: as deep as a session may be nested."""
 
 MAX_PADDED = 100
-"""Up to how many items a list is filled up with None, as lodash fills it. Some programs number things from 1, or fill
-in a form's rows in any order, and need no more. Keys may come from users: a key of 5 characters adds at most 495 bytes
-to the session, and that once for each list that is there, as a path makes none (its missing parents are dicts)."""
+"""The maximum length to which a list is filled up with None, as lodash fills it. Some programs number things from 1, or
+fill in a form's rows in any order, and need no more. Keys may come from users: a key of 5 characters adds at most 495
+bytes to the session, and that once for each existing list, since a path makes no lists (missing parents are dicts)."""
 
-# Nothing that is stored is as deep as that. A key of megabytes must not be taken apart to learn it.
+# No stored value is as deep as that. A key of megabytes must not be parsed to learn it.
 _MAX_STEPS = 1000
 
-# Longer keys are parsed each time they are used: a cache of them would be a place to put megabytes.
+# Longer keys are parsed at each use: in a cache of them, users could store megabytes.
 _MAX_CACHED = 200
 
 _name = r"[^.\[\]]+"
 _quoted = r""""([^"\\]*(?:\\["'\\][^"\\]*)*)"|'([^'\\]*(?:\\["'\\][^'\\]*)*)'"""
 _match_start = re.compile(rf"({_name})|\[(?:{_quoted})\]").match
 _match_step = re.compile(rf"\.({_name})|\[(?:{_quoted}|([0-9]+))\]").match
-_QUOTED = (2, 3)  # the groups that may hold escapes
+_QUOTED = (2, 3)  # the groups that may contain escapes
 _is_index = re.compile(r"0|[1-9][0-9]*").fullmatch
 _unescape = re.compile(r"\\(.)").sub
 
@@ -50,11 +50,11 @@ class _Missing(enum.Enum):
 
 
 MISSING: Final = _Missing.MISSING
-"""What `find` and `remove` return where nothing is stored; None may be stored."""
+"""Returned by `find` and `remove` if nothing is stored, since None can be stored."""
 
 
 def parse(key: str) -> tuple[str, ...]:
-    """The steps of a key: ``("cart", "0", "qty")`` for ``cart[0].qty``.
+    """Split a key into its steps: ``("cart", "0", "qty")`` for ``cart[0].qty``.
 
     Raises:
         TypeError: The key is no string.
@@ -65,7 +65,9 @@ def parse(key: str) -> tuple[str, ...]:
 
 
 def find(root: dict[str, Any], key: str) -> Any:
-    """The value of a key. Where its path leads nowhere, an entry of `root` of exactly that spelling counts.
+    """Find the value of a key.
+
+    If its path leads nowhere, an entry of `root` of exactly that spelling counts.
 
     Returns:
         The stored object itself; `MISSING` if there is none.
@@ -106,12 +108,13 @@ def assign(root: dict[str, Any], key: str, value: Any) -> None:
 
 
 def remove(root: dict[str, Any], key: str) -> Any:
-    """Remove a key: an entry of `root` of exactly that spelling first, otherwise what its path leads to.
+    """Remove the value of a key.
 
-    The items of a list move up into the gap.
+    An entry of `root` of exactly that spelling comes first, otherwise the path counts. In a list, the later items move
+    up.
 
     Returns:
-        What was removed; `MISSING` if there was nothing.
+        The removed value; `MISSING` if there was none.
 
     Raises:
         TypeError: The key is no string.
@@ -139,7 +142,7 @@ def _parse(key: str) -> tuple[str, ...]:
     steps: list[str] = []
     match = _match_start(key)
     while match is not None and len(steps) < _MAX_STEPS:
-        group = match.lastindex or 0  # the one that took part; there is always one
+        group = match.lastindex or 0  # the group that matched; there is always one
         steps.append(_unescape(r"\1", match[group]) if group in _QUOTED else match[group])
         if match.end() == len(key):
             return tuple(steps)
@@ -151,7 +154,7 @@ _parse_cached = lru_cache(maxsize=4096)(_parse)
 
 
 def _child(container: Any, step: str) -> Any:
-    """What is stored in a container under one step; `MISSING` if nothing is, or this is no container."""
+    """Find the value under one step; `MISSING` if there is none, or no container."""
     if isinstance(container, dict):
         return container.get(step, MISSING)
     if isinstance(container, (list, tuple)):
@@ -162,10 +165,10 @@ def _child(container: Any, step: str) -> Any:
 
 
 def _index(step: str) -> int | None:
-    """The index that a step spells, if it does: "0" and "12", but not "01" and "-1"."""
+    """Read a step as an index: "0" and "12", but not "01" and "-1"."""
     if _is_index(step) is None:
         return None
-    return int(step[:18])  # beyond any list's length already, and int() refuses thousands of digits
+    return int(step[:18])  # larger than any list already, and int() refuses thousands of digits
 
 
 def _assign(container: dict[str, Any] | list[Any], steps: tuple[str, ...], value: Any, key: str) -> None:
