@@ -192,6 +192,13 @@ def test_what_contains_itself_twice(depth):
         dumps({"a": nested(depth, lambda each: (each,), value)}, "x" * 100_000)
 
 
+def test_enums_and_uuids_are_left_to_orjson(monkeypatch):
+    """One such value does not make the whole session fifty times as expensive to write."""
+    monkeypatch.setattr("node_session.serializer.JsonWriter", lambda *args: pytest.fail("written in Python"))
+    attributes = {"e": enum.Enum("E", {"A": "x"}).A, "i": [enum.IntEnum("I", {"A": 7}).A], "u": [UUID(int=1)]}
+    assert json.loads(dumps(attributes)) == {"e": "x", "i": [7], "u": [str(UUID(int=1))]}
+
+
 def test_values_with_a_class_are_not_followed():
     """What a class refers to, which is half the interpreter, is no part of the session."""
     attributes = {"a": [UUID(int=number) for number in range(1000)], "e": enum.IntEnum("I", {"A": 7}).A}
