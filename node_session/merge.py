@@ -82,7 +82,7 @@ class _Merger:
     def __init__(self, comparison: Comparison, mine: dict[str, Any]) -> None:
         self.moved: set[str] = set()
         self._comparison = comparison
-        self._is_tree = not _has_shared_containers(mine)
+        self._is_tree = not _has_shared_containers(mine)  # then most values are left alone, in half of the time
         # By the id of a container of mine: the container, and its new content.
         self._contents: dict[int, tuple[Any, Any]] = {}
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from node_session import ConfigError, DamagedError
+from node_session import ConfigError, DamagedError, MismatchError, UnavailableError
 from node_session.authenticated_encryption import AuthenticatedEncrypter
 from node_session.drivers.file import FileDriver
 from node_session.encryption import CustomEncrypter
@@ -160,6 +160,24 @@ def test_custom():
     assert encrypter.decrypt(encrypter.encrypt(TEXT, ID), ID) == TEXT
     with pytest.raises(DamagedError, match="refused it: RuntimeError"):
         encrypter.decrypt("x", ID)
+
+
+def test_custom_whose_keys_cannot_be_had():
+    """A service that does not answer is not taken for a refusal: the text may be whole."""
+
+    class Remote(Reverse):
+        def decrypt(self, text):
+            raise UnavailableError("the key service does not answer")
+
+    with pytest.raises(UnavailableError, match="key service"):
+        CustomEncrypter(Remote()).decrypt(TEXT, ID)
+
+
+def test_custom_and_an_empty_text():
+    """An empty record is damaged, not one for another config: it may be replaced."""
+    with pytest.raises(DamagedError, match="empty") as caught:
+        CustomEncrypter(Reverse()).decrypt("", ID)
+    assert not isinstance(caught.value, MismatchError)
 
 
 def test_custom_without_methods():

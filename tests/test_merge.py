@@ -209,6 +209,15 @@ def test_one_list_in_two_places() -> None:
     assert result == {"a": [1, 2, 9], "b": [1, 3, 9]}
 
 
+def test_one_object_twice_of_which_one_place_changed() -> None:
+    """A place that nobody else changed does not take back what another place of the same object has merged."""
+    for first, second in (("a", "b"), ("b", "a")):
+        shared = {"n": 1, "mine": 1}
+        base, theirs = {"a": {"n": 1}, "b": {"n": 1}}, {first: {"n": 2}, second: {"n": 1}}
+        result = merge(base, {first: shared, second: shared}, theirs)
+        assert result == {first: {"n": 2, "mine": 1}, second: {"n": 1, "mine": 1}}
+
+
 def test_flush_empties_whatever_is_there() -> None:
     """After a flush the result is mine alone."""
     mine = {"b": 1}
