@@ -1,19 +1,19 @@
 # make demo    run the shop of samples/shop at http://127.0.0.1:3000; DRIVER=memory|file|sqlite|redis|mongodb|…, with
-#              CONNECTION='{"host": "…"}' where the store is elsewhere; ARGS=3001 for another port
+#              CONNECTION='{"host": "…"}' if the store is elsewhere; ARGS=3001 for another port
 # make demo-migration    a Node application that moves to Tornado, both behind http://127.0.0.1:3000 (samples/strangler)
-# make soak-node    50 users at random over the npm original and ours; MINUTES=60 for each
-#              store, or STORE="file file-encrypted postgresql mysql"
+# make soak-node    let 50 users act at random on the npm original and ours; MINUTES=60 for each store, or
+#              STORE="file file-encrypted postgresql mysql"
 # make test    run the tests, on the versions in constraints.txt; make test-newest on the newest of everything
 # make pins    take the newest versions into constraints.txt; needs each Python that is supported
 # make check   the tests, the linter and the type checker
 # make fuzz    look for inputs that break it, MINUTES=5 for each of the targets in tests/fuzz, or TARGETS="path cookie"
-# make audit   look for known holes in what this depends on; asks pypi.org
+# make audit   look for known holes in the dependencies; asks pypi.org
 # make soak    race, kill and mix for MINUTES=5, CONFIG='{…}' for another driver's store
-# make bench   what a session costs beside the original and others, in half an hour; bench-quick: in a minute
-# make bench-hostile    what sessions cost that somebody has made up to be expensive, at one size and at twice that
-# make profile where the time of one request goes, by function; ARGS='--driver file --path /write'
-# make instructions    how many instructions a request takes, by valgrind; ARGS='--driver file --size 64000'
-# PYTHON=…     the Python to use; the virtual environment is made by itself
+# make bench   measure a session's cost beside the original and others, in half an hour; bench-quick: in a minute
+# make bench-hostile    measure the cost of sessions made up to be expensive, at one size and at twice that
+# make profile show the time of one request by function; ARGS='--driver file --path /write'
+# make instructions    count the instructions of a request, by valgrind; ARGS='--driver file --size 64000'
+# PYTHON=…     the Python to use; make sets up the virtual environment
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -36,7 +36,7 @@ demo-migration: $(VENV)/installed samples/strangler/node_modules/installed
 test: $(VENV)/installed tests/interop/node_modules/installed samples/strangler/node_modules/installed
 	$(BIN)/python -m pytest $(ARGS)
 
-# Its environment is made again each time: pip would keep what is installed already.
+# Its environment is made again each time: pip would keep packages that are already installed.
 test-newest: tests/interop/node_modules/installed samples/strangler/node_modules/installed
 	rm -rf $(VENV)-newest
 	$(PYTHON) -m venv $(VENV)-newest
@@ -47,7 +47,7 @@ test-newest: tests/interop/node_modules/installed samples/strangler/node_modules
 pins:
 	$(PYTHON) .ci/pins.py $$(.ci/pythons)
 
-# The pictures in docs/, made by the browser tests. Best with Inter: apt-get install fonts-inter
+# The browser tests make the pictures in docs/. Best with the font Inter: apt-get install fonts-inter
 screenshots: $(VENV)/installed
 	SCREENSHOTS=1 $(BIN)/python -m pytest tests/browser
 
@@ -62,7 +62,8 @@ check: lint test
 fuzz: $(VENV)/installed
 	$(BIN)/python tests/fuzz/run.py --seconds $$(awk "BEGIN { print $(MINUTES) * 60 }") $(TARGETS)
 
-# Strict, and of a list: a package that cannot be looked up is a failure, too, and this one is not on pypi.org.
+# With --strict, a package that cannot be looked up is a failure, too. The list excludes this one, which is not on
+# pypi.org.
 audit: $(VENV)/installed
 	$(BIN)/python -m pip freeze --exclude-editable > .audit
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement .audit
@@ -73,7 +74,7 @@ soak: $(VENV)/installed tests/interop/node_modules/installed
 soak-node: $(VENV)/installed tests/interop/node_modules/installed
 	PYTHONPATH=tests $(BIN)/python tests/interop/soak.py $(MINUTES) $(STORE)
 
-# Record again what the tests compare with where there is no Node.
+# Record again the vectors that the tests compare with if there is no Node.
 vectors: tests/interop/node_modules/installed
 	node tests/interop/record_vectors.js
 
@@ -96,13 +97,13 @@ $(VENV)/bench: $(VENV)/installed
 	$(INSTALL) --editable '.[bench]'
 	touch $@
 
-# Python's other session libraries, which need not get along with our own dependencies.
+# Python's other session libraries; an environment of their own, since they may conflict with our dependencies.
 .venv-peers/installed: tests/benchmarks/peers.txt
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet -r $<
 	touch $@
 
-# pip first, as an older one knows no --build-constraint.
+# pip first, since an older one lacks --build-constraint.
 $(VENV)/installed: setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --upgrade pip

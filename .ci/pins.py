@@ -1,9 +1,10 @@
-"""Write the newest versions of all that tests and tools need into constraints.txt, for each Python: ``make pins``.
+"""Pin the newest versions of all tests' and tools' packages: ``make pins``.
 
     python .ci/pins.py python3.10 python3.11 python3.12 python3.13
 
-Each interpreter resolves on its own, as some packages have left the older ones behind. A version that is not the same
-for all of them gets a marker. Nothing of the machine comes in: no path, no package index.
+They go to constraints.txt. Each interpreter resolves on its own, since some packages no longer support the older ones.
+A version that is not the same for all of them gets a marker. Nothing of the machine comes in: no path, no package
+index.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def resolve(python: str) -> tuple[str, dict[str, str]]:
 
 
 def lines(name: str, resolved: dict[str, dict[str, str]]) -> list[str]:
-    """The line of a package; several if Pythons differ. The first and the last hold for all before and after."""
+    """The lines of a package, one for each range of Pythons with the same version."""
     pythons = [python for python, versions in resolved.items() if name in versions]
     groups = [(version, list(each)) for version, each in itertools.groupby(pythons, lambda it: resolved[it][name])]
     pinned = []
@@ -51,7 +52,7 @@ def lines(name: str, resolved: dict[str, dict[str, str]]) -> list[str]:
 
 
 def main(interpreters: list[str]) -> None:
-    """Write the file. Fails if a Python is missing: its versions would be left to chance."""
+    """Write the file; fail if a Python is missing, whose versions would be unknown."""
     resolved = dict(map(resolve, interpreters))
     supported = re.findall(r"Python :: (3\.\d+)", (ROOT / "setup.py").read_text("utf-8"))
     if missing := set(supported) - set(resolved):

@@ -1,4 +1,4 @@
-"""Server-side sessions for Tornado: the npm package node-session, on the same cookie and the same records.
+"""Server-side sessions for Tornado: npm's node-session, on its cookie and records.
 
 from tornado.web import Application, RequestHandler
 from node_session import NodeSession, SessionMixin
@@ -11,6 +11,9 @@ sessions = NodeSession({"secret": "Q3UBzdH9GEfiRCTKbi5MTPyChpzXLsTD"})
 application = Application([("/", Views)], node_session=sessions)
 """
 
+from .config import Config
+from .drivers import Driver, Record
+from .encryption import Encrypter
 from .errors import (
     ConfigError,
     ConfigWarning,
@@ -26,23 +29,33 @@ from .errors import (
     UnavailableError,
     UnreadableError,
 )
-from .session import NodeSession
-from .store import Store
+from .manager import NodeSession
+from .report import Report
+from .session import Session
 from .web import SessionMixin
+
+Store = Session
+"""The original's name for `Session`."""
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Config",
     "ConfigError",
     "ConfigWarning",
     "ConflictError",
     "DamagedError",
+    "Driver",
+    "Encrypter",
     "GoneError",
     "HeadersSentError",
     "MismatchError",
     "NodeSession",
     "PathError",
+    "Record",
+    "Report",
     "SerializationError",
+    "Session",
     "SessionError",
     "SessionMixin",
     "Store",

@@ -1,4 +1,4 @@
-"""python -m node_session: look into a store, and look after it. See `node_session.cli`."""
+"""``python -m node_session``: look after a store; see `node_session.cli`."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from . import serializer
+from .changes import Changes
 from .depth import MAX_DEPTH
 from .merge import merge
 from .serializer import LARGE, TakesLong
@@ -68,15 +69,15 @@ async def dumps(attributes: dict[str, Any], known: str | None = None, *, depth: 
     return await run(LARGE, rest)
 
 
-async def merged(base: str | None, mine: dict[str, Any], theirs: dict[str, Any], size: int, **changes: Any) -> bool:
+async def merged(base: str | None, mine: dict[str, Any], theirs: dict[str, Any], size: int, changes: Changes) -> bool:
     """Merge in a thread, if `mine` and `changes` stay as they are meanwhile.
 
     Args:
-        base: The text of what was loaded.
+        base: The loaded text.
         mine: Filled with the result.
         theirs: See `merge`.
         size: The size of the larger one of the stored texts.
-        changes: The keyword arguments of `merge`.
+        changes: Those that a comparison of `base` and `mine` cannot find.
 
     Returns:
         Whether it was merged. If not, nothing has changed.
@@ -92,7 +93,7 @@ async def merged(base: str | None, mine: dict[str, Any], theirs: dict[str, Any],
     return True
 
 
-def _snapshot(mine: dict[str, Any], changes: dict[str, Any]) -> bytes | None:
+def _snapshot(mine: dict[str, Any], changes: Changes) -> bytes | None:
     """Copy a session as bytes, ten times as fast as in Python.
 
     None if that fails, because of a date, for example.
@@ -100,7 +101,7 @@ def _snapshot(mine: dict[str, Any], changes: dict[str, Any]) -> bytes | None:
     In this version of the format the bytes do not depend on other references to an object.
     """
     try:
-        return marshal.dumps((mine, changes), 2)
+        return marshal.dumps((mine, changes.as_arguments()), 2)
     except ValueError:
         return None
 

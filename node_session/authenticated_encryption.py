@@ -1,4 +1,4 @@
-"""The encryption of this package: nobody without the secret can read, change or exchange stored texts.
+"""This package's encryption: without the secret, nobody can read or change a text.
 
     encrypter = AuthenticatedEncrypter(["a secret of 32 characters or more"])
     text = encrypter.encrypt('{"user":1}', session_id)    # {"v":2,"k":"…","ct":"…","mac":"…"}
@@ -10,7 +10,7 @@ of the key and the base64 text itself, so that no bit of a text can be changed, 
 
 Why not AES-GCM, which is both in one? Without the package cryptography (see `node_session.aes`), pycryptodome computes
 its authentication without the processor's instructions for it: 66 to 116 µs for a text of 300 bytes, where counter mode
-and HMAC take 16. Also, an HMAC is valid under one key only, which matters where a text may be under any of several
+and HMAC take 16. Also, an HMAC is valid under one key only, which matters if a text may be under any of several
 secrets.
 """
 

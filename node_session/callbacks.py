@@ -1,65 +1,79 @@
-"""The callback form of an operation, as a decorator, so that each operation is written once.
+"""The callback form of an operation, so that each operation is written once.
 
-The original takes callbacks. Here every such method returns an awaitable, and takes the callback too: with one, the
-operation starts at once, as it does in Node, whether or not the caller awaits what is returned.
+The original takes callbacks. Here every such method returns an awaitable, and takes the callback, too. With a callback,
+the operation starts immediately, as it does in Node, whether or not the caller awaits the result.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-R = TypeVar("R")
-P = ParamSpec("P")
+T = TypeVar("T")
 
-Callback = Callable[..., Any]
+Callback = Callable[[], object]
+ErrorCallback = Callable[[Exception | None], object]
 
 
-def takes_callback(
-    gives: Literal["nothing", "error", "result"],
-    unless: Callable[..., bool] | None = None,
-) -> Callable[[Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]], Callable[..., Awaitable[R]]]:
-    """Let an async method take `callback` after its own arguments.
+def without_arguments(
+    operation: Coroutine[Any, Any, T], callback: Callback | None, is_late: Callable[[], bool] = bool
+) -> Awaitable[T]:
+    """Run an operation, and call back without arguments if it succeeds.
 
     Args:
-        gives: What the callback is called with: nothing, the error (None if there was none, and an error then goes
-            to the callback only), or the result.
-        unless: Given the operation's arguments when it is over: whether it came too late to call anybody back. Then the
-            callback form tells of no error either, as nobody may be waiting for it.
+        operation: The operation.
+        callback: A function, asynchronous or not; None: the caller awaits the operation.
+        is_late: Whether it is too late to call back; called when the operation is over. Then no error is raised
+            either, since nobody may be waiting for it.
     """
+    if callback is None:
+        return operation
 
-    def decorate(operation: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Callable[..., Awaitable[R]]:
-        position = len(inspect.signature(operation).parameters)
+    async def call_back() -> T:
+        try:
+            result = await operation
+        except Exception:
+            if not is_late():
+                raise
+            return cast(T, None)
+        if not is_late():
+            await _settle(callback())
+        return result
 
-        async def call_back(coroutine: Coroutine[Any, Any, R], callback: Callback, is_late: Callable[[], bool]) -> R:
-            error = None
-            result = cast(R, None)
-            try:
-                result = await coroutine
-            except Exception as raised:
-                if gives != "error" and not is_late():
-                    raise
-                error = raised
-            if is_late():
-                return result
-            answer = callback(*{"nothing": (), "error": (error,), "result": (result,)}[gives])
-            if inspect.isawaitable(answer):
-                await answer
-            return result
+    return asyncio.ensure_future(call_back())
 
-        @functools.wraps(operation)
-        def method(*args: Any, callback: Callback | None = None, **kwargs: Any) -> Awaitable[R]:
-            if callback is None and len(args) > position:
-                *args, callback = args  # type: ignore[assignment]
-            coroutine = operation(*args, **kwargs)
-            if callback is None:
-                return coroutine
-            is_late = functools.partial(unless, *args, **kwargs) if unless is not None else bool  # bool() is False
-            return asyncio.ensure_future(call_back(coroutine, callback, is_late))
 
-        return method
+def with_result(operation: Coroutine[Any, Any, T], callback: Callable[[T], object] | None) -> Awaitable[T]:
+    """Run an operation, and call back with its result."""
+    if callback is None:
+        return operation
 
-    return decorate
+    async def call_back() -> T:
+        result = await operation
+        await _settle(callback(result))
+        return result
+
+    return asyncio.ensure_future(call_back())
+
+
+def with_error(operation: Coroutine[Any, Any, None], callback: ErrorCallback | None) -> Awaitable[None]:
+    """Run an operation, and call back with its error, or None, in place of raising it."""
+    if callback is None:
+        return operation
+
+    async def call_back() -> None:
+        error = None
+        try:
+            await operation
+        except Exception as raised:
+            error = raised
+        await _settle(callback(error))
+
+    return asyncio.ensure_future(call_back())
+
+
+async def _settle(answer: object) -> None:
+    if inspect.isawaitable(answer):
+        await answer

@@ -1,4 +1,4 @@
-"""Checks of single config values: value → the value to keep, or a `ValueError` that says what was expected.
+"""Checks of single config values: value → valid value, or a clear `ValueError`.
 
     milliseconds(300_000)    # 300000
     milliseconds("5m")       # ValueError: must be a number of milliseconds from 0 to …, not '5m'
@@ -36,7 +36,7 @@ def secret(value: Any) -> tuple[str, ...]:
 
 
 def driver(value: Any) -> str:
-    """The name of a driver that comes with the package, or that the program has registered."""
+    """The name of a built-in driver, or of one that the program has registered."""
     if value in drivers.names():
         return str(value)
     meant = drivers.nearest(value)
@@ -97,7 +97,7 @@ def folder(value: Any) -> Path:
 
 
 def connection(value: Any) -> Mapping[str, Any] | Literal[False]:
-    """The settings of a connection; the driver checks what is in them."""
+    """The settings of a connection; the driver checks them."""
     if value is None or value is False:
         return False
     if not isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Every option of a program: its default, its meaning, its unit and its check, on one spot.
+"""Every option of a program: its default, meaning, unit and check in one place.
 
     config = Config.from_dict({"secret": "…", "lifetime": 3_600_000})
     config.lifetime                     # 3600000; what the dict leaves out is at its default

@@ -1,4 +1,4 @@
-"""The cookie: sign an id, find it again in a Cookie header, write the Set-Cookie line.
+"""The cookie: sign an id, find it in a Cookie header, write the Set-Cookie line.
 
     sign("A" * 40, "x")                   # 's%3AAAAA….cEq9DgTL925s5q0CdA1OJdvwWKPai54fhMMd9ZLDDHA'
     find(header, "node_session", ["x"])   # Found(id='AAAA…', …)
@@ -128,7 +128,7 @@ def _join(found: list[Found]) -> Found:
 
 
 def _encode(signed: str) -> str:
-    """Encode as encodeURIComponent does, which changes only these three characters of a signed id."""
+    """Encode as encodeURIComponent does: in a signed id it escapes only these three."""
     return signed.replace(":", "%3A").replace("+", "%2B").replace("/", "%2F")
 
 
@@ -208,5 +208,5 @@ def is_token(name: str) -> bool:
 
 
 def is_attribute_value(value: str) -> bool:
-    """Whether a cookie's attribute may have this value: no semicolon, no control character."""
+    """Whether a cookie's attribute may have this value: no semicolon, no control code."""
     return _is_attribute_value(value) is not None

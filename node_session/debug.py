@@ -1,12 +1,12 @@
-"""A panel for your pages, while you develop: what the session of the request holds, and what becomes of it.
+"""A panel for your pages in development: the session's content and history.
 
     Application(routes, ui_modules={"SessionPanel": SessionPanel}, session_panel=True, debug=True, …)
 
     {% module SessionPanel() %}      in a template
 
-It shows a visitor's own session: the id shortened, the cookie's attributes, the stored text, what this request has
-changed so far, and what became of the requests before it. Without the setting ``session_panel`` it is empty, so that
-the template can stay as it is; with it, but without Tornado's ``debug``, it refuses to run.
+It shows a visitor's own session: the shortened id, the cookie's attributes, the stored text, this request's changes so
+far, and the reports of earlier requests. Without the setting ``session_panel`` it is empty, so that the template can
+stay as it is. With it, but without Tornado's ``debug``, it refuses to run.
 """
 
 from __future__ import annotations
@@ -20,29 +20,32 @@ from tornado.template import Template
 from tornado.web import UIModule
 
 from . import ids, serializer
-from .attributes import Attributes
 from .errors import SerializationError, SessionError
-from .report import OnEvent, Report, changed_keys
+from .events import OnEvent
+from .flash import Flash
+from .report import changed_keys
 from .response import HeldResponse
-from .store import Store
+from .session import Session, work_of
+from .state import GONE
+from .work import UnitOfWork
 
-# What the panel remembers: of so many sessions, so many requests each; and how much of a stored text it shows.
+# The limits of the panel: sessions that it remembers, requests of each, and characters of a stored text that it shows.
 _SESSIONS = 100
 _REQUESTS = 30
 _CHARACTERS = 20_000
 
-# Objects and lists with none inside, in indented JSON.
+# In indented JSON, an object or list without another one inside.
 _small_containers = re.compile(r"[\[{][^\[\]{}]*[\]}]")
 
 
 class SessionPanel(UIModule):
     """The panel, as a module for Tornado's templates; see `node_session.debug`.
 
-    The settings of the application: ``session_panel`` switches it on, ``debug`` must be on as well.
+    The application's setting ``session_panel`` switches it on; ``debug`` must be on as well.
     """
 
     def render(self) -> str:
-        """The panel as HTML, with its style sheet; nothing where it is not switched on.
+        """The panel as HTML with its style sheet; empty if it is not switched on.
 
         Raises:
             SessionError: It is switched on, but the application does not run in debug mode.
@@ -56,54 +59,54 @@ class SessionPanel(UIModule):
                 "switch it off by the setting session_panel=False"
             )
         session = getattr(self.request, "session", None)
-        if not isinstance(session, Store) or not session.is_started:
+        if not isinstance(session, Session) or not session.is_started:
             return _TEMPLATE.generate(session=None).decode()
+        work = work_of(session)
         cookie = _cookie(getattr(self.handler, "_held_response", None))  # first: the report then says why not
         return _TEMPLATE.generate(
             session=session,
             report=session.report,
-            outlook=_outlook(session),
+            outlook=_outlook(work),
             cookie=cookie,
-            stored=_pretty(session),
+            stored=_pretty(work.trace.base),
             duration=_duration,
             printable=_printable,
             notes=_notes,
             request=self.request,
-            history=_History.of(session).of_session(session),
-            stats={name: count for name, count in vars(session.watch.stats).items() if count},
+            history=_History.of(work).of_session(session),
+            stats={name: count for name, count in vars(work.records.events.stats).items() if count},
         ).decode()
 
 
 def _printable(text: str) -> str:
-    """The text, with lone surrogates spelt out: JSON may hold them, and a page may not."""
+    """Escape lone surrogates in a text: JSON may contain them, a page may not."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _outlook(session: Store) -> tuple[str, tuple[str, ...]]:
-    """What will become of the session if its request ends now: a word as in `Report.saved`, and what changes."""
-    report: Report = session.report
-    if session.is_gone or session.is_untouched:
-        return ("gone" if session.is_gone else "left alone"), ()
-    after = Attributes()
+def _outlook(work: UnitOfWork) -> tuple[str, tuple[str, ...]]:
+    """Predict the end of this request: a word as in `Report.saved`, and changed keys."""
+    if work.state is GONE or work.is_untouched:
+        return ("gone" if work.state is GONE else "left alone"), ()
+    after = Flash()
     try:
-        after.all().update(serializer.loads(serializer.dumps(session.all())))
+        after.all().update(serializer.loads(serializer.dumps(work.content.attributes)))
     except SerializationError:
-        return "failed", report.changed
-    if session.ages_flash:
+        return "failed", changed_keys(work.trace.base, work.content.attributes)
+    if work.content.ages_flash:
         after.age_flash_data()
-    changed = changed_keys(session.trace.base, after.all())
-    return ("saved" if changed or session.is_new else "touched"), changed
+    changed = changed_keys(work.trace.base, after.all())
+    return ("saved" if changed or work.is_new else "touched"), changed
 
 
 def _cookie(response: HeldResponse | None) -> list[str]:
-    """The attributes of the cookie that this response is to carry; empty for no cookie."""
+    """The attributes of the cookie that this response will carry; empty for no cookie."""
     line = None if response is None else response.cookie_line()
     return [] if line is None else line.split("; ")[1:]
 
 
-def _pretty(session: Store) -> str:
-    """What is stored, with line breaks; the CSRF token is shortened, as it opens the session's forms."""
-    attributes = serializer.loads(session.trace.base) if session.trace.base is not None else {}
+def _pretty(stored: str | None) -> str:
+    """Indent a stored text, and shorten its CSRF token, which is a secret."""
+    attributes = serializer.loads(stored) if stored is not None else {}
     if isinstance(attributes.get("_token"), str):
         attributes["_token"] = ids.shorten(attributes["_token"])
     text = _small_containers.sub(_on_one_line, json.dumps(attributes, indent=2, ensure_ascii=False))
@@ -117,7 +120,7 @@ def _on_one_line(match: re.Match[str]) -> str:
 
 
 def _notes(report: dict[str, Any]) -> str:
-    """What is worth a line of its own of an earlier request."""
+    """Compose the second line about an earlier request."""
     notes = [
         "" if report["found"] == "found" else report["found"],
         _printable(", ".join(report["changed"])),
@@ -131,10 +134,10 @@ def _duration(microseconds: int) -> str:
 
 
 class _History:
-    """What became of the requests so far, by session. It listens to the program's `NodeSession`, like `on_event`.
+    """The reports of earlier requests, by session; an event listener like `on_event`.
 
     Args:
-        others: Who listened before, and is still told everything.
+        others: The previous listener, which still gets all events.
     """
 
     def __init__(self, others: OnEvent | None) -> None:
@@ -142,14 +145,14 @@ class _History:
         self._requests: OrderedDict[str, deque[dict[str, Any]]] = OrderedDict()
 
     @classmethod
-    def of(cls, session: Store) -> _History:
-        """The program's history; it begins when a panel is shown for the first time."""
-        watch = session.watch
-        if not isinstance(watch.on_event, cls):
-            watch.on_event = cls(watch.on_event)
-        return watch.on_event
+    def of(cls, work: UnitOfWork) -> _History:
+        """The program's history; it begins with the first panel shown."""
+        events = work.records.events
+        if not isinstance(events.on_event, cls):
+            events.on_event = cls(events.on_event)
+        return events.on_event
 
-    def of_session(self, session: Store) -> list[dict[str, Any]]:
+    def of_session(self, session: Session) -> list[dict[str, Any]]:
         """The reports of a session's last requests, the newest first."""
         return list(self._requests.get(ids.shorten(session.get_id()), ()))
 
@@ -165,7 +168,7 @@ class _History:
             self._others(name, attributes)
 
 
-# Tornado's templates escape whatever is in double braces.
+# Tornado's templates escape the values in double braces.
 _TEMPLATE = Template(
     """
 <section class="session-panel" aria-label="Your session">

@@ -1,4 +1,4 @@
-"""How deep values are nested, and whether orjson may write them.
+"""The depth of nested values, and whether orjson may write them.
 
     is_safe_for_orjson({"cart": [{"qty": 2}]}, 50)   # True
 
@@ -24,7 +24,7 @@ MAX_DEPTH = 253
 """How deep stored values may be nested: the maximum of orjson."""
 
 WRITABLE_DEPTH = 64
-"""How deep a session may nest values. No form or document of a person needs as much, and what is nested deeper than
+"""How deep a session may nest values. No form or document of a person needs as much, and values nested deeper than
 orjson can be trusted with is written in Python, at a hundred times the cost. A session that a Node program stored with
 deeper values may stay as deep as it is."""
 
@@ -68,7 +68,7 @@ def is_safe_for_orjson(value: Any, usual: int) -> bool:
 
 
 def depth_of(attributes: dict[str, Any]) -> int:
-    """How deep the values of parsed attributes are nested: 0 for scalars."""
+    """The depth of nesting in parsed attributes: 0 for scalars."""
     depth, level = -1, [*attributes.values()]
     while level:
         # Nothing parsed is an object's __dict__, so that this is right in each version of Python.
@@ -82,7 +82,7 @@ def _is_plain_enum(value: Any) -> bool:
 
 
 def _values(*objects: Any) -> list[Any]:
-    """What containers contain, and what other objects refer to."""
+    """The items of containers, and the objects that other objects refer to."""
     found: list[Any] = []
     for each in objects:
         kind = type(each)

@@ -1,4 +1,4 @@
-"""Config values that are allowed, but probably not what was meant: value → a sentence with the cure, or None.
+"""Doubts about valid config values: value → a warning with the cure, or None.
 
     in_seconds(3600)         # 'is in milliseconds; did you mean 3600 seconds? That is 3600000'
     in_seconds(3_600_000)    # None
@@ -69,7 +69,7 @@ def in_megabytes(size: int) -> str | None:
 
 
 def unknown_option(name: object, known: list[str]) -> str:
-    """What to say of an option that does not exist: the nearest known one."""
+    """The warning about an option that does not exist: the nearest known one."""
     spelling = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.replace("_", "").lower(), spelling, n=1) if isinstance(name, str) else []
     advice = f"did you mean {spelling[near[0]]!r}?" if near else f"known are {', '.join(known)}"
@@ -77,7 +77,7 @@ def unknown_option(name: object, known: list[str]) -> str:
 
 
 def _is_round_in_seconds(value: float) -> bool:
-    """Whether a number is odd in milliseconds and round in seconds: 3600, 86400, 2592000.
+    """Whether a number is odd in milliseconds and round in seconds, such as 3600.
 
     No limit separates the two: three seconds are a lifetime for a test, while two weeks in seconds are twenty minutes
     in milliseconds. But nobody chooses 3.6 seconds, or 43.2 minutes.

@@ -1,4 +1,4 @@
-"""Encrypted texts in a store: how to recognize them, and errors for texts that the config does not fit.
+"""Encrypted texts in a store: recognize them; errors if the config does not fit.
 
 is_authenticated('{"v":2,"k":"…","ct":"…","mac":"…"}')   # True: by `node_session.authenticated_encryption`
 is_legacy('{"ct":"…","mac":"…"}')                        # True: by `node_session.legacy_encryption`

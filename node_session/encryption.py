@@ -1,4 +1,4 @@
-"""Encryption of stored sessions: which encrypter the config asks for, and a program's own.
+"""The encrypter of stored sessions: the config's choice, or a program's own.
 
     encrypter = choose(config.encrypt, config.secret)     # a `SessionEncrypter`, or None
     encrypter = CustomEncrypter(VaultEncrypter())         # the same, made of a program's own `Encrypter`

@@ -1,4 +1,4 @@
-"""Whether values are stored alike, at a cost that grows with their size only, whatever is in them.
+"""The equality of values as stored, at a cost that depends on their size only.
 
     Comparison().is_same({"pair": (1, 2)}, {"pair": [1.0, 2]}, 0)   # True
 
@@ -52,7 +52,7 @@ class Forms:
     def __init__(self, *, exact: bool = False) -> None:
         self._exact = exact
         self._options = _TEXTS if exact else _TEXTS | orjson.OPT_SORT_KEYS
-        self._flat = SCALARS if exact else _INTEGERS  # types of which orjson's text is the form
+        self._flat = SCALARS if exact else _INTEGERS  # types whose form is orjson's text
         # A number stands for a container, in a list, so that it is no scalar. By the container's id: the container
         # itself, or another one could get its id; and the number.
         self._known: dict[int, tuple[Any, list[int]]] = {}
@@ -63,7 +63,7 @@ class Forms:
         return self._text(self._plain(value))
 
     def _plain(self, value: Any) -> Any:
-        """Make a value of which orjson's text is the form."""
+        """Make a value whose form is orjson's text."""
         if type(value) in _PLAIN:
             return value
         if not isinstance(value, (dict, list, tuple)):
@@ -100,7 +100,7 @@ class Forms:
 
 
 class Comparison:
-    """Compares the values of one merge, which must not change meanwhile.
+    """The comparison of the values of one merge, which must not change meanwhile.
 
     In all methods, `depth` is how deep in a session the values are.
     """

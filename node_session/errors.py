@@ -1,8 +1,7 @@
 """Every error this package raises, in one small tree.
 
-Whoever wants to catch them all catches `SessionError`. Most also derive from the built-in error a caller would
-expect (a bad value is a `ValueError`, a value JSON cannot hold a `TypeError`), so that no import is needed to
-handle them.
+Catch `SessionError` to catch them all. Most also derive from the built-in error that a caller would expect (a bad value
+is a `ValueError`, a value that JSON cannot hold is a `TypeError`), so that handling them needs no import.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ class SessionError(Exception):
 
 
 class ConfigError(SessionError, ValueError):
-    """The configuration cannot be used. The message lists everything that is wrong with it, not just the first."""
+    """The config cannot be used. The message lists all its errors, not just the first."""
 
 
 class ConfigWarning(UserWarning):
-    """The configuration can be used, but probably does not say what its author meant."""
+    """The config can be used, but probably does not say what its author meant."""
 
 
 class PathError(SessionError, ValueError):
@@ -25,26 +24,33 @@ class PathError(SessionError, ValueError):
 
 
 class SerializationError(SessionError, TypeError):
-    """The session holds a value that JSON has no form for, that is nested too deep, or a key ``__proto__``.
+    """The session holds a value that cannot be stored.
 
-    The message names the key. Nothing was written.
+    JSON has no form for it, it is nested too deep, or it has a key ``__proto__``. The message names the key. Nothing
+    was written.
     """
 
 
 class TooLargeError(SerializationError):
-    """The session takes more bytes than the option `maxSize` allows. The message names the key that takes most.
+    """The session takes more bytes than the option `maxSize` allows.
 
-    Nothing was written; what was stored before stays.
+    The message names the largest key. Nothing was written; the stored record stays.
     """
 
 
 class DamagedError(SessionError, ValueError):
-    """A record was read, but its text is not a session: cut off, not JSON, of the wrong shape, or tampered with.
+    """A record is not a session: cut off, not JSON, of another shape, tampered with.
 
     Args:
-        message: What is wrong with it.
-        idle: Milliseconds since the record's last activity, where a driver raises this and knows that.
+        message: The problem.
+        idle: Milliseconds since the record's last activity, if a driver raises this and knows it.
+
+    Attributes:
+        idle: As given.
+        version: The driver's version of the record; None if unknown.
     """
+
+    version: object = None
 
     def __init__(self, message: str, idle: float = float("inf")) -> None:
         super().__init__(message)
@@ -52,13 +58,13 @@ class DamagedError(SessionError, ValueError):
 
 
 class MismatchError(DamagedError):
-    """A record may be whole, but this config cannot read it: `encrypt` or `secret` is not the one it was written with.
+    """A record was written with another `encrypt` or `secret` than this config has.
 
-    It is left where it is, so that it can be read again when the config is corrected.
+    It may be whole, so it stays, and can be read again when the config is corrected.
 
     Args:
-        message: What the record is.
-        cure: What to look at in the config.
+        message: The form of the record.
+        cure: The option to correct.
     """
 
     def __init__(self, message: str, cure: str) -> None:
@@ -71,16 +77,22 @@ class ConflictError(SessionError):
 
 
 class UnavailableError(SessionError):
-    """The store cannot be reached or does not answer in time. Over HTTP: 503; nothing is lost, nothing is written."""
+    """The store cannot be reached or does not answer in time.
+
+    Over HTTP: 503. Nothing is lost, nothing is written.
+    """
 
 
 class UnreadableError(UnavailableError):
-    """A record may be there, but the store cannot tell. Never to be taken for "no session"."""
+    """A record may exist, but the store cannot tell: not to be taken for "no session"."""
 
 
 class GoneError(SessionError):
-    """The session was destroyed by another request or has expired, so that nothing can be saved in it any more."""
+    """The session was destroyed by another request or has expired: it cannot be saved."""
 
 
 class HeadersSentError(SessionError, RuntimeError):
-    """The session's id changed after the response's headers had gone out, so the client would never learn of it."""
+    """The session's id was to change after the response's headers were sent.
+
+    The client would never get the new id.
+    """

@@ -1,4 +1,4 @@
-"""Session ids and tokens: 30 random bytes as base64url, 40 characters, as the original makes them."""
+"""Session ids and tokens, as in the original: 30 random bytes as base64url."""
 
 from __future__ import annotations
 

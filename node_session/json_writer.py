@@ -37,7 +37,7 @@ class TooManyValues(Exception):  # noqa: N818 - it is no error
 
 
 class JsonWriter:
-    """Writes one session.
+    """The writer of one session.
 
     A generator would be simpler, but each part would pass through one generator for each level: seconds for a megabyte
     that somebody has nested on purpose.

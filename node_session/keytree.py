@@ -1,4 +1,4 @@
-"""Keys by their steps, so that nobody looks at all keys to find those above or below another one.
+"""A tree of keys, which quickly finds the keys above and below another one.
 
 KeyTree(["user.visits", "user.age", "total"]).cut(("user",))   # ["user.visits", "user.age"]
 """
@@ -11,7 +11,7 @@ from . import paths
 
 
 class KeyTree:
-    """Keys; of one path there may be several, as ``a.b`` and ``a["b"]`` are."""
+    """Keys by their steps. Several may have one path, such as ``a.b`` and ``a["b"]``."""
 
     __slots__ = ("_below", "_here")
 
@@ -22,7 +22,7 @@ class KeyTree:
             self.add(key)
 
     def add(self, key: str) -> None:
-        """Take in a key."""
+        """Add a key."""
         node = self
         for step in paths.parse(key):
             following = node._below.get(step)
@@ -32,7 +32,7 @@ class KeyTree:
         node._here.append(key)
 
     def at(self, step: str) -> KeyTree | None:
-        """The keys that begin with a step, without it; None if there is none."""
+        """The tree below a step; None if no key begins with it."""
         return self._below.get(step)
 
     def __iter__(self) -> Iterator[str]:
@@ -43,7 +43,7 @@ class KeyTree:
             nodes += node._below.values()
 
     def cut(self, steps: tuple[str, ...]) -> list[str]:
-        """Remove the keys that lead to what steps lead to, to what it is in, or to what is in it; and return them."""
+        """Remove and return the keys of a place, of its parents and of all below it."""
         *parents, last = steps
         node = self
         found: list[str] = []

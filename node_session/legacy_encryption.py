@@ -1,4 +1,4 @@
-"""The encryption of the npm original, for as long as a Node program reads the same store.
+"""The npm original's encryption, as long as a Node program reads the same store.
 
     encrypter = LegacyEncrypter(["a secret of 32 characters or more"])
     text = encrypter.encrypt('{"user":1}', session_id)    # {"ct":"…","mac":"…"}

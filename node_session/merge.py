@@ -1,4 +1,4 @@
-"""Three-way merge of sessions: what was loaded, what I made of it, and what another request has stored since.
+"""The three-way merge of a session: as loaded, as changed here, as stored since.
 
     merge({"n": 1, "cart": [1]}, {"n": 2, "cart": [1, 2]}, {"n": 1, "cart": [1, 3]})   # {"n": 2, "cart": [1, 3, 2]}
 
@@ -45,12 +45,12 @@ def merge(
     flushed: bool = False,
     aged: bool = True,
 ) -> dict[str, Any]:
-    """Apply my changes to what is stored now.
+    """Apply my changes to the stored content.
 
     Args:
-        base: What was loaded; parsed JSON.
+        base: The loaded content; parsed JSON.
         mine: What I have; live objects. It is filled with the result.
-        theirs: What is stored now; parsed JSON. Parts of it become parts of the result.
+        theirs: The content stored now; parsed JSON. Parts of it become parts of the result.
         increments: The numbers that `mine` has added since `base`, by key.
         flushed: `mine` was emptied since `base`.
         aged: `mine` has aged its flash data since `base`. If not, the old keys in it are no new flash of its own.
@@ -71,7 +71,7 @@ def merge(
 
 
 class _Merger:
-    """Merges all values, and only then fills my containers.
+    """Merge all values, and only then fill my containers.
 
     No container may change before the last comparison.
 

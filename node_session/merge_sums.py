@@ -1,4 +1,4 @@
-"""Increments in a merge: what was added is added to the number that is stored now.
+"""Increments in a merge: the added amount is added to the number stored now.
 
 sums_of({"n": 1}, {"n": 3}, {"n": 10}, {"n": 2})   # {"n": 12}
 """
@@ -46,7 +46,7 @@ def put_sums(sums: Mapping[str, float], result: dict[str, Any], moved: Collectio
     """
     for key, number in sums.items():
         if key not in moved:
-            with contextlib.suppress(PathError):  # their side has put something else where the number was
+            with contextlib.suppress(PathError):  # their side has replaced the number by another value
                 paths.assign(result, key, number)
 
 

@@ -1,6 +1,10 @@
-"""trustProxy: behind a proxy that ends https, who may say so in X-Forwarded-Proto?
+"""The option `trustProxy`: the proxies whose X-Forwarded-Proto header counts.
 
-Without trust nobody may, for any client could send that header.
+    trust = compile_trust("loopback, 10.0.0.0/8")
+    trust("10.1.2.3", 0)         # True
+    is_https("https", "http")    # True: the client speaks https, though the proxy does not
+
+Without it the header never counts, since any client could send it.
 """
 
 from __future__ import annotations
@@ -23,15 +27,15 @@ _NAMES = {
 
 
 def compile_trust(value: Any) -> Trust:
-    """Make a function (address, index) -> bool of a `trustProxy` option.
+    """Make a function (address, index) -> bool from a `trustProxy` option.
 
     Args:
-        value: True trusts everybody, false nobody; a whole number that many hops, up to 100 (the peer of the connection
-            is hop 0); a list of addresses, networks (``10.0.0.0/8``) and the names loopback, linklocal and uniquelocal,
-            or the same separated by commas; a function is used as it is.
+        value: True trusts everybody, false nobody. A whole number from 0 to 100 trusts that many hops; the peer of the
+            connection is hop 0. A list trusts its addresses, networks (``10.0.0.0/8``) and the names loopback,
+            linklocal and uniquelocal. A text is such a list, separated by commas. A function is returned unchanged.
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: The value is none of these.
     """
     if callable(value):
         return value  # type: ignore[no-any-return]
@@ -53,8 +57,8 @@ def is_https(forwarded: str | None, protocol: str) -> bool:
     """Whether the client speaks https.
 
     Args:
-        forwarded: X-Forwarded-Proto of a trusted proxy; its first value counts, the one nearest to the client.
-        protocol: Of the connection; counts where the header says nothing.
+        forwarded: X-Forwarded-Proto of a trusted proxy. Its first value counts, the one nearest to the client.
+        protocol: The connection's own protocol. It counts if the header is empty or missing.
     """
     return ((forwarded or "").partition(",")[0].strip().lower() or protocol) == "https"
 

@@ -1,4 +1,4 @@
-"""Values and keys in messages and log lines: quoted, and cut, since what a user sends may be of any length.
+"""Values and keys in messages: quoted, and cut, since users may send any length.
 
 quote("user.name")                  # "'user.name'"
 quote("x" * 500_000)                # "'xxxx…' (500000 characters)"

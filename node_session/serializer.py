@@ -3,7 +3,7 @@
     dumps({"n": 1.0, "on": date(2026, 11, 22)})   # '{"n":1,"on":"2026-11-22T00:00:00.000Z"}'
     loads('{"n":1}')                              # {"n": 1}
 
-orjson is ten times as fast as the standard library, so it writes nearly all texts. Four modules know what it needs:
+orjson is ten times as fast as the standard library, so it writes nearly all texts. Four modules help it:
 `depth` decides whether it may write a value, `javascript` corrects its numbers, `json_writer` writes what it cannot,
 and `prototype` keeps out keys ``__proto__``.
 """
@@ -34,7 +34,7 @@ _OPTIONS = orjson.OPT_STRICT_INTEGER | orjson.OPT_PASSTHROUGH_DATETIME | orjson.
 
 
 class TakesLong(Exception):  # noqa: N818 - it is no error
-    """`dumps_quickly` would take longer than an event loop can wait.
+    """A signal that `dumps_quickly` would take longer than an event loop can wait.
 
     Attributes:
         rest: Returns the text, as `dumps` does. It may be called in another thread while the session is changed.
@@ -135,7 +135,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def size_of(text: str) -> int:
-    """How many bytes a text takes when stored."""
+    """The number of bytes of a stored text."""
     return len(text) if text.isascii() else len(text.encode())
 
 

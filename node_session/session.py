@@ -1,439 +1,207 @@
-"""The front door: a `NodeSession` starts the session of a request, and closes it with the response.
+"""The session a handler works with.
 
-    sessions = NodeSession({"secret": "…", "driver": "file"})
+    session = Session("node_session", records, id)
+    await session.start()
+    session.put("user.name", "Ann")
+    await session.save()
 
-    class Page(tornado.web.RequestHandler):
-        async def prepare(self):
-            await sessions.start_session(self.request, self)
-
-        def get(self):
-            self.write(self.request.session.get("name", "Nobody"))
-
-A program makes one and uses it for all its requests. `node_session.web.SessionMixin` does the same with less typing.
+This module adds the record's side: loading, saving, the id. The methods for the content are in
+`node_session.attributes`, `flash` and `csrf_token`. `NodeSession` makes a session for each request, and the response
+saves it.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import random
-import time
-from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
-from tornado.httputil import HTTPServerRequest
-from tornado.web import RequestHandler
-from tornado.websocket import WebSocketHandler, WebSocketProtocol
-
-from . import cookies, drivers, encryption, hints
-from .callbacks import takes_callback
-from .config import Config
-from .drivers import Creator, Driver
-from .encryption import CustomEncrypter, Encrypter
-from .errors import SessionError, UnavailableError
-from .immediate import is_immediate, run
-from .origin import is_withheld
-from .proxy import Trust, compile_trust, is_https
-from .renewals import Renewals
-from .report import OnEvent, Stats, Watch
-from .response import HeldResponse, unavailable, warn_of_early_end
-from .store import EncryptedStore, Store, Terms
-
-logger = logging.getLogger("node_session")
-
-# A sweep is followed by a rest of this many times its own length, so that however often the lottery is won and
-# however large the store is, removing expired sessions takes a tenth of one thread at most.
-_REST_AFTER_SWEEP = 9
-
-_BOTH = (False, True)
-
-# Milliseconds, a hundred years: what a sweep is told where sessions do not expire. There is still the file driver's
-# litter of killed processes to remove.
-_FOR_EVER = 100 * 365 * 24 * 60 * 60 * 1000.0
+from . import ids, loading, moving, transaction
+from .callbacks import with_error, without_arguments
+from .content import Content
+from .csrf_token import CsrfToken
+from .drivers.base import Driver
+from .records import Records
+from .report import Report, make_report
+from .saving import saving_lock
+from .state import GONE, UNSTARTED
+from .work import UnitOfWork
 
 
-# An unchanged session is renewed when this part of its lifetime has passed since it was last, so that it may end so
-# much too early, and a session that is asked for many times a second is not written as often.
-_RENEWED_PART = 0.01
-
-
-class NodeSession:
-    """Sessions for a Tornado application.
+class Session(CsrfToken):
+    """A session. `NodeSession` makes it. npm: ``Store``.
 
     Args:
-        config: The original's config dict; every option is described in `node_session.config.Config`.
-        encrypter: Used when ``encrypt`` is true, in place of the package's own: an object with ``encrypt(text)`` and
-            ``decrypt(text)`` that return text.
-        on_event: Called with a name and a dict of attributes when something happens to a session, and when a request
-            has ended (see `node_session.report`); for traces and metrics. It should be quick: requests wait for it.
-
-    Attributes:
-        on_event: The same; it can be set at any time.
-
-    Raises:
-        ConfigError: Something in the config cannot be used; all of it is named.
+        name: The cookie's name.
+        records: All records of the program.
+        id: The id to load; if it is missing or invalid, a fresh one is made.
+        others: Further valid ids to try, in this order, if the first has no record.
     """
 
-    def __init__(
-        self, config: Mapping[str, Any] | Config, encrypter: Encrypter | None = None, *, on_event: OnEvent | None = None
-    ) -> None:
-        self.config = config if isinstance(config, Config) else Config.from_dict(config)
-        self._watch = Watch(self.config.driver, on_event)
-        self._encrypter = encryption.choose(self.config.encrypt, self.config.secret)
-        if encrypter is not None:
-            self.set_encrypter(encrypter)
-        self._bound_to = self.config.cookie if self.config.bind_name else ""
-        # By whether it is for https only, and whether it ends with the browser.
-        self._set_cookies = {(secure, ends): self._make_set_cookie(secure, ends) for secure in _BOTH for ends in _BOTH}
-        self._has_warned_of_http = False
-        self._has_warned_of_forged = False
-        self._terms = Terms(
-            strict=self.config.strict,
-            save_timeout=self.config.save_timeout,
-            save_untouched=self.config.save_uninitialized,
-            absolute_lifetime=self.config.absolute_lifetime,
-            grace=self.config.regenerate_grace,
-            renew_after=self.config.lifetime * _RENEWED_PART,
-            max_size=self.config.max_size,
-        )
-        self._renewals = Renewals(self.config.lifetime, lambda session: self._touch(session, session.touch()))
-        self._trust: Trust | None = None
-        if self.config.trust_proxy:
-            self._trust = self.config.trust_proxy_fn or compile_trust(self.config.trust_proxy)
-        self._driver: Driver | None = None
-        self._making: asyncio.Future[Driver] | None = None
-        self._sweep_again_at = 0.0
-        self._background: set[asyncio.Task[None]] = set()  # the loop itself keeps no strong references
+    __slots__ = ("_name", "_work")
+
+    def __init__(self, name: str, records: Records, id: str | None = None, *, others: Sequence[str] = ()) -> None:
+        self._content = content = Content()  # as super().__init__() would do it
+        self._name = name
+        self._work = UnitOfWork(content, records, id if ids.is_valid(id) else None, others)
 
     def __repr__(self) -> str:
-        return f"<NodeSession {self.config.cookie} on {self.config.driver}>"
+        state = f"{len(self)} keys" if self.is_started else "not started"
+        return f"<{type(self).__name__} {self._name} {ids.shorten(self.get_id())} {state}>"
 
-    if not TYPE_CHECKING:  # type checkers are to find such names themselves
+    # ---------------------------------------------------------------- identity
 
-        def __getattr__(self, name: str) -> Any:
-            return hints.look_up(self, name, has_keys=False)
+    def get_id(self) -> str:
+        """The session's id: 40 characters, as secret as a password. npm: `getId`."""
+        return self._work.id
 
-    def ends_with_browser(self, session: Store) -> bool:
-        """Whether a session's cookie is one that ends with the browser: the option ``expireOnClose``.
+    def set_id(self, id: str | None = None) -> None:
+        """Set another id, or a fresh one if `id` is missing or invalid. npm: `setId`."""
+        self._work.take_id(id if ids.is_valid(id) else None)
 
-        Override this method to decide for each session, as for "remember this device". How long the record lives is
-        for `lifetime` to say in either case.
-        """
-        return self.config.expire_on_close
+    def get_name(self) -> str:
+        """The cookie's name. npm: `getName`."""
+        return self._name
 
-    @classmethod
-    def register_handler(cls, name: str, creator: Creator) -> None:
-        """Make a driver of your own known, under a name for ``config["driver"]``. npm: hidden in the manager.
-
-        Args:
-            name: To be used by configs that are read from now on. A built-in name is replaced.
-            creator: Called with the `Config`, inside the running loop, when the first session is asked for. It
-                returns the driver, or an awaitable of one: a `node_session.drivers.Driver`, or any object with
-                ``read(id)``, ``write(id, text)`` and ``destroy(id)``.
-        """
-        drivers.register(name, creator)
-
-    def set_encrypter(self, encrypter: Encrypter) -> None:
-        """Use another encrypter from now on. npm: `setEncrypter`."""
-        self._encrypter = CustomEncrypter(encrypter)
+    def get_handler(self) -> Driver:
+        """The driver. npm: `getHandler`."""
+        return self._work.records.driver
 
     @property
-    def stats(self) -> Stats:
-        """How many sessions were created, loaded, saved and so on, since this `NodeSession` was made."""
-        return self._watch.stats
+    def is_started(self) -> bool:
+        """Whether the session was loaded, and so can be used and saved."""
+        return self._work.state is not UNSTARTED
 
     @property
-    def on_event(self) -> OnEvent | None:
-        """Who is told of what happens; see the class."""
-        return self._watch.on_event
-
-    @on_event.setter
-    def on_event(self, on_event: OnEvent | None) -> None:
-        self._watch.on_event = on_event
-
-    @takes_callback("nothing", unless=lambda sessions, request, handler: handler._finished)
-    async def start_session(self, request: HTTPServerRequest, handler: RequestHandler) -> Store:
-        """Load the session of a request, and see to it that it is saved before the response leaves.
-
-        Await it in the handler's `prepare`, or return it from there. Afterwards the session is ``request.session``.
-        npm: `startSession`.
-
-        Args:
-            request: The handler's request.
-            handler: Its response is held until the session is saved, and carries the cookie.
-            callback: Called without arguments when the session is there; not if the handler did not wait for it, and
-                has finished before. Then a warning says so.
-
-        Returns:
-            The session. A second call for the same request returns the same one.
-
-        Raises:
-            tornado.web.HTTPError: 503, the store cannot be reached. Nothing is written then.
-        """
-        started = getattr(request, "session", None)
-        if started is not None and isinstance(started, Store):
-            if not started.is_started:
-                raise SessionError("start_session() is already at work for this request: await it before you go on")
-            return started
-        if handler._finished:
-            warn_of_early_end(handler, self._watch)
-        found = self._find_cookie(request)
-        response: HeldResponse | None = None
-        try:
-            driver = self._driver if self._driver is not None else await self.driver()
-            session = self._store(driver, found.id, found.others)
-            response = HeldResponse(
-                handler, session, lambda session: self._cookie_line(request, found, session), self._after
-            )
-            session.has_cookie = found.value is not None  # until it takes another id
-            request.session = session  # type: ignore[attr-defined]
-            await session.start()
-            if found.forged and found.id is None:
-                session.trace.found = "forged"
-            if (
-                not session.has_cookie
-                and session.is_new
-                and is_withheld(self.config.same_site, request.method or "", request.headers)
-            ):
-                session.is_withheld = True
-            if isinstance(handler, WebSocketHandler):
-                session.ages_flash = False
-                _save_before_handshake(handler, response)
-        except BaseException as error:
-            if response is not None:
-                response.abandon()
-            if isinstance(error, UnavailableError):
-                raise unavailable(error) from error
-            raise
-        finally:
-            if handler._finished:
-                warn_of_early_end(handler, self._watch)
-        response.open()
-        if not handler._finished:
-            self._renewals.add(request, session)
-        return session
-
-    @takes_callback("result")
-    async def get_session(self, request: HTTPServerRequest) -> Store:
-        """The session of a request, without loading it: call `start` on it, and `save`. npm: `getSession`.
-
-        No response waits for it and no cookie is sent. It is what `start_session` is made of.
-
-        Args:
-            request: Any request; only its cookie is read.
-            callback: Called with the session.
-        """
-        found = self._find_cookie(request)
-        return self._store(await self.driver(), found.id, found.others)
-
-    async def sweep(self) -> int:
-        """Remove the expired sessions; a program does so by itself, as often as the option `lottery` says.
-
-        Returns:
-            How many were removed; 0 for a store that expires them by itself.
-
-        Raises:
-            UnavailableError: The store cannot be reached.
-        """
-        removed = await (await self.driver()).gc(self.config.lifetime or _FOR_EVER)
-        if removed:
-            self._watch.note("removed", count=removed)
-        logger.debug("removed %d expired sessions", removed)
-        return removed
-
-    async def close(self) -> None:
-        """Wait for what is going on in the background, and release the driver's files and connections.
-
-        Call it when no request is under way, as one that ends later opens the store again.
-        """
-        loop = asyncio.get_running_loop()
-        while here := [task for task in self._background if task.get_loop() is loop]:  # others may not run any more
-            await asyncio.wait(here)
-        self._sweep_again_at = 0.0
-        driver, self._driver = self._driver, None
-        if driver is not None:
-            await driver.close()
-
-    async def driver(self) -> Driver:
-        """The driver, which keeps the records; made if need be, as by the first session that is asked for.
-
-        Raises:
-            UnavailableError: It cannot be made now.
-        """
-        if self._driver is not None:
-            return self._driver
-        making = self._making
-        # Done without a driver, it has failed; in another loop, nobody knows whether that one still runs.
-        if making is None or making.done() or making.get_loop() is not asyncio.get_running_loop():
-            making = self._making = asyncio.ensure_future(self._make_driver())
-        return await asyncio.shield(making)  # others may be waiting for it
-
-    async def _make_driver(self) -> Driver:
-        self._driver = driver = await drivers.create(self.config)
-        return driver
-
-    def _store(self, driver: Driver, id: str | None, others: tuple[str, ...] = ()) -> Store:
-        config, terms, watch = self.config, self._terms, self._watch
-        if config.encrypt and self._encrypter is not None:
-            return EncryptedStore(config.cookie, driver, self._encrypter, id, others=others, terms=terms, watch=watch)
-        return Store(config.cookie, driver, id, others=others, terms=terms, watch=watch)
-
-    def _make_set_cookie(self, secure: bool, ends_with_browser: bool) -> cookies.SetCookie:
-        config = self.config
-        return cookies.SetCookie(
-            config.cookie,
-            lifetime=0 if ends_with_browser else config.lifetime,
-            path=config.path,
-            domain=config.domain,
-            secure=secure,
-            http_only=config.http_only,
-            # Without Secure browsers would refuse the cookie for these two, so over http it comes without (`auto`).
-            same_site=None if config.same_site == "none" and not secure else config.same_site,
-            partitioned=config.partitioned and secure,
+    def report(self) -> Report:
+        """The session's history in this request so far; each call makes a new report."""
+        work = self._work
+        return make_report(
+            work.trace,
+            id=work.id,
+            driver=work.records.events.driver,
+            attributes=work.content.attributes,
+            stored=work.base,
+            is_withheld=work.is_withheld,
         )
 
-    def _find_cookie(self, request: HTTPServerRequest) -> cookies.Found:
-        header = request.headers.get("Cookie")
-        if header is not None and "," in header:  # of several Cookie headers Tornado makes one, with commas
-            header = ";".join(request.headers.get_list("Cookie"))
-        found = cookies.find(header, self.config.cookie, self.config.secret, self._bound_to)
-        if found.forged:
-            self._watch.note("forged")
-            self._tell_of_forged(request, found)
-        return found
+    def set_exists(self, exists: bool) -> None:
+        """With False, let the next save create a record. npm: `setExists`.
 
-    def _tell_of_forged(self, request: HTTPServerRequest, found: cookies.Found) -> None:
-        text, level = "a %s cookie with a wrong signature was ignored, from %s", logging.INFO
-        # With a good cookie beside it, the secret is not what is wrong. Only the first is a warning, as anybody can
-        # send such cookies.
-        if found.id is None and not self._has_warned_of_forged:
-            self._has_warned_of_forged = True
-            level = logging.WARNING
-            text += (
-                ". If users are logged out: the secret has changed, or is not the same in all programs that share the "
-                "sessions. Keep the old one as the second in the list `secret`. Further such cookies are logged as INFO"
-            )
-        logger.log(level, text, self.config.cookie, request.remote_ip)
+        Otherwise it replaces the one that was loaded.
+        """
+        if not exists:
+            self._work.forget_version()
 
-    def _sign(self, id: str) -> str:
-        return cookies.sign(id, self.config.secret[0], self._bound_to)
+    def regenerate(self, destroy: bool = False) -> bool:
+        """Give the session a new id; call this when somebody logs in. Data and token stay.
 
-    def _cookie_line(self, request: HTTPServerRequest, found: cookies.Found, session: Store) -> str | None:
-        trace = session.trace
-        is_unsent = session.is_gone or session.is_untouched
-        is_deleted = is_unsent and not session.is_gone and session.is_ended and found.id is not None
-        if is_unsent and not is_deleted:
-            trace.cookie = "not sent: " + self._why_not(session)
-            return None
-        secure = bool(self.config.secure)
-        if secure and not self._is_secure(request):
-            if self.config.secure is True:
-                trace.cookie = "not sent: it is for https only"
-                self._warn_of_http(request)
-                return None
-            secure = False
-        if is_deleted:
-            trace.cookie = "deleted"
-            return self._set_cookies[secure, False].deletion
-        trace.cookie = "sent"
-        id = session.get_id()
-        value = found.value if found.value is not None and id == found.id else self._sign(id)
-        return self._set_cookies[secure, self.ends_with_browser(session)].line(value)
+        Args:
+            destroy: Also destroy the record of the old id, once the new one is saved. Requests under way that still
+                bring the old cookie can read its content for as long as the option `regenerateGrace` says. They change
+                nothing, and get no cookie. If the session has already moved to another id, as after the first of two
+                log-ins with the same cookie, it is destroyed there, and this begins a new one.
 
-    def _why_not(self, session: Store) -> str:
-        if session.is_gone:
-            return "the session is gone"
-        if session.is_withheld:
-            return "another site made this request, from which sameSite withholds the user's own cookie"
-        return "nothing is in the session"
+        Returns:
+            True.
 
-    def _warn_of_http(self, request: HTTPServerRequest) -> None:
-        if not self._has_warned_of_http:
-            self._has_warned_of_http = True
-            logger.warning(
-                "the session cookie is for https only, but %s asks over http: no cookie is sent, and new sessions are "
-                "not stored. Behind a proxy that ends https, set trustProxy; for both, set secure to 'auto'",
-                request.remote_ip,
-            )
+        Raises:
+            HeadersSentError: The response's headers, which carry the cookie, have been sent.
+        """
+        moving.regenerate(self._work, destroy)
+        return True
 
-    def _is_secure(self, request: HTTPServerRequest) -> bool:
-        if self._trust is not None:
-            # The peer of the connection: remote_ip may be what a header says (Tornado's xheaders).
-            peer = getattr(getattr(request.connection, "context", None), "address", None)
-            address = peer[0] if isinstance(peer, tuple) else ""
-            if self._trust(address, 0):
-                return is_https(request.headers.get("X-Forwarded-Proto"), request.protocol)
-        return request.protocol == "https"
+    def migrate(self, destroy: bool = False) -> bool:
+        """Do the same as `regenerate`. npm: `migrate`."""
+        return self.regenerate(destroy)
 
-    def _after(self, request: HTTPServerRequest, session: Store, untouched: bool) -> None:
-        """What can wait until the response has left."""
-        self._renewals.discard(request)
-        if untouched and session.wants_touch and not session.get_handler().renews_on_read:
-            self._renew(request, session)
-        else:
-            self._watch.close(session, request.method or "", request.path)
-        first, of = self.config.lottery
-        if random.random() * of < first and time.monotonic() >= self._sweep_again_at:  # noqa: S311 - no secret
-            self._sweep_again_at = float("inf")  # one sweep at a time
-            self._in_background(self._sweep(), "remove expired sessions")
+    def invalidate(self) -> bool:
+        """Empty the session, give it a new id, destroy the old record: for log-outs."""
+        self.regenerate(destroy=True)  # first, since it may refuse
+        work = self._work
+        if work.old is not None:
+            work.old = work.old._replace(grace=False)
+        self.flush()
+        return True
 
-    def _renew(self, request: HTTPServerRequest, session: Store) -> None:
-        async def renew() -> None:
-            try:
-                await session.touch()
-            finally:
-                self._watch.close(session, request.method or "", request.path)
+    # ---------------------------------------------------------------- the record
 
-        self._touch(session, renew())
+    def start(self, callback: Callable[[], object] | None = None) -> Awaitable[bool]:
+        """Load the record. Values set before are kept, except under keys that it has.
 
-    def _touch(self, session: Store, touch: Coroutine[Any, Any, None]) -> None:
-        if is_immediate(session.get_handler().touch):
-            try:
-                run(touch)
-            except Exception as error:
-                _warn("renew a session", error)
-        else:
-            self._in_background(touch, "renew a session")
+        Args:
+            callback: Called without arguments when it is loaded.
 
-    async def _sweep(self) -> None:
-        started = time.monotonic()
-        try:
-            await self.sweep()
-        finally:
-            now = time.monotonic()
-            self._sweep_again_at = now + _REST_AFTER_SWEEP * (now - started)
+        Returns:
+            An awaitable of True.
 
-    def _in_background(self, work: Coroutine[Any, Any, None], purpose: str) -> None:
-        async def run() -> None:
-            try:
-                await work
-            except Exception as error:
-                _warn(purpose, error)
+        Raises:
+            UnavailableError: The store cannot tell whether there is a record.
+        """
+        return without_arguments(self._start(), callback)
 
-        task = asyncio.ensure_future(run())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+    async def _start(self) -> bool:
+        await loading.start(self._work)
+        return True
+
+    async def reload(self) -> bool:
+        """Load the record again, dropping unsaved changes. For WebSockets.
+
+        Returns:
+            False if the session was destroyed or has expired; it is empty then, and can no longer be saved.
+        """
+        work = self._work
+        if work.version is None and work.state is not GONE:  # never stored, so there is no record to load
+            return True
+        async with transaction.between_transactions(work), saving_lock(work):  # not to undo a save under way
+            return await loading.reload(work)
+
+    def save(self, callback: Callable[[Exception | None], object] | None = None) -> Awaitable[None]:
+        """Write the session if it has changed; may be called any number of times.
+
+        A response saves its session by itself. Call this where there is no response, as in a WebSocket.
+
+        Args:
+            callback: Called with None when it is saved, or with the error, which is then not raised.
+
+        Raises:
+            SerializationError: The session holds a value that JSON has no form for; nothing was written.
+            TooLargeError: It takes more bytes than `maxSize` allows; nothing was written.
+            UnavailableError: The store is down, or too busy for too long; nothing was written.
+        """
+        return with_error(transaction.save_in_turn(self._work), callback)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """Reload, change and save as one step: for WebSockets and long handlers.
+
+            async with session.transaction():
+                session.push("messages", message)
+
+        Earlier unsaved changes are saved with it. If the block raises, its changes are undone. Another task's
+        transaction on the same object, or its `save`, waits for its turn. Transactions and saves inside the block are
+        part of it, and so are the tasks that it starts.
+
+        Raises:
+            GoneError: The session was destroyed or has expired; nothing was saved.
+            SerializationError, UnavailableError: As in `save`.
+        """
+        async with transaction.transaction(self._work):
+            yield self
+
+    async def take(self, key: str, default: Any = None) -> Any:
+        """Remove a key from the record immediately; only one caller gets its value.
+
+        For one-time tokens. `pull` removes the key from this request's session only, so that two concurrent requests
+        may both see the value. `take` saves no other change of the session.
+
+        Raises:
+            UnavailableError: The store is down; nothing was taken.
+        """
+        async with transaction.between_transactions(self._work):
+            return await transaction.take(self._work, key, default)
 
 
-def _save_before_handshake(handler: WebSocketHandler, response: HeldResponse) -> None:
-    """Have a WebSocket's session saved when all is ready for the handshake, and `get` still can wait."""
-    get_protocol = handler.get_websocket_protocol
-
-    def get_websocket_protocol() -> WebSocketProtocol | None:
-        protocol = get_protocol()
-        if protocol is not None:
-            accept = protocol.accept_connection
-
-            async def accept_connection(handler: WebSocketHandler) -> None:
-                await response.save_before_handshake()
-                await accept(handler)
-
-            protocol.accept_connection = accept_connection  # type: ignore[method-assign]
-        return protocol
-
-    handler.get_websocket_protocol = get_websocket_protocol  # type: ignore[method-assign]
-
-
-def _warn(purpose: str, error: Exception) -> None:
-    # Nobody waits for it and nothing is lost, so this is one line, not a traceback.
-    logger.warning("could not %s: %s: %s", purpose, type(error).__name__, error)
+def work_of(session: Session) -> UnitOfWork:
+    """The unit of work of a session, for the response that saves it."""
+    return session._work

@@ -19,12 +19,14 @@ from tornado.web import Finish, HTTPError, RequestHandler
 
 from .drivers import MemoryDriver
 from .errors import ConfigError, SessionError
-from .immediate import run
+from .events import Events
+from .immediate import begin
+from .loading import start
+from .manager import NodeSession
 from .origin import SAFE_METHODS, is_cross_site
-from .report import Watch
+from .records import Records
 from .response import HeldResponse
-from .session import NodeSession
-from .store import Store
+from .session import Session, work_of
 
 if TYPE_CHECKING:
     _Base = RequestHandler
@@ -37,12 +39,12 @@ _TOKEN_HEADERS = ("X-CSRF-Token", "X-XSRF-Token", "X-Csrftoken", "X-Xsrftoken")
 
 
 class SessionMixin(_Base):
-    """A `RequestHandler` with a session: loaded before `prepare` and the method run, saved before the response leaves.
+    """A session for handlers: loaded before `prepare`, saved with the response.
 
     Name it before the handler it is mixed into: ``class Page(SessionMixin, RequestHandler)``. A `prepare` of your
     own, async or not, finds the session loaded, whether or not it calls ``super().prepare()``.
 
-    The application's setting ``node_session`` is a `NodeSession`, or a config dict, of which one is made.
+    The application's setting ``node_session`` is a `NodeSession` or a config dict.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -50,7 +52,7 @@ class SessionMixin(_Base):
         order = cls.__mro__
         if RequestHandler in order and order.index(RequestHandler) < order.index(SessionMixin):
             raise TypeError(f"class {cls.__name__}: name SessionMixin before the RequestHandler, or it has no effect")
-        # Its own, or one of a class named before this one, which may know nothing of sessions and call no super().
+        # The class's own, or that of a class named before this one, which may call no super().
         cls._start_before_prepare()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -67,22 +69,22 @@ class SessionMixin(_Base):
             cls.prepare = _after_start(prepare)  # type: ignore[method-assign]
 
     @property
-    def session(self) -> Store:
+    def session(self) -> Session:
         """The session of this request; the same as ``self.request.session``.
 
-        In the page of an error that came before the session was loaded, it is an empty one, which is never stored.
+        In an error page for a failure before the session was loaded, it is an empty one, which is never stored.
 
         Raises:
             SessionError: It is not loaded yet.
         """
         session = getattr(self.request, "session", None)
-        if not isinstance(session, Store) or not session.is_started:
+        if not isinstance(session, Session) or not session.is_started:
             raise SessionError("there is no session yet: it is loaded right before prepare() runs")
         return session
 
     @session.setter
-    def session(self, session: Store) -> None:
-        if session is not self.session:  # ``self.session |= {…}`` sets what it was
+    def session(self, session: Session) -> None:
+        if session is not self.session:  # ``self.session |= {…}`` sets the same object again
             raise AttributeError("a handler's session cannot be replaced; change it: self.session.put({…})")
 
     @property
@@ -99,18 +101,18 @@ class SessionMixin(_Base):
             f"not {type(configured).__name__}"
         )
 
-    # Not whether the request has a session: whoever started that one has not checked the token.
+    # A session of the request is not enough: `start_session` may have loaded it without a check of the token.
     _is_prepared = False
 
     csrf_exempt = False
-    """Whether requests to this handler need no CSRF token, although the option `csrf` is on; for webhooks."""
+    """Whether requests need no CSRF token although `csrf` is on; for webhooks."""
 
     def prepare(self) -> Awaitable[None]:
         """Start the session, then go on with the next class's `prepare`.
 
         Returns:
-            Something to await, whether or not that `prepare` is async. An `async def prepare` awaits it; a plain one
-            need not.
+            An awaitable, whether or not that `prepare` is async. An `async def prepare` awaits it; a plain one need
+            not.
         """
         if self._is_prepared:
             return _awaitable(super().prepare())
@@ -119,11 +121,11 @@ class SessionMixin(_Base):
     # ---------------------------------------------------------------- CSRF
 
     def check_csrf(self) -> None:
-        """Refuse a request that changes something and does not bring the session's token.
+        """Refuse a request that changes something and lacks the session's token.
 
-        With the option `csrf` this is called right after the session is loaded. The token is looked for in the form
-        field ``_token`` (or Tornado's ``_xsrf``) and in the headers X-CSRF-Token and X-XSRF-Token (or Tornado's
-        X-Csrftoken and X-Xsrftoken). A request that the browser says another site has made is refused with any token.
+        With the option `csrf`, this is called right after the session is loaded. The token may be in the form field
+        ``_token`` (or Tornado's ``_xsrf``) or in the headers X-CSRF-Token or X-XSRF-Token (or Tornado's X-Csrftoken or
+        X-Xsrftoken). If the browser says that another site made the request, no token helps.
 
         Raises:
             tornado.web.HTTPError: 403.
@@ -144,29 +146,23 @@ class SessionMixin(_Base):
             raise HTTPError(403, reason="CSRF token wrong: it is not this session's, or the session has expired")
 
     def csrf_field(self) -> str:
-        """The hidden form field with the token. In a template: ``{% raw … %}`` with a call of this."""
-        return f'<input type="hidden" name="_token" value="{xhtml_escape(self._csrf_token())}">'
+        """The hidden form field with the token, for ``{% raw … %}`` in a template."""
+        return f'<input type="hidden" name="_token" value="{xhtml_escape(self.session.get_token())}">'
 
     @property
     def xsrf_token(self) -> bytes:
-        """The session's token, with the option `csrf`: what Tornado's own ``xsrf_form_html`` puts into forms."""
+        """The token in Tornado's ``xsrf_form_html``: the session's, with `csrf` on."""
         if not self.node_session.config.csrf:
             return super().xsrf_token
-        return self._csrf_token().encode()
-
-    def _csrf_token(self) -> str:
-        """The session's token, for a form; after a log-out there is none before this makes one."""
-        if not self.session.get_token():
-            self.session.regenerate_token()
-        return str(self.session.get_token())
+        return self.session.get_token().encode()
 
     def check_xsrf_cookie(self) -> None:
-        """Tornado's own check, before the session is loaded. With the option `csrf`, `check_csrf` takes its place."""
+        """Run Tornado's own check; with the option `csrf`, `check_csrf` takes its place."""
         if not self.node_session.config.csrf:
             super().check_xsrf_cookie()
 
     def get_template_namespace(self) -> dict[str, Any]:
-        """Adds `csrf_field` to what templates can use."""
+        """Add `csrf_field` to the names that templates can use."""
         namespace: dict[str, Any] = super().get_template_namespace()
         namespace["csrf_field"] = self.csrf_field
         return namespace
@@ -174,7 +170,7 @@ class SessionMixin(_Base):
     # ---------------------------------------------------------------- hooks
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
-        """Send an error page, whose `write_error` has a session in any case."""
+        """Send an error page; its `write_error` always has a session."""
         self._have_session()
         super().send_error(status_code, **kwargs)
 
@@ -184,27 +180,29 @@ class SessionMixin(_Base):
         super()._handle_request_exception(e)
 
     def _have_session(self) -> None:
-        """An empty session for an error that came first: Tornado's own 403, a 405, a store that is down."""
+        """Make an empty session for an error before loading: a 403, a 405, a store down."""
         session = getattr(self.request, "session", None)
-        if isinstance(session, Store) and session.is_started:
+        if isinstance(session, Session) and session.is_started:
             return
         sessions = self.settings.get("node_session")
         name = sessions.config.cookie if isinstance(sessions, NodeSession) else "node_session"
-        # In a store of its own, so that not even a save() by the error page stores it.
-        session = Store(name, MemoryDriver(0), watch=Watch("memory"))
-        run(session.start())  # type: ignore[arg-type]
-        session.trace.cookie = "not sent: the session was never loaded"
+        # It has a store of its own, so that even a save() by the error page does not keep it.
+        session = Session(name, Records(MemoryDriver(0), events=Events("memory")))
+        begin(start(work_of(session)))  # which never waits, since the id is fresh
+        work_of(session).trace.cookie = "not sent: the session was never loaded"
         self.request.session = session  # type: ignore[attr-defined]
 
     def on_finish(self) -> None:
-        """The response has left: renew the session, and now and then remove expired ones."""
+        """Renew the session after the response, and sometimes remove expired ones."""
         response: HeldResponse | None = getattr(self, "_held_response", None)
         if response is not None:
             response.close()
         super().on_finish()
 
     async def _start_then(self, prepare: Any) -> None:
-        sessions = self.node_session
+        sessions = self.application.settings.get("node_session")
+        if not isinstance(sessions, NodeSession):  # a config dict, for example
+            sessions = self.node_session
         await sessions.start_session(self.request, self)
         if sessions.config.csrf:
             self.check_csrf()
@@ -218,7 +216,7 @@ SessionMixin.prepare.starts_session = SessionMixin.prepare  # type: ignore[attr-
 
 
 def _after_start(prepare: Any) -> Any:
-    """A `prepare` that runs when the session is there."""
+    """Wrap a `prepare`, so that it runs when the session is loaded."""
 
     @functools.wraps(prepare)
     def wrapper(self: SessionMixin) -> Any:
@@ -231,7 +229,7 @@ def _after_start(prepare: Any) -> Any:
 
 
 class _Done:
-    """What a plain `prepare` has done, to await: unlike a coroutine, nobody is warned if it is not awaited."""
+    """An awaitable for a plain `prepare`; unlike a coroutine, it need not be awaited."""
 
     def __await__(self) -> Generator[Any, None, None]:
         yield from ()
@@ -241,5 +239,5 @@ _DONE = _Done()
 
 
 def _awaitable(result: Any) -> Awaitable[Any]:
-    """What a `prepare` has returned, so that it can be awaited in any case."""
+    """Return the result of a `prepare` as an awaitable."""
     return result if inspect.isawaitable(result) else _DONE

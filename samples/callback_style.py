@@ -1,4 +1,4 @@
-"""The original's way: start the session yourself, with a callback, in handlers without the mixin.
+"""The original's way: start the session with a callback, without the mixin.
 
 python samples/callback_style.py [port]
 """
@@ -17,7 +17,7 @@ SESSIONS = NodeSession({"secret": "a-secret-for-this-sample-only-never-for-yours
 
 
 class WithCallback(RequestHandler):
-    """`start_session` is returned from `prepare`: Tornado waits for it, and so for the callback."""
+    """Return `start_session(…)` from `prepare`: Tornado waits for the callback."""
 
     def prepare(self) -> Any:
         return SESSIONS.start_session(self.request, self, self.started)

@@ -14,9 +14,9 @@ from node_session import NodeSession, SessionMixin
 
 
 class DictDriver:
-    """Keeps sessions in a dict. Of two requests that save one session concurrently, the later wins.
+    """Sessions in a dict. If two requests save one concurrently, the later wins.
 
-    To have them merged, derive from `node_session.drivers.Driver`, and test with `node_session.testing`.
+    To merge them, derive from `node_session.drivers.Driver`, and test with `node_session.testing`.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ SESSIONS = NodeSession({"secret": "a-secret-for-this-sample-only-never-for-yours
 
 
 class Page(SessionMixin, RequestHandler):
-    """Collects words."""
+    """A list of collected words."""
 
     def get(self) -> None:
         if self.get_query_argument("word", ""):

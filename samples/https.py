@@ -1,8 +1,8 @@
-"""HTTPS: the cookie travels over https only, and what is stored is encrypted. Look into ./sessions to see it.
+"""HTTPS: the cookie goes over https only, and files in ./sessions are encrypted.
 
     python samples/https.py [port]
 
-The certificate is made on the spot by the openssl command, so the browser will warn you of it.
+The openssl command makes the certificate at the start, so the browser will warn you of it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SESSIONS = NodeSession(
 
 
 class Page(SessionMixin, RequestHandler):
-    """Keeps a note."""
+    """A page that keeps a note."""
 
     def get(self) -> None:
         self.render("https.html", note=self.session.get("note", ""), status=self.session.get("status", ""))

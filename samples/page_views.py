@@ -1,4 +1,4 @@
-"""Page views: how often this browser has been on each page. Sessions are files in ./sessions.
+"""Page views: this browser's visits to each page; sessions are in ./sessions.
 
 python samples/page_views.py [port]
 """
@@ -23,7 +23,7 @@ SESSIONS = NodeSession(
 
 
 class Page(SessionMixin, RequestHandler):
-    """Counts the views of its path."""
+    """A page that counts the views of its path."""
 
     def get(self) -> None:
         views = self.session.increment(f'views["{self.request.path}"]')
@@ -33,7 +33,7 @@ class Page(SessionMixin, RequestHandler):
 
 
 class Forget(SessionMixin, RequestHandler):
-    """Ends the session."""
+    """End the session."""
 
     def post(self) -> None:
         self.session.invalidate()

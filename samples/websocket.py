@@ -1,4 +1,4 @@
-"""A WebSocket with the page's session: it saves each message, and sees what other requests have saved.
+"""A WebSocket with the page's session: it saves messages and sees others' changes.
 
 python samples/websocket.py [port]
 """
@@ -18,14 +18,14 @@ SESSIONS = NodeSession({"secret": "a-secret-for-this-sample-only-never-for-yours
 
 
 class Page(SessionMixin, RequestHandler):
-    """Shows the messages sent so far. Open it in two tabs."""
+    """A page with the messages sent so far. Open it in two tabs."""
 
     def get(self) -> None:
         self.render("websocket.html", messages=self.session.get("messages", []))
 
 
 class Socket(SessionMixin, WebSocketHandler):
-    """Keeps each message in the session. No response ends here, so it calls `save`."""
+    """Keep each message in the session. No response ends here, so it calls `save`."""
 
     async def on_message(self, message: str | bytes) -> None:
         if not await self.session.reload():

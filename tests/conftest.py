@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from browser import SECRET, Browser
 from hypothesis import settings
+from stores import Idleness
 from tornado.web import Application
 
 from node_session import NodeSession
@@ -20,12 +21,12 @@ from node_session.drivers import registry
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
-# Folders of sessions that tests make are not for their group, whatever the machine's own mask is.
+# Folders of sessions that tests make are not writable for their group, with any mask of the machine.
 os.umask(0o022)
 
-# The same verdict each time: hypothesis draws the same examples, and `random` the same numbers, in the processes of
-# tests/concurrency too. The soaks and `make fuzz` do not load this file; they look for something new each time.
-# No deadline: how long an example takes says more of the machine than of the code.
+# The same verdict each time: hypothesis draws the same examples, and `random` the same numbers, also in the processes
+# of tests/concurrency. The soaks and `make fuzz` do not load this file; they look for something new each time.
+# No deadline: the time of an example says more about the machine than about the code.
 settings.register_profile("node_session", deadline=None, derandomize=True, database=None)
 settings.load_profile("node_session")
 os.environ["SEED"] = "0"
@@ -41,20 +42,20 @@ asyncio.set_event_loop(None)
 
 @pytest.fixture(autouse=True)
 def own_drivers(monkeypatch):
-    """Forget the drivers that a test registers, whose names another one may use."""
+    """Forget the drivers that a test registers: another test may use their names."""
     monkeypatch.setattr(registry, "_creators", dict(registry._creators))
 
 
 @pytest.fixture(autouse=True)
 def busy_machine(monkeypatch):
-    """Let no request count as a long one because the machine is busy: its answer has a cookie. See `long_requests`."""
-    monkeypatch.setattr("node_session.store._TRUSTED_FOR", 60)
+    """Let no request count as long because the machine is busy; see `long_requests`."""
+    monkeypatch.setattr("node_session.policy.TRUSTED_FOR", 60)
 
 
 @pytest.fixture
 def long_requests(busy_machine, monkeypatch):
-    """Let requests of 10 ms count as long ones, as they do outside of tests."""
-    monkeypatch.setattr("node_session.store._TRUSTED_FOR", 0.01)
+    """Let requests of 10 ms count as long, as they do outside of tests."""
+    monkeypatch.setattr("node_session.policy.TRUSTED_FOR", 0.01)
 
 
 @pytest.fixture
@@ -78,6 +79,12 @@ def sessions(config, io_loop):
 
 
 @pytest.fixture
+def pass_time(config):
+    """Lets seconds pass for the store, before or between requests."""
+    return Idleness(config["files"])
+
+
+@pytest.fixture
 def app(sessions):
     """An application without routes; a test adds its own."""
     return Application([], node_session=sessions)
@@ -97,7 +104,7 @@ def new_browser(http_client, base_url, sessions):
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts a sample as its README says; gives its URL. ``start.stop()`` ends all that were started."""
+    """Starts a sample as its README says, and returns its URL; ``stop()`` ends all."""
     processes = []
 
     def start(name: str, *options: str) -> str:

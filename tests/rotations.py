@@ -6,26 +6,13 @@ import asyncio
 import json
 from collections.abc import Callable
 
-from tornado.httputil import HTTPHeaders
+from world import start_session_of
 
 from node_session import NodeSession
 from node_session.drivers import Driver
 
 Choose = Callable[[int], int]
 """Gives a number from 0 to below another one; who calls it decides how the requests interleave."""
-
-
-async def start(sessions: NodeSession, id: str | None):
-    """A session, as a request starts it."""
-    session = await sessions.get_session(_Request())
-    session.set_id(id)
-    await session.start()
-    return session
-
-
-class _Request:
-    headers = HTTPHeaders()
-    remote_ip = "127.0.0.1"
 
 
 async def logged_in(driver: Driver) -> list[dict]:
@@ -43,7 +30,7 @@ async def log_out_against_rotations(sessions: NodeSession, choose: Choose) -> st
     Raises:
         AssertionError: A record is logged in after the log-out was answered.
     """
-    first = await start(sessions, None)
+    first = await start_session_of(sessions, None)
     first.put("user", "Ann")
     await first.save()
     cookie = first.get_id()
@@ -56,7 +43,7 @@ async def log_out_against_rotations(sessions: NodeSession, choose: Choose) -> st
         await pause()
         id = cookie
         for _ in range(1 + choose(2)):
-            tab = await start(sessions, id)
+            tab = await start_session_of(sessions, id)
             await pause()
             tab.regenerate(True)
             await tab.save()
@@ -64,7 +51,7 @@ async def log_out_against_rotations(sessions: NodeSession, choose: Choose) -> st
 
     async def log_out() -> str:
         await pause()
-        tab = await start(sessions, cookie)
+        tab = await start_session_of(sessions, cookie)
         await pause()
         tab.invalidate()
         await tab.save()

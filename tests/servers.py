@@ -58,7 +58,7 @@ class Server(ABC):
 
     @abstractmethod
     def command(self) -> list[str]:
-        """What to run."""
+        """The command line."""
 
     def prepare(self) -> None:  # noqa: B027 - some need nothing
         """Make what the server needs to start, once."""
@@ -154,7 +154,7 @@ class Postgresql(Server):
 
 
 class PostgresqlStandby(Postgresql):
-    """Follows a server, every commit of which waits for it; until it is promoted."""
+    """A replica of a server whose commits all wait for it, until it is promoted."""
 
     def __init__(self, primary: Postgresql) -> None:
         self.primary = primary
@@ -311,7 +311,7 @@ class RedisClusterOfSix:
             node.ask("CLUSTER", "MEET", "127.0.0.1", masters[0].port)
         names = [master.ask("CLUSTER", "MYID").decode() for master in masters]
         for replica, name in zip(replicas, names, strict=True):
-            self.wait_for(lambda: name in str(replica.ask("CLUSTER", "NODES")))  # noqa: B023 - asked at once
+            self.wait_for(lambda: name in str(replica.ask("CLUSTER", "NODES")))  # noqa: B023 - called immediately
             replica.ask("CLUSTER", "REPLICATE", name)
         for node in self.nodes:
             self.wait_for(lambda: "cluster_state:ok" in str(node.ask("CLUSTER", "INFO")))  # noqa: B023

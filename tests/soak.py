@@ -34,7 +34,7 @@ from concurrency.hammer import hammer  # noqa: E402
 from concurrency.machine import Sessions  # noqa: E402
 from concurrency.mixed import mix  # noqa: E402
 from concurrency.storm import storm  # noqa: E402
-from doors import SECRET, Door  # noqa: E402
+from doors import SECRET, open_side  # noqa: E402
 from hypothesis import HealthCheck, Phase, seed, settings  # noqa: E402
 from hypothesis.stateful import run_state_machine_as_test  # noqa: E402
 
@@ -60,7 +60,7 @@ def hammered(config: dict[str, Any], processes: int) -> Checked:
     """One session, struck."""
     outcome = hammer(config, processes)
     outcome.check()
-    return {"pushes of 8 clients at once": len(outcome.pushed)}
+    return {"pushes of 8 concurrent clients": len(outcome.pushed)}
 
 
 def stormed(config: dict[str, Any]) -> Checked:
@@ -72,7 +72,7 @@ def stormed(config: dict[str, Any]) -> Checked:
 def mixed(folder: str, encrypt: bool) -> Checked:
     """Ours and the original."""
     config = {"secret": SECRET, "files": folder, "lottery": [0, 100]}
-    door = Door(["node", "door.js"], {**config, "encrypt": encrypt})
+    door = open_side("original", {**config, "encrypt": encrypt})
     try:
         mixture = mix({**config, "encrypt": "legacy" if encrypt else False}, door.ask)
     finally:
@@ -139,7 +139,7 @@ def main() -> None:
 
 
 def summarize(seconds: float, total: Counter[str], failed: int) -> None:
-    """Tell in one line what was checked."""
+    """Report the checks in one line."""
     what = ", ".join(f"{count:,} {thing}" for thing, count in total.items())
     verdict = f"{failed} TRIALS FAILED" if failed else "nothing lost, torn, doubled, out of order or back"
     print(f"soak: {seconds / 60:.1f} minutes: {what or 'nothing checked'}: {verdict}")

@@ -33,7 +33,7 @@ ENCRYPTED = bytes.fromhex(
 
 @pytest.mark.parametrize("implementation", BOTH)
 def test_vector(implementation):
-    """It is what NIST calls AES-256 in counter mode, in both directions, and each call begins anew."""
+    """It is what NIST calls AES-256 in counter mode, in both directions, and each call begins again."""
     cipher = implementation(KEY)
     for _ in range(2):
         assert cipher.apply(START, PLAIN) == ENCRYPTED

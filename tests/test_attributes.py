@@ -1,23 +1,19 @@
-"""A session as a mapping, and what is refused or explained, by way of HTTP on each kind of store."""
+"""A session as a mapping; refused values and explained names; over HTTP on each kind of store."""
 
 from __future__ import annotations
 
 import copy
-import inspect
-import logging
-import pickle
-import re
 import traceback
 from decimal import Decimal
 
 import pytest
-from browser import SECRET
 from hypothesis import given
 from hypothesis import strategies as st
 from tornado.web import RequestHandler
+from world import make_session
 
-from node_session import NodeSession, SessionMixin, Store, cookies, paths
-from node_session.attributes import Attributes
+from node_session import SessionMixin, paths
+from node_session.csrf_token import CsrfToken
 from node_session.drivers import MemoryDriver
 
 STORES = [{"driver": "memory"}, {"driver": "file"}, {"driver": "database", "connection": {"adapter": "sqlite"}}]
@@ -50,7 +46,7 @@ def on_session(work):
     return lambda handler: work(handler.session)
 
 
-# -------------------------------------------------------------------- what is refused
+# -------------------------------------------------------------------- refused values
 
 POLLUTED = {"__proto__": {"polluted": True}}
 
@@ -124,12 +120,12 @@ def deep():
         (lambda session: session.setdefault("list.name", 1), "PathError: cannot store under 'list.name'"),
         (lambda session: session["nothing"], "KeyError: 'nothing'"),
         (lambda session: session.pop("nothing"), "KeyError: 'nothing'"),
-        (lambda session: session.getToken(), "AttributeError: 'Store' object has no attribute 'getToken'"),
+        (lambda session: session.getToken(), "AttributeError: 'Session' object has no attribute 'getToken'"),
     ],
 )
 @pytest.mark.gen_test
 async def test_one_traceback(visit, caplog, work, error):
-    """What is logged of a value or a key that cannot be is one traceback, whose error says what is wrong."""
+    """A value or key that cannot be stored is logged as one traceback, whose error names the problem."""
     await visit(on_session(lambda session: session.put("list", [1])))
     caplog.clear()
     assert (await visit(on_session(work))).code == 500
@@ -205,7 +201,7 @@ async def test_a_session_is_not_replaced(visit, browser, caplog):
 
 def test_truth_and_identity():
     """An empty session is true; it equals a dict of its content, another session never, and it can be in a set."""
-    one, other = (Store("s", MemoryDriver(0)) for _ in range(2))
+    one, other = (make_session(MemoryDriver(0)) for _ in range(2))
     assert one and len(one) == 0
     assert one == {} and one == one and one != other and one != {"a": 1} and one != 1
     assert len({one, other, one}) == 2 and {one: 1}[one] == 1
@@ -232,7 +228,7 @@ STEPS = st.lists(
 @given(st.dictionaries(KEYS, VALUES, max_size=5), STEPS)
 def test_laws_of_mappings(content, steps):
     """On keys that are there a session does what a dict does; a key that is not there is a path."""
-    session, model = Attributes(), copy.deepcopy(content)
+    session, model = CsrfToken(), copy.deepcopy(content)
     session.all().update(copy.deepcopy(content))
     for step, key, value in steps:
         is_there = key in model
@@ -276,168 +272,11 @@ def test_laws_of_mappings(content, steps):
         assert session | {"a": 0} == {**model, "a": 0} and {"a": 0} | session == {"a": 0, **model}
 
 
-def test_increments_beside_a_literal_key():
-    """What was added under a path is still a sum, where a literal key of that spelling is set or removed."""
-    session = Attributes()
-    session.all().update({"a": {"n": 1}, "a.n": "x"})
-    session.increment("a.n")
-    session["a.n"] = "y"
-    del session["a.n"]
-    assert session._increments == {"a.n": 1}
-    session["a.n"] = 5
-    assert session._increments == {} and session == {"a": {"n": 5}}
-
-
 def test_a_key_that_is_no_text():
     """Keys that a program has put into all() itself, and that are stored as text, are found as in a dict."""
-    session = Attributes()
+    session = CsrfToken()
     session.all().update({1: "a", None: "b"})
     assert dict(session) == {1: "a", None: "b"} and 1 in session and 2 not in session
     assert (session.pop(1), session.popitem(), len(session)) == ("a", (None, "b"), 0)
     with pytest.raises(TypeError, match="keys are strings"):
         session[1]
-
-
-# -------------------------------------------------------------------- other names
-
-
-def told(caplog, line: str) -> bool:
-    """Whether the log has a line, after which some versions of Python ask what was meant."""
-    return re.search(re.escape(line) + r"(\. Did you mean: '\w+'\?)?$", caplog.text, re.MULTILINE) is not None
-
-
-@pytest.mark.parametrize(
-    ("name", "cure"),
-    [
-        *[
-            (name, f"use {cure}()")
-            for name, cure in {
-                "getToken": "get_token",
-                "regenerateToken": "regenerate_token",
-                "getId": "get_id",
-                "setId": "set_id",
-                "getName": "get_name",
-                "getHandler": "get_handler",
-                "setExists": "set_exists",
-                "flashInput": "flash_input",
-                "ageFlashData": "age_flash_data",
-                "id": "get_id",
-                "sessionID": "get_id",
-                "token": "get_token",
-                "destroy": "invalidate",
-                "regenerateId": "regenerate",
-            }.items()
-        ],
-        ("isNew", "use is_new"),
-        ("user", 'read it by session.get("user"), store it by session.put("user", …)'),
-        ("userName", 'read it by session.get("userName"), store it by session.put("userName", …)'),
-    ],
-)
-@pytest.mark.gen_test
-async def test_a_name_of_the_original_on_a_session(visit, caplog, name, cure):
-    """What another library, or JavaScript, has as an attribute is an error that names the way it is done here."""
-    assert (await visit(on_session(lambda session: getattr(session, name)))).code == 500
-    assert told(caplog, f"AttributeError: 'Store' object has no attribute '{name}': {cure}")
-
-
-@pytest.mark.parametrize(
-    ("name", "cure"),
-    [
-        ("startSession", ": use start_session()"),
-        ("getSession", ": use get_session()"),
-        ("setEncrypter", ": use set_encrypter()"),
-        ("registerHandler", ": use register_handler()"),
-        ("onEvent", ": use on_event"),
-        ("middleware", ""),
-        ("_private", ""),
-    ],
-)
-@pytest.mark.gen_test
-async def test_a_name_of_the_original_on_a_node_session(visit, caplog, name, cure):
-    """So it is for a NodeSession, whose other attributes are no keys."""
-    assert (await visit(lambda handler: getattr(handler.node_session, name))).code == 500
-    assert told(caplog, f"AttributeError: 'NodeSession' object has no attribute '{name}'{cure}")
-
-
-def test_every_method_of_the_original_has_its_hint():
-    """Each public method with two words in its name is found by its name in camelCase."""
-    for cls in (Store, NodeSession):
-        for name, _ in inspect.getmembers(cls, callable):
-            first, *rest = name.split("_")
-            if first and rest:
-                camel = first + "".join(each.title() for each in rest)
-                object = Store("s", MemoryDriver(0)) if cls is Store else NodeSession({"secret": SECRET})
-                with pytest.raises(AttributeError, match=f"use {name}\\(\\)$"):
-                    getattr(object, camel)
-
-
-def test_protocols_are_not_disturbed():
-    """Whoever asks an object what it can do gets Python's own answer."""
-    session = Store("s", MemoryDriver(0))
-    session["list"] = [1]
-    for name in ("__await__", "__deepcopy__", "__array__", "_repr_html_", "_ipython_display_", "__fspath__"):
-        with pytest.raises(AttributeError) as caught:
-            getattr(session, name)
-        assert str(caught.value).endswith(f"has no attribute {name!r}")
-    assert not hasattr(session, "user") and getattr(session, "user", 7) == 7
-    assert copy.copy(session)["list"] is session["list"]
-    attributes = Attributes()
-    attributes["list"] = [1]
-    for copied in (copy.deepcopy(attributes), pickle.loads(pickle.dumps(attributes))):
-        assert dict(copied) == {"list": [1]}
-    assert inspect.signature(session.put) and not inspect.isawaitable(session)
-    assert "list" not in dir(session)
-
-
-def test_an_error_in_a_property_is_seen():
-    """An AttributeError that a property raises is not taken for a property that is missing."""
-
-    class Mine(Store):
-        @property
-        def user(self):
-            return None.name
-
-    with pytest.raises(AttributeError, match="'NoneType' object has no attribute 'name'"):
-        _ = Mine("s", MemoryDriver(0)).user
-
-
-def test_names_are_data():
-    """A name from somebody else can break no line of a log."""
-    with pytest.raises(AttributeError) as caught:
-        getattr(Store("s", MemoryDriver(0)), "a\nCRITICAL all is lost")
-    assert str(caught.value).isprintable()
-
-
-# -------------------------------------------------------------------- a wrong secret
-
-WRONG = f"node_session={cookies.sign('B' * 40, 'another secret')}"
-
-
-def forged(caplog):
-    return [
-        (record.levelno, record.getMessage()) for record in caplog.records if "wrong signature" in record.getMessage()
-    ]
-
-
-@pytest.mark.gen_test
-async def test_a_wrong_secret_is_a_warning_once(visit, caplog):
-    """The first cookie under another secret is a warning that names the likely cause; the next ones are INFO."""
-    with caplog.at_level(logging.INFO, "node_session"):
-        for _ in range(3):
-            await visit(headers={"Cookie": WRONG})
-    levels = [level for level, _ in forged(caplog)]
-    assert levels == [logging.WARNING, logging.INFO, logging.INFO]
-    assert "the secret has changed" in forged(caplog)[0][1]
-    assert SECRET not in caplog.text and "B" * 40 not in caplog.text
-
-
-@pytest.mark.gen_test
-async def test_what_is_no_wrong_secret(visit, browser, caplog):
-    """A cookie that is not signed at all, or stands beside a good one, is no such warning, and uses none up."""
-    await visit()
-    good = f"node_session={browser.cookie}"
-    with caplog.at_level(logging.INFO, "node_session"):
-        await visit(headers={"Cookie": "node_session=abc"})
-        await visit(headers={"Cookie": f"{WRONG}; {good}"})
-        await visit(headers={"Cookie": WRONG})
-    assert [level for level, _ in forged(caplog)] == [logging.INFO, logging.WARNING]

@@ -331,7 +331,7 @@ WATERLINE = """
 
 @pytest.mark.parametrize("name", [each for each in WATERLINE.split() if each not in ("adapter", "url")])
 def test_options_of_waterline_are_no_error(name):
-    """What the original passes on to its database is taken without a word: one dict configures both programs."""
+    """Options that the original passes on to its database are accepted: one dict configures both programs."""
     values = {"port": 27017, "poolSize": 5, "ssl": False}
     connection = {"adapter": "sails-mongo", name: values.get(name, "x")}
     with warnings.catch_warnings():

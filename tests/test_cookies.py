@@ -1,4 +1,4 @@
-"""The cookie: what is sent is found again, and nothing else is."""
+"""The cookie: a sent id is found again, and nothing else is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_signature_of_the_original():
 
 @given(IDS, SECRETS)
 def test_round_trip(id, secret):
-    """What sign() made, find() finds, and tells that it can be sent again as it is."""
+    """find() finds the cookie that sign() made, and says that it can be sent again unchanged."""
     value = sign(id, secret)
     assert find(f"a=1; name={value}; b=2", "name", [secret]) == (id, value, False, ())
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 
 import pytest
 from browser import ID
+from stores import settle
 from tornado.template import DictLoader
 from tornado.web import Application, RequestHandler
 
@@ -59,20 +59,14 @@ async def text(browser, path="/") -> str:
     return response.body.decode()
 
 
-async def settled(sessions) -> None:
-    """A touch, and the report after it, come after their response."""
-    while sessions._background:
-        await asyncio.sleep(0.01)
-
-
 def now(page: str) -> str:
-    """What the panel says of the request itself, in a line."""
+    """The panel's line about the request itself."""
     found = re.search(r'<p class="now">(.*?)</dl>', page, re.S)[1]
     return " ".join(re.sub(r"<[^>]*>", " ", found).split())
 
 
 def before(page: str) -> list[str]:
-    """What it says of each request before."""
+    """The panel's lines about earlier requests."""
     items = re.findall(r"<li>(.*?)</li>", page, re.S)
     return [" ".join(re.sub(r"<[^>]*>", " ", item).split()) for item in items]
 
@@ -122,7 +116,7 @@ async def test_everything_is_escaped(browser, sessions):
     response = await browser.get(f"/%3Cb%3E?put={hostile}&value={hostile}")
     cookie = response.headers["Set-Cookie"].partition(";")[0]
     for _ in range(2):
-        await settled(sessions)
+        await settle(sessions)
         page = (await browser.get("/<i>" + hostile, headers={"Cookie": cookie})).body.decode()
         assert "<script" not in page and "</pre>&quot;" not in page and "<i>" not in page and "<b>" not in page
     assert "&lt;script&gt;" in page and "a&amp;b" in page
@@ -134,7 +128,7 @@ async def test_history(browser, sessions):
     await text(browser)  # from the first panel on
     await text(browser, "/?put=x")
     await text(browser, "/reader")
-    await settled(sessions)
+    await settle(sessions)
     entries = before(await text(browser))
     assert re.fullmatch(r"left alone GET /reader [\d.]+ .s", entries[0])
     assert re.fullmatch(r"saved GET / [\d.]+ .s x", entries[1])
@@ -153,7 +147,7 @@ async def test_history_is_bounded(browser, sessions):
 
 
 async def test_other_listeners_still_listen(browser, sessions):
-    """Whoever listened before the panel came is still told, and of each event once."""
+    """A listener from before the panel still gets each event, once."""
     told = []
     sessions.on_event = lambda name, attributes: told.append(name)
     await text(browser)
@@ -175,12 +169,12 @@ async def test_a_value_that_cannot_be_stored(browser):
 
 @pytest.mark.parametrize("options", [{"secure": True}])
 async def test_why_there_is_no_cookie(browser):
-    """Where the response carries no cookie, the panel says why."""
+    """If the response carries no cookie, the panel says why."""
     assert "not sent: it is for https only" in await text(browser)
 
 
 async def test_lone_surrogates(browser, app):
-    """What JSON can hold and a page cannot is spelt out, in the text and among the keys that changed."""
+    """Characters that a page cannot hold are escaped, in the text and among the changed keys."""
 
     class Surrogates(Page):
         async def get(self):

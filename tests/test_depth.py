@@ -1,4 +1,4 @@
-"""How deep values may be nested, and that orjson is given only what it can be trusted with."""
+"""The depth of values, and that orjson gets only those that it can write."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def deepest(value):
 
 
 def count_calls(work):
-    """How many Python functions and generators were entered: what work costs, without a clock."""
+    """The number of Python functions and generators entered: the cost without a clock."""
     count = [0]
 
     def profile(frame, event, argument):
@@ -106,7 +106,7 @@ def test_many_shallow_containers_are_read():
 
 
 def test_brackets_in_strings_are_no_containers():
-    """Only what is nested counts, not what looks so in a string."""
+    """Only real nesting counts, not brackets in a string."""
     attributes = {"a": "[{" * 1000, "b": ["]}" * 1000, '"[\\"[' * 1000]}
     assert loads(dumps(attributes)) == attributes
 
@@ -136,7 +136,7 @@ def test_deep_values_cost_no_more_than_flat_ones():
 )
 @pytest.mark.parametrize("depth", [30, 51, 52, 60, 120])
 def test_orjson_gets_nothing_deep(depth, wrap, known, monkeypatch):
-    """Orjson writes past its buffer where much is nested, so it is given only what is not; the text is the same."""
+    """Orjson writes past its buffer if values are nested deep, so it gets no such values; the text is the same."""
     written = []
 
     def write(value, *rest):

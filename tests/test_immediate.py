@@ -1,42 +1,86 @@
-"""Coroutines that never wait."""
+"""Coroutines that need no task."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
+from browser import ID
+from world import make_session
 
+from node_session import ConflictError
 from node_session.drivers import MemoryDriver
-from node_session.errors import ConflictError
-from node_session.immediate import is_immediate, never_waits, run
-from node_session.store import Store
-
-ID = "A" * 40
+from node_session.immediate import begin, is_immediate
 
 
-def test_result():
-    """A coroutine that never waits gives its result without a loop, or raises what it raises."""
+async def note(notes: list[str], waits_for=None) -> None:
+    """Note what happens to this coroutine, which waits once if it has something to wait for."""
+    notes.append("begun")
+    try:
+        if waits_for is not None:
+            notes.append(await waits_for)
+    except BaseException as error:
+        notes.append(type(error).__name__)
+        raise
+    notes.append("done")
+
+
+def test_without_waiting():
+    """A coroutine that never waits is done without a loop."""
+    notes = []
+    assert begin(note(notes)) is None
+    assert notes == ["begun", "done"]
+
+
+def test_an_error():
+    """An error of a coroutine that never waits is raised where the rest of it is awaited."""
     driver = MemoryDriver(1000)
-    assert run(driver.write(ID, "text", None)) == "text"
-    assert run(driver.read(ID)).payload == "text"
+    assert begin(driver.write(ID, "text", None)) is None
+    rest = begin(driver.write(ID, "other", None))
     with pytest.raises(ConflictError):
-        run(driver.write(ID, "other", None))
+        asyncio.run(rest)
 
 
-def test_broken_promise():
-    """A coroutine that wants to wait is broken off, and named."""
-    cleaned = []
+def test_a_coroutine_that_waits():
+    """The rest of a coroutine that waits after all is done when it is awaited, by a task too."""
 
-    @never_waits
-    async def late() -> None:
-        try:
-            await asyncio.sleep(0)
-        finally:
-            cleaned.append(True)
+    async def scenario() -> None:
+        for as_task in (False, True):
+            notes, future = [], asyncio.get_running_loop().create_future()
+            rest = begin(note(notes, future))
+            assert rest is not None and notes == ["begun"]
+            waiting = asyncio.ensure_future(rest) if as_task else rest
+            asyncio.get_running_loop().call_soon(future.set_result, "went on")
+            await waiting
+            assert notes == ["begun", "went on", "done"]
 
-    with pytest.raises(RuntimeError, match="late is marked by @never_waits"):
-        run(late())
-    assert cleaned
+    asyncio.run(scenario())
+
+
+def test_an_interrupted_rest():
+    """A rest that is cancelled, fails or is closed lets its coroutine clean up."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        notes = []
+        task = asyncio.ensure_future(begin(note(notes, loop.create_future())))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert notes == ["begun", "CancelledError"]
+        notes, future = [], loop.create_future()
+        rest = begin(note(notes, future))
+        future.set_exception(ConflictError("somebody else was first"))
+        with pytest.raises(ConflictError):
+            await rest
+        assert notes == ["begun", "ConflictError"]
+        notes = []
+        begin(note(notes, loop.create_future())).close()
+        assert notes == ["begun", "GeneratorExit"]
+
+    asyncio.run(scenario())
 
 
 def test_override_is_not_marked():
@@ -48,30 +92,25 @@ def test_override_is_not_marked():
             return await super().write(id, payload, version)
 
     assert is_immediate(MemoryDriver(1000).write)
-    assert is_immediate(Slow(1000).touch)
     assert not is_immediate(Slow(1000).write)
 
 
-def test_commit_at_once():
-    """A session is saved at once, unless another request was first, or the session moves to another id."""
+def test_a_save_that_has_to_wait():
+    """A save that was begun without a task merges what another request has saved first, when it is awaited."""
 
     async def scenario() -> None:
         driver = MemoryDriver(10_000)
-        first, second = Store("s", driver, ID), Store("s", driver, ID)
+        first, second = make_session(driver, ID), make_session(driver, ID)
         await first.start()
-        assert first.commit_at_once(first.stage())
+        assert begin(first.save()) is None
         await second.start()
         first.put("a", 1)
         second.put("b", 2)
-        assert first.commit_at_once(first.stage())
-        text = second.stage()
-        assert not second.commit_at_once(text)
-        await second.commit(text)
-        assert '"a":1,"b":2' in (await driver.read(ID)).payload
-        second.regenerate(destroy=True)
-        text = second.stage()
-        assert not second.commit_at_once(text)
-        await second.commit(text)
-        assert (await driver.read(ID)).payload.startswith('{"_left":')
+        assert begin(first.save()) is None
+        rest = begin(second.save())
+        if rest is not None:
+            await rest
+        stored = json.loads((await driver.read(ID)).payload)
+        assert (stored["a"], stored["b"]) == (1, 2)
 
     asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""Changes that no response saves: one warning a place names the key and the cure; what is saved by itself is fine."""
+"""Changes that no response saves: one warning a place names the key and the cure, unless the program saves."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import sys
 
 import pytest
+import stores
 from tornado.iostream import IOStream
 from tornado.tcpclient import TCPClient
 from tornado.web import RequestHandler, stream_request_body
@@ -114,8 +115,7 @@ async def settle(app, sessions) -> list:
         await asyncio.wait(app.settings["tasks"])
     app.settings["tasks"].clear()
     await asyncio.sleep(0.02)
-    while sessions._background:
-        await asyncio.wait(sessions._background)
+    await stores.settle(sessions)
     gc.collect()
 
 
@@ -207,7 +207,7 @@ async def test_every_change(app, browser, sessions, caplog, key, change):
 @all_stores
 @pytest.mark.parametrize("way", ["save", "transaction", "own task", "reload", "reading", "failing", "no key"])
 async def test_no_warning(app, browser, sessions, caplog, way):
-    """None for what is saved by itself, in this task or another, is given up, fails with an error, or is no change."""
+    """No warning if the program saves in any task, gives up or gets an error, or if nothing changes."""
 
     class Legitimate(Page):
         def get(self):
@@ -373,3 +373,24 @@ async def test_client_that_leaves_during_its_upload(app, browser, sessions, http
         assert "test_late_changes.Upload: " in warning and "'late'" in warning and "await session.save()" in warning
     else:
         assert warnings(caplog) == []
+
+
+async def test_changes_by_the_page_of_a_failed_save(app, browser, sessions, caplog, monkeypatch):
+    """Changes by the error page of a failed save need no warning: the log says that nothing was saved."""
+
+    class Failing(Page):
+        def get(self):
+            self.session.put("early", 1)
+
+        def write_error(self, status_code, **kwargs):
+            self.session.put("error", status_code)
+            super().write_error(status_code, **kwargs)
+
+    async def fail(*args):
+        raise UnavailableError("the store is down")
+
+    app.add_handlers(".*", [("/failing", Failing)])
+    monkeypatch.setattr(await sessions.driver(), "write", fail)
+    assert (await browser.get("/failing")).code == 503
+    gc.collect()
+    assert "was changed" not in caplog.text

@@ -1,4 +1,4 @@
-"""How large and how deep a session may be, and that a large one does not hold up other requests."""
+"""The size and depth of a session, and that a large one does not hold up other requests."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from test_merge import sessions as any_session
 from tornado.httpclient import HTTPRequest
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler, websocket_connect
+from world import start_session
 
-from node_session import PathError, SessionMixin, Store, TooLargeError, aside, javascript, serializer
-from node_session import store as store_module
+from node_session import PathError, SessionMixin, TooLargeError, aside, encryption, javascript, serializer, writing
 from node_session.authenticated_encryption import AuthenticatedEncrypter
+from node_session.changes import Changes
 from node_session.depth import MAX_DEPTH, WRITABLE_DEPTH
 from node_session.drivers import MemoryDriver
 from node_session.json_writer import JsonWriter
 from node_session.merge import merge
+from node_session.records import Records
 from node_session.serializer import LARGE
-from node_session.store import EncryptedStore, Terms
 
 pytestmark = pytest.mark.gen_test(timeout=60)
 
@@ -56,19 +57,21 @@ def page(app):
     return page
 
 
+async def records_of(browser) -> Records:
+    config = browser.sessions.config
+    return Records(await browser.sessions.driver(), encrypter=encryption.choose(config.encrypt, config.secret))
+
+
 async def stored(browser, id: str | None = None) -> Any:
-    """What is stored, decrypted too."""
-    driver = await browser.sessions.driver()
-    session = browser.sessions._store(driver, id or browser.id)
-    loaded = await session._load(id or browser.id)
-    return None if loaded is None else loaded.attributes
+    """The stored content, also decrypted."""
+    records, id = await records_of(browser), id or browser.id
+    record = await records.driver.read(id)
+    return None if record is None else (await records.parse(record, id)).attributes
 
 
 async def store(browser, attributes: dict, id: str = ID) -> None:
     """Put a record into the store without any limit, and take its cookie."""
-    driver = await browser.sessions.driver()
-    text = json.dumps(attributes, separators=(",", ":"))
-    await driver.write(id, browser.sessions._store(driver, id)._conceal(text, id), None)
+    await (await records_of(browser)).write(id, json.dumps(attributes, separators=(",", ":")), None)
     browser.set_id(id)
 
 
@@ -197,7 +200,7 @@ async def test_in_a_transaction(browser, page):
 
 
 async def test_in_a_websocket(app, browser, base_url, page):
-    """In a WebSocket, too; what is stored stays."""
+    """The same holds in a WebSocket; the stored record stays."""
 
     class Socket(SessionMixin, WebSocketHandler):
         async def on_message(self, message):
@@ -346,7 +349,7 @@ def threads(monkeypatch):
     note(AuthenticatedEncrypter, "encrypt")
     note(AuthenticatedEncrypter, "decrypt")
     note(aside, "merge")
-    note(store_module, "merge")
+    note(writing, "merge")
     return ran
 
 
@@ -388,10 +391,9 @@ async def test_work_on_a_large_session_is_in_a_thread(browser, page, threads, sh
 
 
 async def test_a_save_meanwhile(monkeypatch):
-    """What another task saves while a thread writes a large session is not undone by the older text."""
+    """The older text that a thread writes of a large session does not undo another task's save."""
     driver = MemoryDriver(300_000)
-    session = Store("s", driver)
-    await session.start()
+    session = await start_session(driver)
     session.put("numbers", [1.0] * LARGE)
     await session.save()
     written, go_on, original = asyncio.Event(), asyncio.Event(), aside.run
@@ -416,14 +418,12 @@ async def test_a_save_meanwhile(monkeypatch):
 
 
 async def test_the_session_changes_while_it_is_merged(monkeypatch):
-    """What a task changes while a thread merges is in the result."""
+    """A task's changes while a thread merges are in the result."""
     driver = MemoryDriver(300_000)
-    mine = Store("s", driver)
-    await mine.start()
+    mine = await start_session(driver)
     mine.put("list", list(range(LARGE)))
     await mine.save()
-    other = Store("s", driver, mine.get_id())
-    await other.start()
+    other = await start_session(driver, mine.get_id())
     other.put("theirs", 1)
     await other.save()
     loop, original = asyncio.get_running_loop(), aside._merge_copy
@@ -457,12 +457,10 @@ async def test_a_programs_own_encrypter_stays_in_the_loop():
     from node_session.encryption import CustomEncrypter
 
     driver = MemoryDriver(300_000)
-    session = EncryptedStore("s", driver, CustomEncrypter(Own()))
-    await session.start()
+    session = await start_session(driver, encrypter=CustomEncrypter(Own()))
     session.put("x", "x" * LARGE)
     await session.save()
-    again = EncryptedStore("s", driver, CustomEncrypter(Own()), session.get_id(), terms=Terms())
-    await again.start()
+    again = await start_session(driver, session.get_id(), encrypter=CustomEncrypter(Own()))
     assert ran == {threading.get_ident()}
     assert again.get("x") == "x" * LARGE
 
@@ -482,12 +480,13 @@ def _containers(value: Any) -> list[Any]:
 def test_merged_in_a_thread(base, mine, theirs):
     """Merging in a thread gives what merging gives, in the same objects of the session."""
     copies = [copy.deepcopy(each) for each in (base, mine, theirs)]
-    changes = {"increments": {}, "flushed": False, "aged": True}
+    changes = Changes()
+    changes.aged = True
     live = {id(each): number for number, each in enumerate(_containers(mine))}
     expected_live = {id(each): number for number, each in enumerate(_containers(copies[1]))}
-    merge(*copies, **changes)
+    merge(*copies, **changes.as_arguments())
     kept = [each for each in _containers(mine)]  # noqa: C416 - so that no id is used again
-    done = asyncio.run(aside.merged(serializer.dumps(base), mine, theirs, LARGE, **changes))
+    done = asyncio.run(aside.merged(serializer.dumps(base), mine, theirs, LARGE, changes))
     assert done
     assert repr(mine) == repr(copies[1])
     assert [live.get(id(each)) for each in _containers(mine)] == [

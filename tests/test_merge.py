@@ -62,7 +62,7 @@ def exactly(value: Any) -> str:
         ({"a": 1, "b": 1}, {"b": 1}, {"a": 2, "b": 1}, {"a": 2, "b": 1}),
         ({"a": 1, "b": 1}, {"a": 2, "b": 1}, {"b": 1}, {"b": 1, "a": 2}),
         ({"a": 1}, {}, {}, {}),
-        # deleted by one, changed within by the other: what was there is gone, what was changed or added is not
+        # deleted by one, changed within by the other: the old parts are gone, changed and added ones are not
         ({"a": [1], "b": 1}, {"a": [1, 2], "b": 1}, {"b": 1}, {"b": 1, "a": [2]}),
         ({"a": [1], "b": 1}, {"b": 1}, {"a": [1, 2], "b": 1}, {"a": [2], "b": 1}),
         ({"a": {"x": 1, "y": 1}}, {"a": {"x": 1, "y": 2}}, {}, {"a": {"y": 2}}),
@@ -112,7 +112,7 @@ def test_live_values_are_compared_by_what_is_stored() -> None:
 
 
 def test_an_untouched_live_value_stays_as_it_is() -> None:
-    """Where nothing changed, the live object is kept, not its stored form."""
+    """If nothing changed, the live object is kept, not its stored form."""
     pair = (1, 2)
     result = merge({"pair": [1, 2]}, {"pair": pair, "a": 1}, {"pair": [1, 2], "b": 1})
     assert result["pair"] is pair
@@ -149,7 +149,7 @@ def test_deep_lists_cost_no_more_than_flat_ones(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_integers_with_one_hash() -> None:
-    """Integers chosen to have one hash in Python are compared by what is read again, which has many."""
+    """Integers chosen to have one hash in Python are compared by their parsed text, which has many."""
     forms = {equality.canonical(number * (2**61 - 1)) for number in range(16, 1000)}
     assert len({hash(form) for form in forms}) > 100
 
@@ -262,7 +262,7 @@ def test_increments(base: Any, mine: Any, theirs: Any, increments: Any, result: 
 
 
 def flash(*old: str, **values: Any) -> dict[str, Any]:
-    """A session as it is between requests: values, some of which are flashed."""
+    """A session as it is between requests, with some flashed values."""
     return {**values, "flash": {"old": list(old), "new": []}}
 
 
@@ -290,7 +290,7 @@ def flash(*old: str, **values: Any) -> dict[str, Any]:
     ],
 )
 def test_flash(base: Any, mine: Any, theirs: Any, result: Any) -> None:
-    """I expire what was old when I loaded; what either flashed since is there, listed once, for the next request."""
+    """I expire data that was old when I loaded; data that either flashed since is listed once, for the next request."""
     outcome = merged(base, mine, theirs)
     assert outcome == result
     assert outcome["flash"]["old"] == result["flash"]["old"]
@@ -337,7 +337,7 @@ changes = st.dictionaries(st.tuples(st.integers(0, 5), st.integers(0, 1)), scala
 
 @given(changes, changes)
 def test_disjoint_changes_commute(mine: dict[tuple[int, int], Any], theirs: dict[tuple[int, int], Any]) -> None:
-    """Changes of different keys give the same, whoever is first, and both are in the result."""
+    """Changes of different keys give the same in either order, and both are in the result."""
     assume(not mine.keys() & theirs.keys())
     base = {f"o{number}": {"k0": "old", "k1": "old"} for number in range(6)}
 
@@ -355,7 +355,7 @@ def test_disjoint_changes_commute(mine: dict[tuple[int, int], Any], theirs: dict
 
 
 class Writer:
-    """What a Store does with the attributes, without waiting: load, change, save by compare-and-swap."""
+    """A session's work on its attributes, without waiting: load, change, save by compare-and-swap."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -61,7 +61,7 @@ def app(app):
 
 
 async def settle(sessions) -> None:
-    """Let what was not awaited come to its end, and what nobody holds any more go."""
+    """Let unawaited tasks end, and free unreferenced objects."""
     while others := [task for task in asyncio.all_tasks() if "call_back" in repr(task)]:
         await asyncio.wait(others)
     await asyncio.sleep(0)
@@ -69,7 +69,7 @@ async def settle(sessions) -> None:
 
 
 def warnings(caplog) -> list[str]:
-    """What our logger had to warn of, and asyncio to complain of."""
+    """The warnings of our logger, and asyncio's complaints."""
     records = [each for each in caplog.records if each.name in ("node_session", "asyncio")]
     return [each.getMessage() for each in records if each.levelno >= logging.WARNING]
 
@@ -212,5 +212,79 @@ async def test_websocket(app, browser, base_url, caplog, sessions):
     assert await connection.read_message() == "hello"
     connection.close()
     await settle(sessions)
+    (warning,) = warnings(caplog)
+    assert ADVICE in warning
+
+
+@all_stores
+async def test_changed_after_an_early_end(app, browser, sessions, caplog):
+    """Changes by a task whose handler finished before the session was loaded are lost, and a warning names them."""
+    going_on, loading, tasks = asyncio.Event(), asyncio.Event(), []
+    await browser.store({"_token": "t"})
+    driver = await sessions.driver()
+    read = driver.read
+
+    async def wait_and_read(id):
+        loading.set()
+        await going_on.wait()
+        return await read(id)
+
+    class Page(RequestHandler):
+        async def use(self):
+            (await sessions.start_session(self.request, self)).put("much", "too late")
+
+        def prepare(self):
+            tasks.append(asyncio.ensure_future(self.use()))
+
+        async def get(self):
+            await loading.wait()
+
+    driver.read = wait_and_read
+    app.add_handlers(".*", [("/page", Page)])
+    assert (await browser.get("/page")).code == 200
+    going_on.set()
+    await tasks.pop()
+    await settle(sessions)
+    del driver.read
+    early, late = warnings(caplog)
+    assert ADVICE in early and "'much'" in late
+    assert await browser.stored() == {"_token": "t"}
+
+
+async def test_websocket_used_after_an_early_handshake(app, browser, base_url, caplog, sessions):
+    """A WebSocket that did not wait for its session is warned of that, not of changes: it has no response anyway."""
+    going_on, loading, closed, tasks = asyncio.Event(), asyncio.Event(), asyncio.Event(), []
+    await browser.store({"_token": "t"})
+    driver = await sessions.driver()
+    read = driver.read
+
+    async def wait_and_read(id):
+        loading.set()
+        await going_on.wait()
+        return await read(id)
+
+    class Socket(WebSocketHandler):
+        async def use(self):
+            (await sessions.start_session(self.request, self)).put("own", "affair")
+
+        def prepare(self):
+            tasks.append(asyncio.ensure_future(self.use()))
+
+        def on_close(self):
+            closed.set()
+
+    driver.read = wait_and_read
+    app.add_handlers(".*", [("/socket", Socket)])
+    headers = {"Cookie": f"node_session={browser.cookie}"}
+    connection = await websocket_connect(HTTPRequest(base_url.replace("http", "ws") + "/socket", headers=headers))
+    await loading.wait()
+    going_on.set()
+    await tasks.pop()
+    connection.close()
+    await closed.wait()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await settle(sessions)
+    del driver.read
     (warning,) = warnings(caplog)
     assert ADVICE in warning

@@ -149,7 +149,7 @@ def test_find(key: str, value: Any) -> None:
 
 
 def test_a_path_goes_before_a_literal_key() -> None:
-    """Where both are there, find and assign take the path, and remove the literal key."""
+    """If both are there, find and assign take the path, and remove the literal key."""
     root: dict[str, Any] = {"a.b": 1, "a": {"b": 2}}
     assert find(root, "a.b") == 2
     assign(root, "a.b", 3)
@@ -249,13 +249,13 @@ def test_the_limits_themselves_are_allowed() -> None:
     ],
 )
 def test_remove(root: dict[str, Any], key: str, removed: Any, after: dict[str, Any]) -> None:
-    """Whatever is there is removed and returned, falsy or not, and nothing else changes."""
+    """Any value is removed and returned, falsy or not, and nothing else changes."""
     assert remove(root, key) == removed
     assert root == after
 
 
 def test_found_objects_are_the_stored_ones() -> None:
-    """What find returns is the session's own object, so that a change inside it is saved."""
+    """`find` returns the session's own object, so that a change inside it is saved."""
     cart: list[dict[str, int]] = [{"qty": 1}]
     root = {"shop": {"cart": cart}}
     assert find(root, "shop.cart") is cart
@@ -286,7 +286,7 @@ class Guarded(dict[str, Any]):
 @example("a.keys")
 @example("a.b.items")
 def test_attributes_are_never_touched(key: str) -> None:
-    """No key makes anything look up an attribute of what is stored."""
+    """No key leads to a look-up of a stored value's attribute."""
     inner = Guarded(b=Guarded())
     root = Guarded(a=inner)
     assert find(root, key) in (MISSING, inner, inner["b"])

@@ -1,4 +1,4 @@
-"""trustProxy: whose word on https counts."""
+"""The option trustProxy: whose X-Forwarded-Proto counts."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def test_hypothesis_draws_the_same():
 
 
 def test_random_gives_the_same():
-    """What a test takes from `random` is the same in each run, whichever tests have run before."""
+    """`random` gives a test the same numbers in each run, after any other tests."""
     assert random.random() == random.Random("0").random()
 
 

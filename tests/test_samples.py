@@ -65,7 +65,7 @@ def test_page_views(start, tmp_path):
 
 
 def test_https(start, tmp_path):
-    """The cookie is for https and this host only, what is stored is encrypted, the form is protected."""
+    """The cookie is for https and this host only, the records are encrypted, the form is protected."""
     browser = Visitor(start("https"))
     assert browser.scheme == "https"
     page = browser.visit()[1]
@@ -89,7 +89,7 @@ def test_callback_style(start):
 
 
 def test_custom_driver(start):
-    """The driver of twenty lines keeps what was said."""
+    """The driver of twenty lines keeps the words."""
     browser = Visitor(start("custom_driver"))
     assert "Say it" in browser.visit()[1]
     browser.visit("/?word=hello")
@@ -98,7 +98,7 @@ def test_custom_driver(start):
 
 @pytest.mark.gen_test
 async def test_websocket(start):
-    """What is said over the WebSocket is on the page, and of one session."""
+    """Messages over the WebSocket are on the page, and of one session."""
     url = start("websocket")
     browser = Visitor(url)
     browser.visit()

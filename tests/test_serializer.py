@@ -72,7 +72,7 @@ def test_text(value, text):
 
 @given(OBJECTS)
 def test_round_trip(value):
-    """What is written is read again, and the same text is written of it."""
+    """A written text is read again, and writing its values gives the same text."""
     text = dumps(value)
     assert dumps(loads(text)) == text
     assert not _is_exact(value) or loads(text) == value
@@ -146,5 +146,5 @@ def test_any_text(text):
     [('{"a":"\\ud83d"}', {"a": "\ud83d"}), ('{"a":1e400}', {"a": math.inf}), (' {"a" : 1 }\n', {"a": 1})],
 )
 def test_what_json_parse_takes(text, value):
-    """What orjson refuses and JSON.parse takes is read."""
+    """Texts that orjson refuses and JSON.parse accepts are read."""
     assert loads(text) == value

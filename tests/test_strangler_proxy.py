@@ -73,7 +73,7 @@ class Nothing(RequestHandler):
 
 
 class BreaksOff(RequestHandler):
-    """Closes at once; or after three of the ten bytes it promises; or without the chunk that says it was the last."""
+    """Closes immediately, or after three of the ten promised bytes, or without the final chunk."""
 
     async def get(self, after):
         stream = self.detach()

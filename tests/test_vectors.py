@@ -9,14 +9,15 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from world import start_session
 
-from node_session import Store, cookies, serializer
+from node_session import cookies, serializer
 from node_session.authenticated_encryption import AuthenticatedEncrypter
 from node_session.config import Config
 from node_session.drivers import MemoryDriver
+from node_session.events import Events
 from node_session.legacy_encryption import LegacyEncrypter
-from node_session.session import NodeSession
-from node_session.store import EncryptedStore
+from node_session.transport import Transport
 
 VECTORS = json.loads((Path(__file__).parent / "interop" / "vectors.json").read_text("utf-8"))
 SECRET = "Q3UBzdH9GEfiRCTKbi5MTPyChpzXLsTD"
@@ -36,8 +37,8 @@ def test_cookie(vector):
 def test_attributes(vector):
     """Set-Cookie has the original's attributes, in the original's order."""
     config = Config.from_dict({"secret": SECRET, "sameSite": None, **vector["options"]})
-    sessions = NodeSession(config)
-    line = sessions._set_cookies[bool(sessions.config.secure), sessions.config.expire_on_close].line("VALUE")
+    transport = Transport(config, Events("memory"), lambda session: config.expire_on_close)
+    line = transport.set_cookies[bool(config.secure), config.expire_on_close].line("VALUE")
     assert re.sub("Expires=[^;]*", "Expires=DATE", line) == vector["line"]
 
 
@@ -82,11 +83,7 @@ def test_script(script):
         encrypter = LegacyEncrypter([SECRET])
         id = None
         for request in script["requests"]:
-            if script["encrypt"]:
-                session: Store = EncryptedStore("n", driver, encrypter, id)
-            else:
-                session = Store("n", driver, id)
-            await session.start()
+            session = await start_session(driver, id, encrypter=encrypter if script["encrypt"] else None)
             if id is None:
                 session.put("_token", TOKEN)
             results = [getattr(session, snake_case(method))(*args) for method, *args in request["calls"]]

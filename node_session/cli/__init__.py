@@ -1,11 +1,11 @@
-"""The command line: ``python -m node_session COMMAND CONFIG.json``, or ``node-session COMMAND CONFIG.json``.
+"""The command line: ``python -m node_session``, or ``node-session``.
 
     python -m node_session check sessions.json
     python -m node_session ls sessions.json --user user.name=Ann
     python -m node_session copy .tmp/sessions.db sessions.json
 
 Every command is a function that takes the parsed arguments and returns an `Outcome`: what a person reads, what a
-program reads (``--json``), and the exit code. What comes while it works (warnings, progress) goes to standard error.
+program reads (``--json``), and the exit code. Warnings and progress go to standard error while it works.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from collections.abc import Sequence
 
 from ..errors import ConfigError, SessionError, UnavailableError
 from .arguments import parse
-from .outcome import ATTENTION, DONE, UNAVAILABLE, WRONG, Outcome, as_json, printable
+from .outcome import ATTENTION, DONE, UNAVAILABLE, WRONG, Outcome, as_json
+from .spelling import printable
 
 __all__ = ["ATTENTION", "DONE", "UNAVAILABLE", "WRONG", "main"]
 
@@ -29,10 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: Those after the program's name; None: of this process.
+        arguments: The arguments after the program's name; None: those of this process.
 
     Returns:
-        The exit code; ``--help`` tells what each means.
+        The exit code; ``--help`` explains each.
     """
     try:
         options = parse(arguments)
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
-    except Exception:  # of a driver of the user's own, say; Python's own code for it, 1, means something else here
+    except Exception:  # for example of a user's own driver; 1, Python's code for it, is `ATTENTION` here
         print(printable(traceback.format_exc()), end="", file=sys.stderr)
         return WRONG
 
@@ -61,7 +62,7 @@ def _print(text: str, code: int) -> int:
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
         return code
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its end
         if isinstance(error, BrokenPipeError):  # `… | head` has read enough
             return code
         print(f"error: done, but it cannot be printed: {error.strerror}", file=sys.stderr)

@@ -1,20 +1,29 @@
-"""The arguments of every command, and the help that explains them."""
+"""The arguments of all commands, and the help that explains them."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import changing, checking, listing
+from .argument_types import count, id_start, key_value, milliseconds
+from .checking import check
+from .copying import copy
+from .listing import ls, show
+from .removing import destroy, gc
+from .rewrapping import rewrap
+from .stats import stats
+from .table import table
 
-_DESCRIPTION = """Look into a store of sessions, and look after it.
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-CONFIG.json is the file of options that your programs read; relative paths in it count from the folder you are in."""
+_DESCRIPTION = """Look into a store of sessions, and maintain it.
+
+CONFIG.json is the file of options that your programs read; relative paths in it start in the current folder."""
 
 _EPILOG = """exit codes:
   0  done
@@ -23,53 +32,25 @@ _EPILOG = """exit codes:
   3  the store cannot be reached
   130  interrupted (Ctrl-C); copy, rewrap and destroy may have done a part
 
-Whole ids and tokens are printed with --whole only: who has an id and the secret is logged in. Where a command takes an
-ID, its first characters will do; one that begins with a dash goes last, after --.
+Whole ids and tokens are printed with --whole only: an id and the secret are enough to be logged in. Where a command
+takes an ID, its first characters will do; an ID that begins with a dash goes last, after --.
 Run `%(prog)s COMMAND --help` for more on a command."""
-
-_MILLISECONDS = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The options of a command; its function is ``command``. Ends the program with code 2 where they are wrong."""
+    """Parse the arguments of a command; if they are wrong, exit with code 2.
+
+    Returns:
+        The options; ``command`` is the function to call.
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
     for module in options.imports:
         try:
             importlib.import_module(module)
-        except Exception as error:  # of whatever runs when it is imported
+        except Exception as error:  # of anything that runs when it is imported
             parser.error(f"--import {module}: {type(error).__name__}: {error}")
     return options
-
-
-def milliseconds(text: str) -> float:
-    """The milliseconds in ``90s``, ``30m``, ``12h``, ``7d`` or ``2w``."""
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no span of time; write 90s, 30m, 12h, 7d or 2w")
-    return float(match[1]) * _MILLISECONDS[match[2]]
-
-
-def key_value(text: str) -> tuple[str, str]:
-    """The two sides of ``user.name=Ann``."""
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, such as user.name=Ann")
-    return key, value
-
-
-def id_start(text: str) -> str:
-    """The beginning of an id; an empty one, as of a variable that is not set, would fit any session."""
-    if not text:
-        raise argparse.ArgumentTypeError("is empty; give the session's id, or its first characters")
-    return text
-
-
-def count(text: str) -> int:
-    """A whole number from 0 on."""
-    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number, such as 20")
-    return int(text)
 
 
 def _program() -> str:
@@ -85,75 +66,120 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_check, _add_table, _add_gc, _add_ls, _add_show, _add_destroy, _add_copy, _add_rewrap, _add_stats):
+        add(commands)
+    return parser
 
-    def command(name: str, function: Callable[..., Any], summary: str, details: str = "") -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}. {details}".strip())
-        added.set_defaults(command=function)
-        added.add_argument("--json", action="store_true", help="print JSON, for a program to read")
-        added.add_argument(
-            "--import",
-            dest="imports",
-            metavar="MODULE",
-            action="append",
-            default=[],
-            help="import this module first; it registers a driver of yours (NodeSession.register_handler)",
-        )
-        if name != "copy":
-            added.add_argument("config", metavar="CONFIG.json")
-        return added
 
-    check = command(
+def _add_check(commands: _Commands) -> None:
+    parser = _add(
+        commands,
         "check",
-        checking.check,
-        "tell whether a config can be used, and what is unsafe in it",
-        "It writes, reads and removes a record of its own in the store, and says what differs from the npm original.",
+        check,
+        "check whether a config can be used, and is safe",
+        "It writes, reads and removes a record of its own in the store, and names the differences from the npm "
+        "original.",
     )
-    check.add_argument(
+    _add_config(parser)
+    parser.add_argument(
         "others", metavar="OTHER.json", nargs="*", help="configs of other applications, which must not take its cookies"
     )
-    check.add_argument("--strict", action="store_true", help="exit with 1 where there is any warning")
-    table = command("table", checking.table, "print the SQL of the table that the database driver needs")
-    table.add_argument("--create", action="store_true", help="run it; the table may be there already")
-    command("gc", changing.gc, "remove the expired records")
-    ls = command("ls", listing.ls, "list the sessions, the one used last first")
-    ls.add_argument("--sort", choices=["idle", "size", "id"], default="idle", help="by what to sort (default: idle)")
-    ls.add_argument("--reverse", action="store_true", help="the last first")
-    ls.add_argument("--limit", type=count, metavar="N", help="list N at most")
-    _add_user(ls, "only sessions that hold this value, such as user.name=Ann; may be given more than once")
-    _add_whole(ls)
-    show = command("show", listing.show, "print what a session holds")
-    show.add_argument("id", metavar="ID", type=id_start)
-    _add_whole(show)
-    destroy = command(
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if there is any warning")
+
+
+def _add_table(commands: _Commands) -> None:
+    parser = _add(commands, "table", table, "print the SQL of the table that the database driver needs")
+    _add_config(parser)
+    parser.add_argument("--create", action="store_true", help="run it; the table may be there already")
+
+
+def _add_gc(commands: _Commands) -> None:
+    _add_config(_add(commands, "gc", gc, "remove the expired records"))
+
+
+def _add_ls(commands: _Commands) -> None:
+    parser = _add(commands, "ls", ls, "list the sessions, the last used first")
+    _add_config(parser)
+    parser.add_argument("--sort", choices=["idle", "size", "id"], default="idle", help="the order (default: idle)")
+    parser.add_argument("--reverse", action="store_true", help="reverse the order")
+    parser.add_argument("--limit", type=count, metavar="N", help="list N at most")
+    _add_user(parser, "only sessions that hold this value, such as user.name=Ann; may be given more than once")
+    _add_whole(parser)
+
+
+def _add_show(commands: _Commands) -> None:
+    parser = _add(commands, "show", show, "print what a session holds")
+    _add_config(parser)
+    parser.add_argument("id", metavar="ID", type=id_start)
+    _add_whole(parser)
+
+
+def _add_destroy(commands: _Commands) -> None:
+    parser = _add(
+        commands,
         "destroy",
-        changing.destroy,
-        "remove sessions: whoever has one is logged out",
+        destroy,
+        "remove sessions, which logs out their users",
         "Say which: by an ID, by --user, by --older-than or by --all.",
     )
-    which = destroy.add_mutually_exclusive_group(required=True)
+    _add_config(parser)
+    which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("id", metavar="ID", nargs="?", type=id_start)
     _add_user(which, "those that hold this value, such as user.name=Ann; given more than once, all of the values")
     which.add_argument("--older-than", type=milliseconds, metavar="7d", help="those idle for longer than this")
     which.add_argument("--all", action="store_true", help="every one; needs --yes")
-    destroy.add_argument("--yes", action="store_true", help="yes, I mean --all")
-    copy = command(
+    parser.add_argument("--yes", action="store_true", help="yes, I mean --all")
+
+
+def _add_copy(commands: _Commands) -> None:
+    parser = _add(
+        commands,
         "copy",
-        changing.copy,
+        copy,
         "copy all sessions from one store to another",
-        "Records that are there already are left as they are, so that it can be interrupted, and run again. They are "
-        "decrypted and encrypted as the two configs say. The time of last activity starts anew.",
+        "Records that are there already are left as they are, so it can be interrupted and run again. Records are "
+        "decrypted and encrypted as the two configs say. Their time of last activity becomes that of the copy.",
     )
-    copy.add_argument("source", metavar="FROM.json", help="a config; or the data file of npm's sails-disk itself")
-    copy.add_argument("target", metavar="TO.json", help="a config")
-    command(
+    parser.add_argument("source", metavar="FROM.json", help="a config, or the data file of npm's sails-disk")
+    parser.add_argument("target", metavar="TO.json", help="a config")
+
+
+def _add_rewrap(commands: _Commands) -> None:
+    parser = _add(
+        commands,
         "rewrap",
-        changing.rewrap,
-        "encrypt every record anew that is not under the first secret and in the format of the config",
-        "Afterwards an old secret is needed for cookies only: they are signed anew when their browsers come back, so "
-        "keep it in the list for one more lifetime. The time of last activity of what is rewritten starts anew.",
+        rewrap,
+        "encrypt again every record that is not under the first secret, or not in the format of the config",
+        "Afterwards an old secret is needed for cookies only: they are signed again when their browsers come back, so "
+        "keep it in the list for one more lifetime. Rewritten records count as active at that time.",
     )
-    command("stats", listing.stats, "count the sessions, by size and by how long they are idle")
+    _add_config(parser)
+
+
+def _add_stats(commands: _Commands) -> None:
+    _add_config(_add(commands, "stats", stats, "count the sessions, by size and by idle time"))
+
+
+def _add(
+    commands: _Commands, name: str, function: Callable[..., Any], summary: str, details: str = ""
+) -> argparse.ArgumentParser:
+    """Add a command, with the options that all have."""
+    parser = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}. {details}".strip())
+    parser.set_defaults(command=function)
+    parser.add_argument("--json", action="store_true", help="print JSON, for a program to read")
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="import this module first, which registers a driver of yours (NodeSession.register_handler)",
+    )
     return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG.json")
 
 
 def _add_user(parser: argparse._ActionsContainer, help: str) -> None:

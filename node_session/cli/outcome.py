@@ -1,22 +1,28 @@
-"""What a command leaves behind, and how sizes and times are spelt to a person."""
+"""The outcome of a command: text for a person, data for a program, an exit code."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+from .spelling import plural
 
 DONE = 0
 ATTENTION = 1
 WRONG = 2
 UNAVAILABLE = 3
 
-_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000))
+PASSED_OVER = "passedOver"
+"""The result of a record that is no session, as its id shows."""
+
+_PROBLEMS = ("damaged", "busy", PASSED_OVER)
 
 
 class Outcome(NamedTuple):
-    """What a command has found or done.
+    """The result of a command.
 
     Attributes:
         text: For a person.
@@ -29,21 +35,26 @@ class Outcome(NamedTuple):
     code: int = DONE
 
 
-def printable(text: str, kept: str = "\n") -> str:
-    """A text for a terminal: what would steer it, or cannot be shown, is escaped, other than the characters `kept`.
+def summarize(counts: Counter[str], text: str, names: Sequence[str], notes: Mapping[str, str] | None = None) -> Outcome:
+    """Make the outcome of a command that did something to every record.
 
-    Ids, keys and values in a store may be anybody's: control characters, marks that turn the writing direction, halves
-    of surrogate pairs.
+    Args:
+        counts: How many records had each result.
+        text: The result, for a person.
+        names: The results that `text` tells of.
+        notes: What to tell of each other result, if a record had it.
     """
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() or each in kept else each.encode("unicode_escape").decode() for each in text
-    )
+    notes = notes or {}
+    data = {name: counts[name] for name in (*names, *notes)}
+    parts = [text, *(f"{note}: {counts[name]}" for name, note in notes.items() if counts[name])]
+    if passed_over := counts[PASSED_OVER]:
+        data[PASSED_OVER] = passed_over
+        parts.append(f"{plural(passed_over, 'record')} passed over, as they are no sessions")
+    return Outcome("; ".join(parts), data, ATTENTION if any(counts[name] for name in _PROBLEMS) else DONE)
 
 
 def as_json(data: Any) -> str:
-    """JSON that any program can read and any terminal can bear: ASCII without control characters, no NaN."""
+    """JSON for any program and any terminal: ASCII, no control characters, no NaN."""
     return json.dumps(_finite(data)).replace("\x7f", "\\u007f")
 
 
@@ -54,37 +65,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def size(count: float) -> str:
-    """So many bytes: ``312 B``, ``1.2 kB``, ``3.4 MB``."""
-    if count < 1000:
-        return f"{count:.0f} B"
-    return f"{count / 1000:.1f} kB" if count < 999_950 else f"{count / 1_000_000:.1f} MB"
-
-
-def span(milliseconds: float) -> str:
-    """So much time: ``45 s``, ``3 min``, ``5 h``, ``12 d``. Rounded down, and never negative."""
-    for unit, length in _UNITS:
-        if milliseconds >= length:
-            return f"{milliseconds // length:.0f} {unit}"
-    return "0 s"
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 session``, ``2 sessions``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows under each other, each column as wide as its widest cell."""
-    rows = [[printable(cell, kept="") for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-
-
-def bars(counts: Sequence[tuple[str, int]], width: int = 40) -> str:
-    """A histogram: a line for each name, with a bar as long as its count is to the largest."""
-    most = max((count for _, count in counts), default=0) or 1
-    rows = [(f"  {name}", str(count), "#" * -(-count * width // most)) for name, count in counts]
-    return columns(rows)

@@ -1,4 +1,4 @@
-"""The data file of sails-disk 0.10, the adapter that node-session's users have on their own machines.
+"""The data file of sails-disk 0.10, node-session's adapter for development.
 
 One JSON file: ``{"data": {table: [{"id", "payload", "lastActivity"}, …]}, "schema": …, "counters": …}``. As in every
 database of the original, the payload is the stored text encoded once more as a JSON string.
@@ -16,7 +16,6 @@ from ..config import Config
 from ..drivers import Entry
 from ..errors import ConfigError
 from ..legacy_encryption import LegacyEncrypter
-from .records import storable
 
 
 def is_sails_disk(content: Any) -> bool:
@@ -25,12 +24,13 @@ def is_sails_disk(content: Any) -> bool:
 
 
 class SailsDiskFile:
-    """The sessions in such a file. Nobody else uses it meanwhile: stop the Node program first.
+    """The sessions in such a file. Nobody else may use it: stop Node first.
 
     Args:
-        path: Of the file, for messages.
-        content: Of the file.
-        config: Where they are copied to: its `table`, its `lifetime`, and its secrets if they are encrypted.
+        path: The file's path, for messages.
+        content: The file's content.
+        config: The config of the store to which they are copied: its `table`, its `lifetime`, and its secrets if they
+            are encrypted.
     """
 
     def __init__(self, path: str, content: dict[str, Any], config: Config) -> None:
@@ -44,7 +44,7 @@ class SailsDiskFile:
         self._encrypter = LegacyEncrypter(config.secret)
 
     async def scan(self) -> AsyncIterator[Entry]:
-        """As `Driver.scan`."""
+        """See `Driver.scan`."""
         now = time.time() * 1000
         for row in self._rows:
             id = row.get("id") if isinstance(row, dict) else None
@@ -60,12 +60,16 @@ class SailsDiskFile:
                 yield Entry(row["id"], _payload(row), last_activity)
 
     async def text(self, entry: Entry) -> str:
-        """As `Records.text`. The original's encrypted texts are told from plain ones by their form."""
-        if set(serializer.loads(entry.payload)) != {"ct", "mac"}:
-            return storable(entry.payload)
-        text = self._encrypter.decrypt(entry.payload, entry.id)
-        serializer.loads(text)
-        return storable(text)
+        """The JSON text of a session, decrypted if its form is the original's encryption.
+
+        Raises:
+            DamagedError: It is no session, or cannot be decrypted.
+        """
+        text = entry.payload
+        if set(serializer.loads(text)) == {"ct", "mac"}:
+            text = self._encrypter.decrypt(text, entry.id)
+            serializer.loads(text)
+        return text
 
 
 def _payload(row: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a driver is: the class that keeps the records of one back-end.
+"""The base class of drivers, which keep the records of one back-end each.
 
 A driver stores text under an id and knows nothing of what the text means. Two drivers differ only in where they keep
 it. This module spells out how each method ends, and `node_session.testing.DriverContract` tests a driver against it.
@@ -47,7 +47,7 @@ class Entry(NamedTuple):
 
 
 class Driver(ABC):
-    """Keeps records: id, text, time of last activity.
+    """A keeper of records: id, text, time of last activity.
 
     Every method may be called concurrently, by several tasks, processes and machines. An id is always valid
     (`node_session.ids.is_valid`): the session layer checks it before it asks. A driver that makes paths of ids

@@ -1,7 +1,7 @@
 """Work for a thread, in one batch for all requests of a turn.
 
 The jobs of one turn of the event loop go to a thread together, and come back together. With a hop for each request, the
-threads and the loop wait for the GIL at every system call, of which replacing a file makes seventeen; that took longer
+threads and the loop wait for the GIL at every one of the seventeen system calls that replace a file; that took longer
 than the work. Now the loop is mostly asleep while a thread works, since the requests it serves wait for that thread.
 
 It is for work that is usually quick. If one job waits for the disk, the others of its batch wait as well.
@@ -23,7 +23,7 @@ class _Job(NamedTuple):
 
 
 class Batches:
-    """Runs functions in threads of the loop's executor. Several loops may use it."""
+    """Run functions in threads of the loop's executor. Several loops may use it."""
 
     def __init__(self) -> None:
         self._waiting: dict[asyncio.AbstractEventLoop, list[_Job]] = {}

@@ -1,4 +1,4 @@
-"""The `connection` option: where a database is and who we are there, checked once."""
+"""The `connection` option: a database's address and our account, checked once."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def _is_url(value: object) -> bool:
         # A password with a sign that ends the host would be shown as the path.
         if "@" in parts.path + parts.query + parts.fragment:
             return False
-        # Some name several hosts, of which urlsplit cannot tell the ports; of one host it raises on a bad one.
+        # Some name several hosts, whose ports urlsplit cannot parse; with one host it raises on a bad port.
         hosts = parts.netloc.rpartition("@")[2].split(",")
         return all(urlsplit("//" + host).port != 0 for host in hosts)
     except ValueError:

@@ -21,7 +21,7 @@ from .options import Options
 
 
 class Adapter(NamedTuple):
-    """Where an adapter is, and what it needs.
+    """The module of an adapter, and its requirements.
 
     Attributes:
         module: Relative to this package. It has a function ``create(options, connection) -> Driver``, and
@@ -131,7 +131,7 @@ def _misfits(connection: Connection, adapter: Adapter) -> Iterator[str]:
 
 
 def create(options: Options, *, default: str = "sqlite") -> Driver:
-    """Make the driver of `options.connection`, of which `problems` has found none."""
+    """Make the driver of `options.connection`, in which `problems` has found none."""
     module, connection = _chosen(options, default)
     driver: Driver = module.create(options, connection)
     return driver

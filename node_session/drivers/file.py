@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import DamagedError, UnavailableError, UnreadableError
-from ..immediate import never_waits
 from .base import Driver, Entry, Record
 from .batches import Batches
 from .file_folder import Folder
@@ -38,7 +37,7 @@ _LARGE = 128 * 1024
 
 
 class FileDriver(Driver):
-    """Keeps records as files.
+    """A driver that keeps records as files.
 
     Args:
         folder: Made, with its parents, when the first record is written; for its owner only.
@@ -94,7 +93,6 @@ class FileDriver(Driver):
         await self._in_thread("write", id, self._records.write, payload.encode(), _bytes(version))
         return payload
 
-    @never_waits
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
         path, now = self._folder.record(id), self._clock()

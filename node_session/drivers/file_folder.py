@@ -19,7 +19,7 @@ from secrets import token_hex
 
 from .. import ids
 
-# What flock answers where the file system has no locks.
+# The errors of flock on a file system without locks.
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
 
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -32,7 +32,7 @@ class Folder:
 
     Args:
         path: Where it is. It need not be there yet.
-        durable: Wait until the disk has what is written.
+        durable: Wait until the disk has each write.
 
     Attributes:
         path: As given.

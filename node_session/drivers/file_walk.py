@@ -1,4 +1,4 @@
-"""Walks through all files of the file driver's folder: gc and listings. It blocks."""
+"""A blocking walk through all files of the file driver's folder: gc and listings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _is_damaged = re.compile(r"\.damaged-[A-Za-z0-9_-]{6}-[0-9a-f]{24}").fullmatch
 
 
 class FileWalk:
-    """Goes through the files of a folder.
+    """Iterator over the files of a folder.
 
     Args:
         folder: Which one.

@@ -37,7 +37,7 @@ class MovedError(Exception):
 
 
 class GroupCommit:
-    """Changes a database for the requests of one event loop.
+    """The writer of a database for the requests of one event loop.
 
     Args:
         files: Of the database.
@@ -202,7 +202,7 @@ class _Queue:
 
 
 class _Connection(sqlite3.Connection):
-    """Does the changes that wait when it is told to commit.
+    """Make the waiting changes on a commit.
 
     Aiosqlite has no other public way to do several things in one hop.
     """

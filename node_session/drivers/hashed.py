@@ -14,7 +14,7 @@ from .base import Driver, Entry, Record
 
 
 class HashedDriver(Driver):
-    """Passes everything on to another driver, except the ids.
+    """A wrapper that passes everything on to another driver, except the ids.
 
     Args:
         driver: Keeps the records. It sees ids of the usual form: the first 240 bits of SHA-256 over the session's own.

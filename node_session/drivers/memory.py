@@ -14,7 +14,7 @@ from .base import Driver, Entry, Record
 
 
 class MemoryDriver(Driver):
-    """Keeps records in memory, shared by all that use the same driver object.
+    """A driver that keeps records in memory, shared by all users of the object.
 
     Args:
         lifetime: Milliseconds a record may be idle; 0: for ever.
@@ -31,7 +31,6 @@ class MemoryDriver(Driver):
     def __len__(self) -> int:
         return len(self._records)
 
-    @never_waits
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
         return self._alive(id)
@@ -45,7 +44,6 @@ class MemoryDriver(Driver):
         self._put(id, payload)
         return payload
 
-    @never_waits
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
         record = self._alive(id)

@@ -39,7 +39,7 @@ def create(options: Options, connection: Connection) -> MongoDriver:
 
 
 class MongoDriver(Driver):
-    """Keeps records in a collection, which is made with its index when first needed.
+    """A driver that keeps records in a collection, made with its index when needed.
 
     Args:
         connection: Where; its `client`, if it has one, is used and never closed.
@@ -225,5 +225,5 @@ def _was_refused(error: BaseException | None) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    """Cut off the topology, which PyMongo describes after saying what is wrong."""
+    """Cut off the topology, which PyMongo describes after the error."""
     return str(error).split(", Timeout:")[0]

@@ -46,7 +46,7 @@ def ddl(options: Options) -> str:
 
 
 class MysqlDriver(ServerDriver):
-    """Keeps records in a table of a MySQL or MariaDB database.
+    """A driver that keeps records in a table of a MySQL or MariaDB database.
 
     Args:
         connection: Where.

@@ -12,7 +12,7 @@ from redis.exceptions import TimeoutError as SilentError
 
 
 class OneByOne:
-    """Sends commands of one event loop, like `Pipeline` to a single server.
+    """The sender of one event loop's commands, like `Pipeline` to a single server.
 
     Args:
         client: Of redis-py, for a cluster.

@@ -28,7 +28,7 @@ class Options(Protocol):
 
     @property
     def connection(self) -> Mapping[str, Any] | Literal[False]:
-        """Where the database is; see `node_session.drivers.connection.Connection`."""
+        """The address of the database; see `node_session.drivers.connection.Connection`."""
 
     @property
     def table(self) -> str:

@@ -37,7 +37,7 @@ class _Command:
 
 
 class Pipeline:
-    """Sends commands of one event loop.
+    """The sender of one event loop's commands.
 
     Args:
         pool: Of redis-py, for at least so many connections.

@@ -18,9 +18,9 @@ FAILURES = (OSError, asyncio.TimeoutError, concurrent.futures.TimeoutError)
 
 
 class PlainDriver(Driver):
-    """Adapts an object with read(id), write(id, text) and destroy(id), async or not.
+    """A driver of an object with read(id), write(id, text) and destroy(id).
 
-    It has no versions: of two requests that save the same session concurrently, the later one wins. It calls
+    They may be async. There are no versions: if two requests save one session concurrently, the later wins. It calls
     `touch(id)`, `gc(lifetime)` and `close()` if the object has them. Without `touch` an unchanged session is not
     renewed: writing its text again instead could undo what another request writes at that moment.
 

@@ -35,7 +35,7 @@ def ddl(options: Options) -> str:
 
 
 class PostgresqlDriver(ServerDriver):
-    """Keeps records in a table of a PostgreSQL database.
+    """A driver that keeps records in a table of a PostgreSQL database.
 
     Args:
         connection: Where.

@@ -70,7 +70,7 @@ class _Open(NamedTuple):
 
 
 class RedisDriver(Driver):
-    """Keeps records as keys of a Redis server, cluster, or group with Sentinel.
+    """A driver that keeps records in a Redis server, cluster or Sentinel group.
 
     Args:
         connection: Where. Its URL begins with ``redis://``, ``rediss://`` (TLS), ``unix://``,

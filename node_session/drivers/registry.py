@@ -79,7 +79,7 @@ def register(name: str, creator: Creator) -> None:
 
 
 def problems(options: Options) -> list[str]:
-    """Find out what is wrong with the options of the driver that is chosen."""
+    """Find the errors in the options of the chosen driver."""
     creator = _creators[options.driver]
     if creator in (_database, _redis):
         default = "redis" if creator is _redis else "sqlite"

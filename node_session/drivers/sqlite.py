@@ -66,7 +66,7 @@ class _Open(NamedTuple):
 
 
 class SqliteDriver(SqlDriver):
-    """Keeps records in a table of an SQLite file.
+    """A driver that keeps records in a table of an SQLite file.
 
     The file, its folder and the table are made when first needed.
 

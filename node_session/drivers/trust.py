@@ -1,4 +1,4 @@
-"""Which connections of a pool may still be used.
+"""The connections of a pool that may still be used.
 
 A pooled connection can be useless without showing it: a firewall or NAT has forgotten it, or the server behind it has
 become a read-only replica. The first one that shows it takes its siblings with it, or each of them would cost another
@@ -27,7 +27,7 @@ KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
 
 class Trust:
-    """Remembers when connections were opened, when they answered, and when one failed.
+    """A record of when connections were opened, when they answered, when one failed.
 
     All times are seconds of the monotonic clock.
     """

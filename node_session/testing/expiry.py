@@ -1,4 +1,4 @@
-"""Tests of a driver: how long a record lives."""
+"""Tests of a driver: the lifetime of a record."""
 
 from __future__ import annotations
 

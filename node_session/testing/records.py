@@ -21,7 +21,7 @@ class RecordTests(DriverScenario):
         self._run(scenario)
 
     def test_round_trip(self) -> None:
-        """Every text that is written is read again, character by character."""
+        """A written text is read again, character by character."""
 
         async def scenario(driver: Driver) -> None:
             texts = {

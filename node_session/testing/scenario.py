@@ -1,4 +1,4 @@
-"""Runs a test of a driver, which it makes and closes."""
+"""Run a test of a driver, which this makes and closes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of a driver: of two that change the same record, one learns of the other."""
+"""Tests of a driver: if two change the same record, one learns of the other."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class VersionTests(DriverScenario):
         self._run(scenario)
 
     def test_one_creator(self) -> None:
-        """Of many that create a record concurrently, one succeeds, and its text stays."""
+        """If many create a record concurrently, one succeeds, and its text stays."""
 
         async def scenario(driver: Driver) -> None:
             outcomes = await asyncio.gather(

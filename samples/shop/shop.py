@@ -1,8 +1,8 @@
-"""A small shop: sign in and out, a cart, flash messages, forms, a live view, and beside it what the session does.
+"""A small shop beside its session: sign in, cart, flash, forms, a live view.
 
     python samples/shop/shop.py [port] [--driver file|memory|sqlite|redis|mongodb|postgresql|mysql] [--connection JSON]
 
-Every page shows the panel of `node_session.debug`: what the session holds, and what becomes of it.
+Every page shows the panel of `node_session.debug`: the session's content, and its history.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from tornado.web import Application, HTTPError, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from node_session import ConfigError, NodeSession, SessionMixin, Store
+from node_session import ConfigError, NodeSession, Session, SessionMixin
 from node_session.debug import SessionPanel
 
 HERE = Path(__file__).parent
@@ -49,13 +49,12 @@ def price(cents: int) -> str:
 
 
 class ShopSessions(NodeSession):
-    """Sessions whose cookie ends with the browser, unless its owner said "remember this device".
+    """Sessions whose cookie ends with the browser, unless its owner wants otherwise.
 
-    Either way the record lives for `lifetime` after the last visit; what differs is whether the browser keeps the
-    cookie.
+    In either case the record lives for `lifetime` after the last visit.
     """
 
-    def ends_with_browser(self, session: Store) -> bool:
+    def ends_with_browser(self, session: Session) -> bool:
         return not session.get("remember", False)
 
 
@@ -79,14 +78,14 @@ def make_sessions(driver: str, connection: dict[str, Any]) -> NodeSession:
     )
 
 
-def items(session: Store) -> dict[str, int]:
-    """What is in the cart: how many, by product."""
+def items(session: Session) -> dict[str, int]:
+    """The number of each product in the cart."""
     cart: dict[str, Any] = session.get("cart") or {}
     return {slug: cart[slug]["quantity"] for slug in PRODUCTS if slug in cart and cart[slug]["quantity"] > 0}
 
 
-def total(session: Store) -> int:
-    """What the cart costs, in cents."""
+def total(session: Session) -> int:
+    """The price of the cart, in cents."""
     return sum(PRODUCTS[slug].cents * quantity for slug, quantity in items(session).items())
 
 
@@ -94,10 +93,10 @@ def total(session: Store) -> int:
 
 
 class Page(SessionMixin, RequestHandler):
-    """What all pages share."""
+    """The base of all pages."""
 
     def set_default_headers(self) -> None:
-        self.set_header("Cache-Control", "no-store")  # or the back button shows what was there before signing out
+        self.set_header("Cache-Control", "no-store")  # otherwise the back button shows pages from before the sign-out
 
     def get_template_namespace(self) -> dict[str, Any]:
         namespace = super().get_template_namespace()
@@ -112,7 +111,7 @@ class Page(SessionMixin, RequestHandler):
         return slug
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        if isinstance(getattr(self.request, "session", None), Store) and self.session.is_started:
+        if isinstance(getattr(self.request, "session", None), Session) and self.session.is_started:
             self.finish(self.render_string("error.html", status=status_code, reason=self._reason))
         else:
             super().write_error(status_code, **kwargs)
@@ -153,7 +152,7 @@ class Change(Page):
 
 
 class Order(Page):
-    """Check the form; if something is missing, show it again with what was typed."""
+    """Check the form; if something is missing, show it again with the typed values."""
 
     async def post(self) -> None:
         form = {name: self.get_body_argument(name, "") for name in ("name", "email", "note")}
@@ -164,13 +163,13 @@ class Order(Page):
             self.redirect("/cart")
             return
         order = {"items": items(self.session), "cents": total(self.session)}
-        if await self.session.take("cart"):  # of two clicks on the button, one gets it
+        if await self.session.take("cart"):  # if the button is clicked twice, one request gets it
             self.session.push("orders", order)
             self.session.flash("status", f"Thank you, {form['name']}! Your order is on its way.")
         self.redirect("/cart")
 
     def problems(self, form: dict[str, str]) -> dict[str, str]:
-        """What is wrong with the form, by field."""
+        """The errors in the form, by field."""
         found = {}
         if not form["name"]:
             found["name"] = "Who shall we send it to?"
@@ -192,7 +191,7 @@ class SignIn(Page):
             self.session.flash_input({"name": name})  # never the password
             self.redirect("/sign-in")
             return
-        # Whoever knew the id or the token before does not know these.
+        # Anybody who knew the old id or token does not know the new ones.
         self.session.regenerate(True)
         self.session.regenerate_token()
         self.session.put({"user.name": name, "remember": self.get_body_argument("remember", "") == "yes"})
@@ -213,7 +212,7 @@ class SignOut(Page):
 
 
 class Burst(Page):
-    """One of twenty concurrent requests, each of which adds a sugar cube."""
+    """One of twenty concurrent requests that add a sugar cube each."""
 
     async def post(self) -> None:
         number = int(self.get_body_argument("number"))
@@ -222,11 +221,11 @@ class Burst(Page):
         self.session.push("arrived", number)
 
     def delete(self) -> None:
-        """Before the next twenty."""
+        """Empty the counter before the next twenty."""
         self.session.forget("arrived")
 
     def get(self) -> None:
-        """Which of them the session knows of."""
+        """The requests that have arrived in the session."""
         self.write({"arrived": self.session.get("arrived", [])})
 
 
@@ -238,7 +237,7 @@ class Panel(Page):
 
 
 class Live(SessionMixin, WebSocketHandler):
-    """Tells the page what other tabs, and other servers, have done to its session.
+    """Tell the page about other tabs' and servers' changes to its session.
 
     It asks the store three times a second: that works with every driver, and between any number of servers.
     """
@@ -288,7 +287,7 @@ def make_application(sessions: NodeSession) -> Application:
         static_path=str(HERE / "static"),
         ui_modules={"SessionPanel": SessionPanel},
         session_panel=True,
-        debug=True,  # the panel runs in debug mode only; never like this where others come by
+        debug=True,  # the panel runs in debug mode only; never do this on a public server
         autoreload=False,
     )
 

@@ -1,6 +1,6 @@
-"""Both programs of the sample at once: Node, and Tornado in front of it.
+"""Both programs of the sample: Node, and Tornado in front of it.
 
-python samples/strangler/demo.py [port] [what has moved]
+python samples/strangler/demo.py [port] [moved routes]
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The application as it becomes: Tornado in front serves what has moved, and hands the rest to Node.
+"""Tornado in front: it serves the moved routes, and hands the rest to Node.
 
-python samples/strangler/front.py [port] [port of Node] [what has moved]
+python samples/strangler/front.py [port] [port of Node] [moved routes]
 
-Both programs have the same sessions, by the same config.json. What has moved is a list of routes, such as
-``cart,logout``; to take one back, leave it out.
+Both programs have the same sessions, by the same config.json. The moved routes are a list such as ``cart,logout``; to
+take one back, leave it out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PRODUCTS = {"tea": "Tea", "cup": "Cup", "pot": "Pot"}
 
 
 class Cart(SessionMixin, RequestHandler):
-    """What is in the cart, and a way into it."""
+    """The cart, and a form that adds to it."""
 
     def get(self) -> None:
         self.render("cart.html", title="Cart", session=self.session, products=PRODUCTS)
@@ -38,7 +38,7 @@ class Cart(SessionMixin, RequestHandler):
 
 
 class Logout(SessionMixin, RequestHandler):
-    """Ends the session."""
+    """End the session."""
 
     def post(self) -> None:
         self.session.invalidate()

@@ -1,8 +1,8 @@
-"""A reverse proxy as a Tornado handler: it hands a request on to another server, and streams both bodies.
+"""A reverse proxy as a Tornado handler, which streams bodies both ways.
 
     Application([("/cart", Cart), (".*", Proxy, {"port": 3001})])
 
-A connection for each request, to a server on this machine; no WebSockets. Whichever side is slow slows down the other,
+It opens a connection for each request, to a server on this machine; no WebSockets. A slow side slows down the other,
 and neither body is ever in memory as a whole.
 """
 
@@ -39,9 +39,9 @@ _UNLIMITED = 1 << 50
 
 @stream_request_body
 class Proxy(RequestHandler):
-    """Hands every request on to the server at a port of this machine.
+    """Hand every request on to the server at a port of this machine.
 
-    Responds with 502 where that server cannot be reached, or breaks off before its headers.
+    Responds with 502 if that server cannot be reached, or breaks off before its headers.
     """
 
     _server: HTTP1Connection | None = None
@@ -63,7 +63,7 @@ class Proxy(RequestHandler):
 
     async def data_received(self, chunk: bytes) -> None:
         if self._server is not None:
-            with contextlib.suppress(StreamClosedError):  # the response, or that there is none, will tell
+            with contextlib.suppress(StreamClosedError):  # the server's response, or a 502, follows
                 await self._server.write(chunk)
 
     async def _hand_on(self, *args: str) -> None:
@@ -76,7 +76,7 @@ class Proxy(RequestHandler):
             return
         if not self._headers_written:
             raise HTTPError(502, "the server at port %d has closed the connection", self._port)
-        # The client must not take for whole what it has: that its connection breaks is all that can tell it now.
+        # The client must not take a partial response for a whole one: only a broken connection can tell it now.
         logger.warning("the response to %s %s was broken off", self.request.method, self.request.path)
         self.detach().close()
 
@@ -95,7 +95,7 @@ class Proxy(RequestHandler):
 
     def _request_headers(self) -> HTTPHeaders:
         headers = _end_to_end(self.request.headers)
-        # What the client says of these, anybody could say.
+        # Any client could send these headers, so its own are replaced.
         headers["X-Forwarded-For"] = self.request.remote_ip or ""
         headers["X-Forwarded-Proto"] = self.request.protocol
         headers["X-Forwarded-Host"] = self.request.host
@@ -103,7 +103,7 @@ class Proxy(RequestHandler):
 
 
 class _Response(HTTPMessageDelegate):
-    """Passes a response on to the handler's client, piece by piece."""
+    """Pass a response on to the handler's client, piece by piece."""
 
     def __init__(self, handler: Proxy) -> None:
         self._handler = handler

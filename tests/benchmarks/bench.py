@@ -1,11 +1,11 @@
-"""What a session costs, side by side in one run: make bench, or make bench-quick for a minute.
+"""The cost of a session, side by side in one run: make bench, or make bench-quick.
 
     python tests/benchmarks/bench.py [--quick] [--only drivers,peers] [--starts 3] [--rounds 2] [--out DIR]
 
 Each contestant is a server process, asked by wrk from another one. In each round every one of them has its turn of a
-second, so that what else the machine does meets all alike. They are started anew several times, as one process of a
-program may need a fifth more than the next: it depends on where its memory happens to lie. *CPU* is the server
-process's user and system time for a request; *cost* is that minus the same round's bare handler of the same framework.
+second, so that other programs on the machine affect all alike. They are started again several times, since one process
+may need a fifth more than the next, depending on its place in memory. *CPU* is the server process's user and system
+time for a request; *cost* is that minus the same round's bare handler of the same framework.
 Medians of the rounds are shown; a ratio is the median of each round's ratio. Writes results.md and results.png.
 """
 

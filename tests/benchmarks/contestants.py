@@ -1,11 +1,11 @@
-"""Who takes part: a server process for each, told by one line of JSON what to serve.
+"""The contestants: a server process for each, which one line of JSON configures.
 
     server = Server("ours", Setup("memory"), folder)
     server.port, server.cpu(), server.memory()
     server.close()
 
 Every server answers /new, /read and /write with the same two bytes: a session is made with `data` in it, a value of it
-is read, a count is raised. Whatever the answers cost is in the bare handler's as well, and is subtracted.
+is read, a count is raised. The bare handler has the cost of these answers as well, and is subtracted.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Contestant(NamedTuple):
     module: str = ""
 
     def is_here(self) -> bool:
-        """Whether what it needs is installed."""
+        """Whether its requirements are installed."""
         if self.framework == "node":
             return shutil.which("node") is not None and (NODE_MODULES / "node-session").is_dir()
         return not self.module or (PEERS.exists() and any(PEERS.parent.parent.glob(f"lib/*/*-packages/{self.module}")))
@@ -71,7 +71,7 @@ BARE = {each.framework: name for name, each in CONTESTANTS.items() if each.layer
 
 
 class Setup(NamedTuple):
-    """What a server is to serve.
+    """The task of a server.
 
     Attributes:
         driver: memory, file, sqlite, redis, postgresql; "" where there is none.
@@ -152,7 +152,7 @@ class Server:
 
 
 def session_data(size: int) -> dict:
-    """What is put into a session, so that its stored text has about `size` bytes."""
+    """Content for a session, so that its stored text has about `size` bytes."""
     items: list[dict] = []
     data = {"user": {"id": 4711, "name": "Ann Example"}, "items": items}
     around = len('{"_token":"","data":,"flash":{"old":[],"new":[]}}') + 40

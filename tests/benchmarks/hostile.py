@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from node_session import report, serializer
-from node_session.attributes import Attributes
+from node_session.csrf_token import CsrfToken
 from node_session.merge import merge
 
 Shape = Callable[[int], Callable[[], Any]]
@@ -122,13 +122,13 @@ def _keys(size: int, make: Callable[[str], str] = str) -> list[str]:
 
 def flash(size: int, make: Callable[[str], str] = str) -> Callable[[], Any]:
     """Each of many keys is flashed by a call of its own."""
-    attributes = Attributes()
+    attributes = CsrfToken()
     return lambda: [attributes.flash(key, 1) for key in _keys(size, make)]
 
 
 def flash_again(size: int, make: Callable[[str], str] = str) -> Callable[[], Any]:
     """Many keys that were flashed before are flashed again, in any order."""
-    attributes = Attributes()
+    attributes = CsrfToken()
     keys = _keys(size, make)
     attributes.put("flash", {"old": [*keys], "new": []})
     random.Random(1).shuffle(keys)
@@ -137,7 +137,7 @@ def flash_again(size: int, make: Callable[[str], str] = str) -> Callable[[], Any
 
 def keep(size: int, make: Callable[[str], str] = str) -> Callable[[], Any]:
     """A list of as many keys as were flashed is kept."""
-    attributes = Attributes()
+    attributes = CsrfToken()
     keys = _keys(size, make)
     attributes.put("flash", {"old": [*keys], "new": []})
     return lambda: attributes.keep(keys[::-1])
@@ -145,13 +145,13 @@ def keep(size: int, make: Callable[[str], str] = str) -> Callable[[], Any]:
 
 def now(size: int, make: Callable[[str], str] = str) -> Callable[[], Any]:
     """Many keys are there for this request only, and then end."""
-    attributes = Attributes()
+    attributes = CsrfToken()
     return lambda: ([attributes.now(key, 1) for key in _keys(size, make)], attributes.age_flash_data())
 
 
 def increments_then_sets(size: int, make: Callable[[str], str] = str) -> Callable[[], Any]:
     """Many keys are added to, and as many others are set."""
-    attributes = Attributes()
+    attributes = CsrfToken()
     keys = _keys(size, make)
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""How many instructions a request takes, which no neighbour on the machine disturbs: make instructions.
+"""The number of instructions of a request, the same on a busy machine: make instructions.
 
     python tests/benchmarks/instructions.py [--driver memory] [--size 300] [--encrypt]
 

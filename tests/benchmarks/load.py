@@ -23,7 +23,7 @@ _REPLAY = Path(__file__).with_name("replay.lua")
 
 
 class Served(NamedTuple):
-    """What a server did."""
+    """The measured work of a server."""
 
     requests: int
     seconds: float

@@ -1,4 +1,4 @@
-"""What was measured, and how it compares."""
+"""The measured values, and their comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured, and what is to be reached."""
+"""The measurements, and their goals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DRIVERS = ["memory", "file", "sqlite", "redis", "postgresql"]
 
 
 class Cell(NamedTuple):
-    """What is asked of a server: a path, over so many connections."""
+    """The requests to a server: a path, over so many connections."""
 
     contestant: str
     setup: Setup = Setup()
@@ -26,11 +26,11 @@ class Cell(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What is to be reached.
+    """A goal.
 
     Attributes:
         text: In words.
-        limit: That the value is to be at most, or at least.
+        limit: The value that must not be exceeded, or must be reached.
         value: Of the group's results; None where somebody is missing.
     """
 

@@ -1,4 +1,4 @@
-"""Where the time of one request goes, by function: make profile.
+"""The time of one request, by function: make profile.
 
     python tests/benchmarks/profile_request.py [--driver memory] [--path /read] [--lines 25]
 

@@ -36,7 +36,7 @@ def markdown(
             filesystem=filesystem,
             load="wrk" if load.has_wrk() else "load.py",
         ),
-        "## What was to be reached\n\n| | wanted | measured | |\n|---|---:|---:|---|",
+        "## Goals\n\n| | wanted | measured | |\n|---|---:|---:|---|",
     ]
     lines = [line for results in measured for line in _targets(results)]
     for driver, (early, late) in flat.items():

@@ -1,4 +1,4 @@
-"""How long one request with a large session keeps all others waiting: make bench-stalls.
+"""The time for which a large session keeps other requests waiting: make bench-stalls.
 
 Each session is loaded, changed, merged with what another request has saved meanwhile, and written, while a clock in the
 same event loop ticks each millisecond. What is shown is the longest time between two ticks, in milliseconds.
@@ -14,9 +14,10 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
+from node_session import Session
 from node_session.authenticated_encryption import AuthenticatedEncrypter
 from node_session.drivers import MemoryDriver
-from node_session.store import EncryptedStore, Store
+from node_session.records import Records
 
 SIZES = (64_000, 1_000_000, 4_000_000)
 ENCRYPTER = AuthenticatedEncrypter(["x" * 32])
@@ -43,9 +44,9 @@ SHAPES: dict[str, Callable[[int], Any]] = {
 }
 
 
-async def request(driver: MemoryDriver, id: str | None, change: Callable[[Store], Any]) -> str:
+async def request(driver: MemoryDriver, id: str | None, change: Callable[[Session], Any]) -> str:
     """Load a session, change it, and save it."""
-    session = EncryptedStore("s", driver, ENCRYPTER, id)
+    session = Session("s", Records(driver, encrypter=ENCRYPTER), id)
     await session.start()
     change(session)
     await session.save()
@@ -56,7 +57,7 @@ async def longest_stall(shape: Callable[[int], Any], size: int) -> float:
     """Milliseconds."""
     driver = MemoryDriver(300_000)
     id = await request(driver, None, lambda session: session.put("value", shape(size)))
-    session = EncryptedStore("s", driver, ENCRYPTER, id)
+    session = Session("s", Records(driver, encrypter=ENCRYPTER), id)
     gc.collect()
     ticks = [time.perf_counter()]
 

@@ -1,4 +1,4 @@
-"""What each step of a request takes, in this process: part of make bench, or python tests/benchmarks/steps.py.
+"""The time of each step of a request: part of make bench, or run this file.
 
 The best of several runs each, in microseconds. In a server a step takes about twice as long, as the processor has done
 something else since the last time.
@@ -7,7 +7,7 @@ something else since the last time.
 from __future__ import annotations
 
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from contestants import SECRET, session_data
@@ -15,14 +15,25 @@ from contestants import SECRET, session_data
 from node_session import cookies, ids, paths, serializer
 from node_session.authenticated_encryption import AuthenticatedEncrypter
 from node_session.drivers import MemoryDriver
-from node_session.immediate import run
 from node_session.legacy_encryption import LegacyEncrypter
 from node_session.merge import merge
-from node_session.store import Store, Terms
+from node_session.policy import Policy
+from node_session.records import Records
+from node_session.saving import stage as stage_work
+from node_session.session import Session, work_of
 
 ID = "A" * 40
-TERMS = Terms(strict=True)
+POLICY = Policy(strict=True)
 SIZES = (300, 4_000, 64_000)
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine that never waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("it waits")
 
 
 def steps(size: int) -> dict[str, Callable[[], Any]]:
@@ -39,16 +50,18 @@ def steps(size: int) -> dict[str, Callable[[], Any]]:
     driver = MemoryDriver(300_000)
     run(driver.write(ID, text, None))
 
-    def start() -> Store:
-        session = Store("node_session", driver, ID, terms=TERMS)
+    records = Records(driver, POLICY)
+
+    def start() -> Session:
+        session = Session("node_session", records, ID)
         run(session.start())
         return session
 
-    started = start()
+    work = work_of(start())
 
     def stage() -> None:
-        started.ages_flash = True
-        started.stage()
+        work.content.ages_flash = True
+        stage_work(work)
 
     return {
         "find the cookie and verify it": lambda: cookies.find(header, "node_session", (SECRET,)),

@@ -1,4 +1,4 @@
-"""What a session costs grows with its size only, whatever is in it."""
+"""The cost of a session grows with its size only, for any content."""
 
 from __future__ import annotations
 

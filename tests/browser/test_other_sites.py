@@ -36,7 +36,7 @@ class Page(SessionMixin, RequestHandler):
 
 
 class Login(Page):
-    """Logs in whoever asks: our own page, or the form of an identity provider."""
+    """Logs in any visitor: from our own page, or the form of an identity provider."""
 
     csrf_exempt = True
 
@@ -122,7 +122,7 @@ def site(browser, tmp_path, options):
     port, sessions, ended = made
 
     def count() -> int:
-        """How many sessions are stored."""
+        """The number of stored sessions."""
 
         async def scan() -> int:
             return len([entry async for entry in (await sessions.driver()).scan()])

@@ -166,7 +166,7 @@ def test_secure_cookie_over_https(browser, start):
 
 
 def test_expired_cookie(shop):
-    """When its time is over the browser drops the cookie, and the visitor begins anew."""
+    """When its time is over, the browser drops the cookie, and the visitor has a new session."""
     shop.sign_in(remember=True)
     before = shop.cookie()
     shop.browser.add_cookie({**before, "expiry": int(time.time()) + 1})
@@ -193,7 +193,7 @@ def test_sign_in_changes_the_id_and_sign_out_ends_the_session(shop):
 
 
 def test_back_button_after_signing_out(shop):
-    """Back to where one was signed in, the page is asked for anew, and shows a stranger."""
+    """Going back to a page from before the sign-out loads it again, and it shows a stranger."""
     shop.sign_in()
     shop.visit("cart")
     assert "Ann" in shop.text("nav")
@@ -308,7 +308,7 @@ def test_panel(shop):
 
 
 def test_panel_escapes(shop):
-    """What a visitor types is text in the panel too."""
+    """A visitor's input is text in the panel, too."""
     shop.sign_in(name="</pre><img src=x onerror=\"document.title='owned'\">")
     assert "onerror" in shop.panel() and shop.browser.title == "Leaf & Kettle"
     assert not shop.browser.find_elements(By.CSS_SELECTOR, "img")

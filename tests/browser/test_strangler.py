@@ -33,12 +33,12 @@ class Visitor:
         assert self.text("#by") == by
 
     def text(self, selector: str) -> str | None:
-        """What an element says; None where there is none."""
+        """The text of an element; None if there is none."""
         found = self.browser.find_elements(By.CSS_SELECTOR, selector)
         return found[0].text if found else None
 
     def press(self, selector: str) -> None:
-        """Press a button, and wait for the page that comes of it: two requests at once are too much for Node."""
+        """Press a button, and wait for its page: two concurrent requests are too much for Node."""
         press(self.browser, selector)
 
     def log_in(self, name: str) -> None:

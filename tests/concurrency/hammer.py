@@ -1,4 +1,4 @@
-"""Many clients push onto the list of one session, through several processes at once: is everything there?"""
+"""Many clients push onto one session's list, through concurrent processes: is everything there?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .fleet import Client, Fleet
 
 
 class Outcome(NamedTuple):
-    """What a hammer found.
+    """The findings of a hammer.
 
     Attributes:
         pushed: What was acknowledged, as (client, number).
@@ -25,12 +25,12 @@ class Outcome(NamedTuple):
 
     @property
     def lost(self) -> list[tuple[int, int]]:
-        """What was acknowledged and is not there."""
+        """The acknowledged pushes that are missing."""
         return sorted(set(self.pushed) - set(self.found))
 
     @property
     def excess(self) -> list[tuple[int, int]]:
-        """What is there more often than it was pushed."""
+        """The pushes that are there too often."""
         return sorted((Counter(self.found) - Counter(self.pushed)).elements())
 
     @property
@@ -57,12 +57,12 @@ def hammer(
     readers: int = 1,
     careless: bool = False,
 ) -> Outcome:
-    """Start server processes on one store, and have clients push at once.
+    """Start server processes on one store, and let clients push concurrently.
 
     Args:
         config: For `NodeSession`; must be JSON. It gets a secret, if it has none, and no lottery.
         processes: How many servers; one for a driver that lives in a process.
-        clients: Each sends its pushes one after the other, all clients at once.
+        clients: Each sends its pushes one after the other, all clients concurrently.
         pushes: Of each client.
         readers: Further clients that only look, again and again, so that they might undo something.
         careless: Switch compare-and-swap off.

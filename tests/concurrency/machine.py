@@ -1,6 +1,6 @@
 """Requests of one session in every interleaving, against a sequential model, for hypothesis to explore.
 
-Real `Store`s of two "processes" save over one memory driver, which lets each read and write of a save wait until the
+Real `Session`s of two "processes" save over one memory driver, which lets each read and write of a save wait until the
 machine picks it. So the machine decides who is first, and which save meets which, down to the single step.
 
 The model is what DESIGN promises: the requests take effect one after the other, in the order of their successful
@@ -13,18 +13,17 @@ import asyncio
 import contextvars
 import copy
 import json
+import random
 from itertools import count
-from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from world import start_session
 
-from node_session import Store
-from node_session import store as store_module
+from node_session import Session
 from node_session.drivers import MemoryDriver
 from node_session.drivers.base import Driver
-from node_session.store import Terms
 
 WRITERS = 4
 MISSING = object()
@@ -33,9 +32,9 @@ current: contextvars.ContextVar[Request | None] = contextvars.ContextVar("curren
 
 
 class Request:
-    """A session that was loaded, and what is done with it: to the `Store`, and noted for the model."""
+    """A session that was loaded, and what is done with it: to the `Session`, and noted for the model."""
 
-    def __init__(self, writer: int, store: Store, found: dict[str, Any], text: str) -> None:
+    def __init__(self, writer: int, store: Session, found: dict[str, Any], text: str) -> None:
         self.writer = writer
         self.store = store
         self.found = found  # what the model held when it was loaded
@@ -151,8 +150,8 @@ class Sessions(RuleBasedStateMachine):
         self.gone: set[str] = set()
         self.ids: list[str] = []
         self.numbers = count(1)
-        self._random = store_module.random
-        store_module.random = SimpleNamespace(uniform=lambda low, high: 0.0)  # the machine shuffles, not the clock
+        self._uniform = random.uniform
+        random.uniform = lambda low, high: 0.0  # how long a save rests between its tries: the machine shuffles instead
 
     def teardown(self) -> None:
         try:
@@ -164,7 +163,7 @@ class Sessions(RuleBasedStateMachine):
                 assert request is None or request.task is None or request.task.done(), "a save hangs"
             self.look()
         finally:
-            store_module.random = self._random
+            random.uniform = self._uniform
             left = asyncio.all_tasks(self.loop)
             for task in left:
                 task.cancel()
@@ -175,14 +174,19 @@ class Sessions(RuleBasedStateMachine):
     # ---------------------------------------------------------------- what the driver tells
 
     async def turn(self) -> None:
-        """Wait until the machine picks this operation; outside of saves, go on at once."""
+        """Wait until the machine picks this operation; outside of saves, go on immediately."""
         if current.get() is not None:
             future = self.loop.create_future()
             self.waiting.append(future)
             await future
 
     def text(self, id: str) -> str:
-        return self.memory._records.get(id, ("",))[0]
+        """What is stored under an id, "" for nothing; a read of the memory driver never waits."""
+        try:
+            self.memory.read(id).send(None)
+        except StopIteration as done:
+            return "" if done.value is None else done.value.payload
+        raise AssertionError("the memory driver waits")
 
     def written(self, id: str, payload: str, before: str) -> None:
         request = current.get()
@@ -216,8 +220,7 @@ class Sessions(RuleBasedStateMachine):
     @initialize()
     def create(self) -> None:
         """A session that has a record."""
-        store = Store("name", self.processes[0], terms=Terms(save_timeout=10**9))
-        self.loop.run_until_complete(store.start())
+        store = self.loop.run_until_complete(start_session(self.processes[0], save_timeout=10**9))
         self.loop.run_until_complete(store.save())
         self.ids.append(store.get_id())
 
@@ -235,8 +238,8 @@ class Sessions(RuleBasedStateMachine):
             id = self.ids[-1]
             if id not in self.states:
                 return None
-            store = Store("name", self.processes[writer % 2], id, terms=Terms(strict=True, save_timeout=10**9))
-            self.loop.run_until_complete(store.start())
+            process = self.processes[writer % 2]
+            store = self.loop.run_until_complete(start_session(process, id, strict=True, save_timeout=10**9))
             assert store.get_id() == id
             self.requests[writer] = request = Request(writer, store, copy.deepcopy(self.states[id]), self.text(id))
         return request
@@ -332,11 +335,11 @@ class Sessions(RuleBasedStateMachine):
 
     @invariant()
     def look(self) -> None:
-        """What is stored is what the model says, and what was destroyed stays so."""
+        """The store agrees with the model, and destroyed sessions stay destroyed."""
         for id, state in self.states.items():
-            record = self.memory._records.get(id)
-            assert record is not None and stored(record[0]) == state
-        assert not self.gone & {id for id, (text, _) in self.memory._records.items() if not is_trail(text)}
+            text = self.text(id)
+            assert text and stored(text) == state
+        assert all(is_trail(text) for text in map(self.text, self.gone) if text)
 
     def _settle(self) -> None:
         async def all_that_can_go_on() -> None:

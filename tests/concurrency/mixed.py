@@ -1,4 +1,4 @@
-"""The npm original and ours push onto one session's list, at once and on one folder.
+"""The npm original and ours push onto one session's list, concurrently and on one folder.
 
 The original loads a session, and in the end writes what it has over whatever is there: what others saved in between is
 lost. That is its own doing, and cannot be helped. What is ours to keep can still be told exactly, as long as only one
@@ -37,7 +37,7 @@ class Push(NamedTuple):
 
 
 class Mixture(NamedTuple):
-    """What was pushed through the original and through ours, and what the list holds."""
+    """The pushes through the original and through ours, and the list's content."""
 
     original: list[Push]
     ours: list[Push]
@@ -50,7 +50,7 @@ class Mixture(NamedTuple):
 
     @property
     def lost_by_ours(self) -> list[Push]:
-        """What is missing through no fault of the original's; see the module."""
+        """The pushes that are missing through no fault of the original's; see the module."""
         missing = set(self.outcome.lost)
         return [each for each in (*self.original, *self.ours) if each[:2] in missing and not self._is_excused(each)]
 

@@ -3,10 +3,10 @@
 What must hold, whatever the driver:
 
 - A record is the one that was acknowledged last, or the one that was being written: whole, never half, never older.
-- A session that was moved to a new id is there under the old id or the new one, and under the old one not any more
-  once that was acknowledged.
-- What several processes push onto one session is there once it was acknowledged, once and in order, whoever was
-  killed meanwhile; and nobody has to wait for the dead.
+- A session that was moved to a new id is there under the old id or the new one. Once the move was acknowledged, it is
+  no longer there under the old one.
+- Acknowledged pushes of several processes onto one session are there, each once and in order, even if a process was
+  killed meanwhile; and no process has to wait for a dead one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from world import start_session_of
 
 from node_session import NodeSession
 
@@ -41,7 +43,7 @@ KILLS_A_SHARED_SESSION = 20
 
 @dataclass
 class Tally:
-    """What a storm has seen; a line for whoever watches."""
+    """The results of a storm; as text, a line for the log."""
 
     kills: int = 0
     changes: int = 0
@@ -106,7 +108,7 @@ async def storm(config: Mapping[str, Any], kills: int, *, berths: int = 2, slots
     Raises:
         AssertionError: Something is lost, torn, old or back again.
     """
-    # Without grace, what a session has left behind is gone at once, so that anything found there has come back.
+    # Without grace an old record is gone immediately, so that anything found there has come back.
     config = {"secret": "a-secret-for-the-storm-0123456789abcdefgh", "strict": True, "regenerateGrace": 0, **config}
     it = _Storm(config, kills, slots, rest)
     async with AsyncExitStack() as stack:
@@ -210,8 +212,7 @@ class _Storm:
 
     async def whole(self, id: str) -> int | None:
         """The number in a record, if that is whole; None if there is no record."""
-        session = self.sessions._store(await self.sessions.driver(), id)
-        await session.start()
+        session = await start_session_of(self.sessions, id)
         if session.get_id() != id:
             return None
         n = session.get("n")
@@ -227,8 +228,7 @@ class _Storm:
             for old in unused:
                 await self.look_at_shared(old)
                 await driver.destroy(old.id)
-            session = self.sessions._store(driver, None)
-            await session.start()
+            session = await start_session_of(self.sessions, None)
             await session.save()
             self.shared_ones.append(Shared(session.get_id()))
         return self.shared_ones[-1]
@@ -236,8 +236,7 @@ class _Storm:
     async def look_at_shared(self, shared: Shared) -> None:
         """Is everything there that was acknowledged before this look, once and in order, and nothing untold?"""
         done = set(shared.done)
-        session = self.sessions._store(await self.sessions.driver(), shared.id)
-        await session.start()
+        session = await start_session_of(self.sessions, shared.id)
         assert session.get_id() == shared.id, f"the shared session {shared.id} is lost"
         found = [tuple(tag) for tag in session.get("list", [])]
         assert len(found) == len(set(found)), "a push is there twice"

@@ -1,4 +1,4 @@
-"""Whatever requests of one session do at once, they leave what they would have left one after the other."""
+"""Concurrent requests of one session leave the same as requests one after the other."""
 
 from __future__ import annotations
 

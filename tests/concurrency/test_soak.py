@@ -19,7 +19,7 @@ def test_soak():
 
 
 def test_soak_that_fails():
-    """What fails is counted, and makes it end with status 1."""
+    """Failures are counted, and make it end with status 1."""
     run = subprocess.run(
         [sys.executable, "-c", BROKEN, "--minutes", "0"], capture_output=True, text=True, cwd=SOAK.parent
     )

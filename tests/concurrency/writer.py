@@ -16,13 +16,15 @@ import sys
 import traceback
 from itertools import count
 
+from world import start_session_of
+
 from node_session import NodeSession
 
 from .careless import register
 
 
 def filler(n: int) -> str:
-    """What a record holds besides its number: of any length up to 20 KB, now and then 200."""
+    """A record's filling besides its number: any length up to 20 KB, sometimes 200."""
     return f"{n}," * (n * 7919 % 4000 + (40_000 if n % 40 == 0 else 0))
 
 
@@ -36,7 +38,7 @@ class Job:
         self.sessions = NodeSession(config)
 
     async def run(self):
-        self.driver = await self.sessions.driver()
+        await self.sessions.driver()
         self.say(what="ready", pid=os.getpid())
         uses = [self.use(slot, **state) for slot, state in enumerate(self.slots)]
         await asyncio.gather(*uses, *(self.push(number) for number in range(2)))
@@ -67,9 +69,7 @@ class Job:
             self.say(what="done", tag=tag)
 
     async def session(self, id):
-        session = self.sessions._store(self.driver, id)
-        await session.start()
-        return session
+        return await start_session_of(self.sessions, id)
 
     def say(self, **words):
         os.write(1, json.dumps({"job": self.job, **words}).encode() + b"\n")

@@ -46,7 +46,7 @@ def test_who_has_given_up():
 
 
 def test_loop_that_is_shutting_down():
-    """Where no thread can be had any more, whoever waits learns of it."""
+    """If no thread can start any more, all waiting callers get the error."""
 
     async def scenario():
         await asyncio.to_thread(int)

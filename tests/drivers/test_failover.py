@@ -19,7 +19,8 @@ from servers import Mysql, Postgresql, PostgresqlStandby, RedisClusterOfSix, Red
 from servers import Redis as RedisServer
 from tornado.web import RequestHandler
 
-from drivers.on_server import ID, SECRET, TABLES, Proxy, application, fill_pool
+from drivers.proxy import Proxy, fill_pool
+from drivers.serving import ID, SECRET, TABLES, application
 from node_session import SessionMixin, drivers
 from node_session.config import Config
 
@@ -33,7 +34,7 @@ class Pusher(SessionMixin, RequestHandler):
 
 
 class Reader(SessionMixin, RequestHandler):
-    """What the session holds."""
+    """The session's content."""
 
     def get(self):
         self.write({"count": self.session.get("count", 0), "pushed": self.session.get("pushed", [])})

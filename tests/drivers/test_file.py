@@ -122,7 +122,7 @@ def test_no_temporary_file_stays(driver, folder):
     ["", "../" * 13 + "x", "A" * 39, "A" * 41, "A" * 39 + "\0", "A" * 40 + "\n", "A" * 39 + "/", "é" * 40, 7, None],
 )
 def test_no_path_of_what_is_no_id(driver, id):
-    """What is no id never becomes a path, in no method."""
+    """An invalid id never becomes a path, in any method."""
     for operation in (
         lambda: driver.read(id),
         lambda: driver.write(id, "text", None),
@@ -194,7 +194,7 @@ def test_folder_that_cannot_be(tmp_path):
 
 @pytest.mark.parametrize("error", [errno.EACCES, errno.EIO, errno.EMFILE])
 def test_unreadable(driver, monkeypatch, error):
-    """Whatever keeps a file from being read is "cannot tell", never "no record"."""
+    """Any failure to read a file means "cannot tell", never "no record"."""
     run(driver.write(ID, "text", None))
 
     def refuse(*args, **options):

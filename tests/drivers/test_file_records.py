@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from drivers.on_server import SECRET, application
+from drivers.serving import SECRET, application
 from node_session import ConflictError
 from node_session.drivers import file_records, rename
 
@@ -199,7 +199,7 @@ asyncio.run(main())
 
 
 def test_processes_count_together(driver, folder):
-    """Four processes that count up one record at once miss no count."""
+    """Four processes that concurrently count up one record miss no count."""
     run(driver.write(ID, "0", None))
     processes = [subprocess.Popen([sys.executable, "-c", COUNT, folder, "50"]) for _ in range(4)]
     assert [each.wait() for each in processes] == [0] * 4

@@ -221,7 +221,7 @@ def test_locked_for_long(path):
 
 
 def test_close_does_what_waits(path):
-    """What was asked for before a driver is closed is done, also by a transaction that has yet to begin."""
+    """Changes requested before a driver is closed are made, also by a transaction that has yet to begin."""
 
     async def main():
         async with opened(path) as driver:
@@ -247,7 +247,7 @@ def test_close_does_what_waits(path):
 
 
 def test_connection_that_is_closed(path):
-    """Where the connection is gone, those who wait learn of it."""
+    """If the connection is gone, waiting callers get the error."""
 
     async def main():
         driver = SqliteDriver(path, "sessions", 0)
@@ -317,7 +317,7 @@ def test_a_loop_that_stalls(path):
 
 
 def test_in_another_process(path, monkeypatch):
-    """Where the process forks while the loop runs, the child has connections of its own."""
+    """If the process forks while the loop runs, the child has connections of its own."""
 
     async def main():
         async with opened(path) as driver:
@@ -398,7 +398,7 @@ asyncio.run(main())
 
 
 def test_killed(path):
-    """What was answered is there after a SIGKILL."""
+    """Acknowledged writes are there after a SIGKILL."""
     with subprocess.Popen([sys.executable, "-c", PROGRAM, path], stdout=subprocess.PIPE, text=True) as process:
         answered = [process.stdout.readline() for _ in range(500)]
         process.send_signal(signal.SIGKILL)

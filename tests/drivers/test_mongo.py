@@ -10,7 +10,9 @@ import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from drivers.fake_mongo import FakeMongo
-from drivers.on_server import ID, SECRET, Proxy, ServerContract, application
+from drivers.proxy import Proxy
+from drivers.server_contract import ServerContract
+from drivers.serving import ID, SECRET, application
 from node_session import drivers
 from node_session.config import Config
 from node_session.errors import DamagedError, UnavailableError
@@ -175,7 +177,7 @@ def test_interrupted_by_a_stepdown():
             driver = await drivers.create(Config.from_dict(to_fake(fake)))
             with pytest.raises(UnavailableError):
                 await driver.write(ID, "text", '"before"')
-            await driver.write(ID, "text", '"before"')  # on a connection to whoever is the primary now
+            await driver.write(ID, "text", '"before"')  # on a connection to the present primary
             assert len([command for _, command in fake.commands if "update" in command]) == 2
             await driver.close()
 

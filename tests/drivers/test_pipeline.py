@@ -1,4 +1,4 @@
-"""Commands sent together: whoever asks gets the answer to what he asked, whatever becomes of the others."""
+"""Commands sent together: each caller gets the answer to its own command, even if others fail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import redis.asyncio
 from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError, ResponseError
 from servers import Server, start
 
-from drivers.on_server import Proxy
+from drivers.proxy import Proxy
 from node_session.drivers.pipeline import Pipeline
 
 
@@ -33,16 +33,16 @@ class Asked:
         self.ask = pipeline.ask
 
     async def outcomes(self, *commands: tuple) -> list:
-        """What comes of commands that are asked for at once."""
+        """The results of concurrent commands."""
         return await asyncio.gather(*(self.ask(*command) for command in commands), return_exceptions=True)
 
     async def echoes(self, number: int = 20) -> bool:
-        """Whether so many at once are each answered by their own text."""
+        """Whether each of so many concurrent commands is answered by its own text."""
         texts = [secrets.token_bytes(8) for _ in range(number)]
         return await self.outcomes(*(("ECHO", text) for text in texts)) == texts
 
     def connections(self) -> int:
-        """How many connections there were so far."""
+        """The number of connections so far."""
         return len(self.proxy.writers) // 2
 
 
@@ -132,7 +132,7 @@ def test_cancelled_while_on_its_way(server):
 
 
 def test_cancelled_before_it_was_sent(server):
-    """What nobody waits for any more is not sent."""
+    """Commands of callers that no longer wait are not sent."""
 
     async def scenario(asked):
         given_up, kept = asked.ask("SET", "a", "1"), asked.ask("SET", "b", "1")
@@ -160,7 +160,7 @@ def test_no_answer_in_time(server):
 
 
 def test_no_connection_in_time(server):
-    """What has waited too long for a connection fails, and is not sent afterwards."""
+    """A command that has waited too long for a connection fails, and is not sent afterwards."""
 
     async def scenario(asked):
         async with asked.pipeline._gate:
@@ -172,7 +172,7 @@ def test_no_connection_in_time(server):
 
 
 def test_cut_off(server):
-    """Where the connection breaks, those not answered yet learn of it at once, and nothing is sent twice."""
+    """If the connection breaks, unanswered commands fail immediately, and nothing is sent twice."""
 
     async def scenario(asked):
         answers = asyncio.gather(
@@ -293,7 +293,7 @@ REFUSALS = {
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_refused(refusal, times):
-    """What a replica, or a server that is starting, refused is asked once more, on a new connection."""
+    """A command refused by a replica, or a starting server, is retried once, on a new connection."""
 
     async def main():
         fake = Fake(refusal, times)
@@ -318,7 +318,7 @@ def test_refused(refusal, times):
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks yet")
 def test_eager_tasks(server):
-    """A loop that starts tasks at once changes nothing but the speed."""
+    """A loop that starts tasks eagerly changes nothing but the speed."""
 
     async def scenario(asked):
         asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)

@@ -128,7 +128,7 @@ def test_creators():
 
 
 def test_creator_broken_off():
-    """Who gives up waiting for a driver leaves it to the others; what one loop left half way, the next begins anew."""
+    """A caller that gives up waiting for a driver leaves it to the others; the next loop begins it again."""
     made = []
 
     async def creator(config):
@@ -316,7 +316,7 @@ class Overwrites(MemoryDriver):
 
 
 def text(driver, id):
-    """What a driver in memory has of a record; None if it is gone."""
+    """The record in a driver in memory; None if it is gone."""
     record = driver._alive(id)
     return None if record is None else record.payload
 

@@ -8,7 +8,8 @@ import time
 import asyncpg
 import pytest
 
-from drivers.on_server import ID, SECRET, TableContract
+from drivers.server_contract import TableContract
+from drivers.serving import ID, SECRET
 from node_session import drivers
 from node_session.config import Config
 from node_session.drivers.postgresql import ddl

@@ -9,7 +9,9 @@ import pytest
 import redis.asyncio
 from servers import Sentinel, start
 
-from drivers.on_server import ID, SECRET, TABLES, Proxy, ServerContract, application
+from drivers.proxy import Proxy
+from drivers.server_contract import ServerContract
+from drivers.serving import ID, SECRET, TABLES, application
 from node_session import drivers
 from node_session.config import Config
 from node_session.drivers.one_by_one import OneByOne
@@ -82,7 +84,7 @@ class TestContract(ServerContract):
         asyncio.run(main())
 
     def test_many_at_once(self):
-        """Each of many requests at once reads, replaces and destroys its own record, over one connection."""
+        """Many concurrent requests each read, replace and destroy their own record, over one connection."""
 
         async def scenario(driver):
             async with self.connected() as client:
@@ -129,7 +131,7 @@ class TestContract(ServerContract):
         self._run(scenario)
 
     def test_idle_connection_was_closed(self):
-        """A connection that was closed while nobody needed it costs nothing: there is another one at once."""
+        """A connection that was closed while idle costs nothing: another one is made immediately."""
 
         async def main():
             async with Proxy(self.server.port) as proxy:

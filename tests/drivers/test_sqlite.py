@@ -16,7 +16,7 @@ import pymongo
 import pytest
 
 from drivers.clock import ClockContract
-from drivers.on_server import ID, SECRET, application, check_interrupted
+from drivers.serving import ID, SECRET, application, check_interrupted
 from node_session import NodeSession
 from node_session.drivers.sqlite import SqliteDriver
 from node_session.errors import ConfigError, ConflictError, DamagedError, UnavailableError

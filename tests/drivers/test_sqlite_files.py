@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.on_server import ID, SECRET, application
+from drivers.serving import ID, SECRET, application
 from node_session.drivers.sqlite import SqliteDriver
 from node_session.errors import UnavailableError
 
@@ -199,7 +199,7 @@ def test_a_log_of_nobody(path):
 
 
 def test_log_of_a_link(path):
-    """Where the path is a link, the log is where it leads to, and is noticed there."""
+    """If the path is a link, the log is beside its target, and is noticed there."""
     real = path.with_name("real.sqlite")
     path.symlink_to(real)
 
@@ -311,7 +311,7 @@ class Process:
         return self.process.stdout.readline().strip()
 
     def end(self):
-        """What it has logged."""
+        """Its log lines."""
         return self.process.communicate(timeout=60)[1].splitlines()
 
 

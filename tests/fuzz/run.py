@@ -2,7 +2,7 @@
 
     python tests/fuzz/run.py [--seconds N] [target …]
 
-Each target runs in a process of its own, as many at once as there are processors. What reached new code is kept in
+Each target runs in a process of its own, as many concurrently as there are processors. What reached new code is kept in
 .fuzz/<target>/ for the next run; an input that fails is written to .fuzz/, and shown with its traceback:
 
     python tests/fuzz/run.py --again .fuzz/crash-… path

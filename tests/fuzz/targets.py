@@ -1,4 +1,4 @@
-"""What is fuzzed: every place where somebody else's bytes come in.
+"""The fuzzed targets: every place where others' bytes come in.
 
 Each target takes bytes, makes of them what the place takes, and asserts what must hold whatever they are: no exception
 but the package's own, and nothing accepted that this package has not made. `test_fuzz.py` calls the targets with what
@@ -32,6 +32,7 @@ from rotations import log_out_against_rotations
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 from tornado.web import Application, Finish, HTTPError, RequestHandler, stream_request_body
+from world import is_gone, start_session
 
 from node_session import (
     ConfigError,
@@ -39,22 +40,24 @@ from node_session import (
     NodeSession,
     PathError,
     SerializationError,
+    Session,
     SessionMixin,
     UnavailableError,
     cookies,
     ids,
     paths,
 )
-from node_session import store as store_module
-from node_session.attributes import Attributes
 from node_session.authenticated_encryption import AuthenticatedEncrypter
 from node_session.config import Config
+from node_session.csrf_token import CsrfToken
 from node_session.drivers import MemoryDriver, payload
 from node_session.drivers.file import FileDriver
+from node_session.events import Events
 from node_session.legacy_encryption import LegacyEncrypter
 from node_session.merge import merge
 from node_session.proxy import compile_trust, is_https
 from node_session.serializer import dumps, loads
+from node_session.transport import Transport
 
 SECRETS = ("a secret that is long enough to be one", "an older secret that is long enough, too")
 ID, OTHER = "A" * 40, "B" * 40
@@ -62,9 +65,8 @@ PLAIN = '{"user":"Jörg","n":[1,{"a":null}]}'
 
 
 def hush() -> None:
-    """Leave out what only takes time: that damage is logged is known, and nobody is at writing what a target wrote."""
+    """Leave out what takes time only: that damage is logged is known."""
     logging.getLogger("node_session").disabled = True
-    store_module.SECOND_LOOKS = ()
 
 
 def _texts_of(secret: str) -> list[str]:
@@ -156,7 +158,7 @@ def set_cookie(data: bytes) -> None:
 
 
 def proxy(data: bytes) -> None:
-    """Whatever trustProxy, the peer's address and the header say, it is a yes or a no, or a ValueError at once."""
+    """For any trustProxy, peer's address and header, the result is a yes or a no, or an immediate ValueError."""
     option, address, header, *_ = (*_pieces(data), b"", b"", b"")
     try:
         trust = compile_trust(_json(option))
@@ -170,7 +172,7 @@ def proxy(data: bytes) -> None:
 def csrf_token(data: bytes) -> None:
     """No token but the session's own verifies, and none raises."""
     given, own, *_ = (*_pieces(data), b"")
-    attributes = Attributes()
+    attributes = CsrfToken()
     attributes.put("_token", _json(own))
     assert attributes.verify_token(_text(given)) is (_text(given) == _json(own) != "")
 
@@ -206,8 +208,8 @@ def path(data: bytes) -> None:
 def attributes(data: bytes) -> None:
     """The methods of a session take any key and any value of JSON, and what they leave can be stored."""
     start, *calls = _pieces(data)
-    session = Attributes()
-    session._attributes = _object(start)
+    session = CsrfToken()
+    session.all().update(_object(start))
     for each in calls[:20]:
         method, key, value = each[:1], _text(each[1:].partition(b"=")[0]), _json(each.partition(b"=")[2])
         try:
@@ -217,7 +219,7 @@ def attributes(data: bytes) -> None:
     _stored(session.all())
 
 
-_CALLS: list[Callable[[Attributes, str, Any], Any]] = [
+_CALLS: list[Callable[[CsrfToken, str, Any], Any]] = [
     lambda session, key, value: session.put(key, value),
     lambda session, key, value: session.put({key: value}),
     lambda session, key, value: session.push(key, value),
@@ -263,7 +265,7 @@ def stored_text(data: bytes) -> None:
 
 
 def database_payload(data: bytes) -> None:
-    """What a database holds is a text, or it is damaged; what was encoded is decoded."""
+    """A database's value is a text or damaged; an encoded one is decoded."""
     for stored in (data, _text(data), _json(data)):
         try:
             assert isinstance(payload.decode(stored), str)
@@ -349,7 +351,7 @@ def _legacy_parts(text: str) -> tuple[Any, Any]:
 
 
 def encryption(data: bytes) -> None:
-    """What is encrypted under any secret is decrypted under it, and changed anywhere it is damaged."""
+    """A text encrypted under any secret is decrypted under it; any change damages it."""
     secret, plain, place, *_ = (*map(_text, _pieces(data)), "", "", "")
     plain = plain.encode("utf-8", "replace").decode()
     for kind in (AuthenticatedEncrypter, LegacyEncrypter):
@@ -386,15 +388,10 @@ async def _file(content: bytes, encrypter: Any) -> None:
     folder = Path(_FOLDER.name)
     (folder / ID).write_bytes(content)
     driver = FileDriver(folder, 0)
+    driver.half_written_for = 0  # nobody is writing what a target wrote
 
-    async def start(id: str) -> store_module.Store:
-        terms = store_module.Terms(strict=True, absolute_lifetime=1e12)
-        session = (
-            store_module.Store("n", driver, id, terms=terms)
-            if encrypter is None
-            else store_module.EncryptedStore("n", driver, encrypter, id, terms=terms)
-        )
-        await session.start()
+    async def start(id: str) -> Session:
+        session = await start_session(driver, id, encrypter=encrypter, strict=True, absolute_lifetime=1e12)
         assert session.is_started and session.get_token()
         return session
 
@@ -402,7 +399,7 @@ async def _file(content: bytes, encrypter: Any) -> None:
         session = await start(ID)
         session.put("fuzz", 1)
         await session.save()
-        assert not session.is_gone
+        assert not is_gone(session)
         assert (await start(session.get_id())).get("fuzz") == 1
     finally:
         for each in folder.iterdir():
@@ -593,7 +590,8 @@ def config(data: bytes) -> None:
             assert not any(secret in str(error) for secret in SECRETS)
             return
     assert isinstance(sessions.config, Config)
-    line = sessions._set_cookies[True, False].line(b64encode(os.urandom(9)).decode())
+    transport = Transport(sessions.config, Events("memory"), sessions.ends_with_browser)
+    line = transport.set_cookies[True, False].line(b64encode(os.urandom(9)).decode())
     assert line.isprintable() and line.isascii()
 
 

@@ -17,7 +17,6 @@ from targets import SEEDS, TARGETS
 def hushed(monkeypatch):
     """As the runner does it, but for the tests here only."""
     monkeypatch.setattr(logging.getLogger("node_session"), "disabled", True)
-    monkeypatch.setattr("node_session.store.SECOND_LOOKS", ())
 
 
 @pytest.mark.parametrize("name", TARGETS)

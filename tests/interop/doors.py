@@ -27,7 +27,7 @@ SEQUENCES = settings(
 
 
 class Answer(NamedTuple):
-    """What a request brought.
+    """The outcome of a request.
 
     Attributes:
         results: Of the calls.

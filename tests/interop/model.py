@@ -1,4 +1,4 @@
-"""What a session should hold after each call: the rules of the API once more, in as few lines as they take.
+"""The expected session after each call: the rules of the API again, as short as possible.
 
 It has nothing of either implementation, so that it is noticed as well if both should lose the same thing.
 """
@@ -33,7 +33,7 @@ class Model:
         self.attributes["flash"] = {"old": self._flashed("new"), "new": []}
 
     def call(self, method: str, *args: Any) -> Any:
-        """What a call should return."""
+        """The expected result of a call."""
         return copy.deepcopy(getattr(self, method)(*copy.deepcopy(args)))
 
     def recognise(self, expected: Any, found: Any) -> Any:

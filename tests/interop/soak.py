@@ -3,7 +3,7 @@
 python tests/interop/soak.py [minutes] [store]       or: make soak-node MINUTES=60 STORE=file
 
 The requests of one user come one after the other: the original loses concurrent ones by itself. Those of different
-users come at once. The servers of databases are started for it, see `servers`.
+users come concurrently. The servers of databases are started for it, see `servers`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def open_doors(store: str) -> Iterator[list[Door]]:
         for side in ("original", "ours"):
             doors.append(open_side(side, config))
             closing.callback(doors[-1].close)
-            doors[-1].ask([], None)  # alone: the original makes its model anew for each of several first requests
+            doors[-1].ask([], None)  # alone: the original makes its model again for each of several first requests
         yield doors
 
 

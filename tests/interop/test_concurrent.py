@@ -1,4 +1,4 @@
-"""The npm original and ours on one folder, at once: what the original has acknowledged, ours never overwrites."""
+"""The npm original and ours on one folder, concurrently: ours never overwrites the original's changes."""
 
 from __future__ import annotations
 

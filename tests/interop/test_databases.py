@@ -40,7 +40,7 @@ class Table:
         return self.loop.run_until_complete(coroutine)
 
     def payload(self, id: str) -> str:
-        """What the row of an id holds, as it is."""
+        """The raw content of an id's row."""
         ((payload,),) = self.run(self.driver._fetch(f"SELECT payload FROM {self.driver.table} WHERE id = '{id}'"))
         return payload
 

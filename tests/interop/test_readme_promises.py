@@ -1,4 +1,4 @@
-"""What the original's README promises, section by section, of the original and of ours."""
+"""The promises of the original's README, section by section, for the original and ours."""
 
 from __future__ import annotations
 

@@ -1,0 +1,150 @@
+"""Work for which no request waits: renew sessions, and remove expired ones.
+
+A session is in use while a request is under way, so its record is renewed in time: otherwise a store that expires
+records by itself would have removed it before the save. Each event loop has one timer for all its requests, which runs
+only while there are any.
+
+A response whose headers were sent renews nothing: otherwise an open event stream or a WebSocket would keep its session
+for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from tornado.httputil import HTTPServerRequest
+
+from .config import Config
+from .events import Events, Reported
+from .loading import touch
+from .work import UnitOfWork
+
+logger = logging.getLogger("node_session")
+
+# Parts of the lifetime. A session that has been idle for half of it is renewed at the timer's next tick, which may be
+# late by a quarter. A session that is loaded with less than that left is renewed immediately.
+_TICK = 1 / 8
+_DUE = 1 / 2
+_URGENT = 3 / 4
+
+# After a sweep comes a rest of this many times its length. So removing expired sessions takes at most a tenth of one
+# thread, even if the lottery is won often and the store is large.
+_REST_AFTER_SWEEP = 9
+
+_Requests = dict[HTTPServerRequest, UnitOfWork]
+
+
+class Background:
+    """The background work of a program.
+
+    Args:
+        config: The program's; its `lifetime` and `lottery` count here.
+        events: Receives the end of each request.
+        sweep: Removes the expired sessions.
+    """
+
+    def __init__(self, config: Config, events: Events, sweep: Callable[[], Awaitable[int]]) -> None:
+        self._seconds = config.lifetime / 1000
+        self._lottery = config.lottery
+        self._events = events
+        self._sweep = sweep
+        self._sweep_again_at = 0.0
+        self._requests: dict[asyncio.AbstractEventLoop, _Requests] = {}
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps no strong references
+
+    def request_began(self, request: HTTPServerRequest, work: UnitOfWork) -> None:
+        """Keep a request's session alive until the request ends or its headers are sent."""
+        if not self._seconds:
+            return
+        loop = asyncio.get_running_loop()
+        requests = self._requests.get(loop)
+        if requests is None:
+            requests = self._begin(loop)
+        requests[request] = work
+        if self._seconds * _URGENT < work.idle_before < math.inf:
+            self._run(touch(work), "renew a session")
+
+    def request_ended(self, request: HTTPServerRequest, session: Reported, work: UnitOfWork) -> None:
+        """Do the work that could wait until the response has left.
+
+        Args:
+            request: The answered request.
+            session: Its session.
+            work: The session's.
+        """
+        requests = self._requests.get(asyncio.get_running_loop())
+        if requests is not None:
+            requests.pop(request, None)
+        if work.is_left_alone and work.wants_touch and not work.records.driver.renews_on_read:
+            self._run(self._renew(request, session, work), "renew a session")
+        else:
+            self._events.request_ended(session, request.method or "", request.path)
+        first, of = self._lottery
+        if random.random() * of < first and time.monotonic() >= self._sweep_again_at:  # noqa: S311 - no secret
+            self._sweep_again_at = math.inf  # one sweep at a time
+            self._run(self._sweep_and_rest(), "remove expired sessions")
+
+    async def finish(self) -> None:
+        """Wait for the tasks of this loop; another loop may not run any more."""
+        loop = asyncio.get_running_loop()
+        while here := [task for task in self._tasks if task.get_loop() is loop]:
+            await asyncio.wait(here)
+        self._sweep_again_at = 0.0
+
+    async def _renew(self, request: HTTPServerRequest, session: Reported, work: UnitOfWork) -> None:
+        try:
+            await touch(work)
+        finally:
+            self._events.request_ended(session, request.method or "", request.path)
+
+    async def _sweep_and_rest(self) -> None:
+        started = time.monotonic()
+        try:
+            await self._sweep()
+        finally:
+            now = time.monotonic()
+            self._sweep_again_at = now + _REST_AFTER_SWEEP * (now - started)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> _Requests:
+        for ended in [each for each in self._requests if each.is_closed()]:
+            del self._requests[ended]
+        requests = self._requests[loop] = {}
+        loop.call_later(self._seconds * _TICK, self._tick, loop)
+        return requests
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        requests = self._requests[loop]
+        for request, work in list(requests.items()):
+            if work.headers_sent or _has_left(request):
+                del requests[request]
+            elif work.idle > self._seconds * _DUE:
+                self._run(touch(work), "renew a session")
+        if requests:
+            loop.call_later(self._seconds * _TICK, self._tick, loop)
+        else:
+            del self._requests[loop]
+
+    def _run(self, coroutine: Coroutine[Any, Any, None], purpose: str) -> None:
+        task = asyncio.ensure_future(_warn_if_it_fails(coroutine, purpose))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _warn_if_it_fails(coroutine: Coroutine[Any, Any, None], purpose: str) -> None:
+    try:
+        await coroutine
+    except Exception as error:
+        # No request waits for it and nothing is lost, so this is one line, not a traceback.
+        logger.warning("could not %s: %s: %s", purpose, type(error).__name__, error)
+
+
+def _has_left(request: HTTPServerRequest) -> bool:
+    """Whether the client is gone. After a broken-off upload nothing else tells."""
+    stream = getattr(request.connection, "stream", None)
+    return stream is not None and stream.closed()

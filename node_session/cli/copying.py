@@ -1,0 +1,71 @@
+"""copy: all sessions from one store to another."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import AsyncIterator
+
+from ..drivers import Entry
+from ..errors import ConfigError, ConflictError
+from ..records import Records
+from .config_file import read_json
+from .each import for_each
+from .open_store import OpenStore, open_store
+from .outcome import Outcome, summarize
+from .sails_disk import SailsDiskFile, is_sails_disk
+from .spelling import plural
+
+_NOTES = {"present": "already there, and left as they are", "damaged": "unreadable, and not copied"}
+
+
+async def copy(options: argparse.Namespace) -> Outcome:
+    """Copy all sessions from one store to another."""
+    async with open_store(options.target) as target, _open_source(options.source, target) as source:
+        records = target.records
+        if isinstance(source, OpenStore) and source.is_hashed:
+            _refuse_impossible(source, target)
+            records = target.kept
+        counts = await for_each(source.scan, lambda entry: _copy(source, records, entry), "is not copied")
+    return summarize(counts, f"copied {plural(counts['copied'], 'session')}", ["copied"], _NOTES)
+
+
+async def _copy(source: OpenStore | SailsDiskFile, target: Records, entry: Entry) -> str:
+    is_unreadable = isinstance(source, OpenStore) and source.is_unreadable  # then its payload is copied as it is
+    text = entry.payload if is_unreadable else _storable(await source.text(entry))
+    if await target.driver.read(entry.id) is not None:  # a driver without versions would overwrite it
+        return "present"
+    try:
+        await target.write(entry.id, text, None)
+    except ConflictError:
+        return "present"
+    return "copied"
+
+
+def _storable(text: str) -> str:
+    """Escape halves of surrogate pairs, which JSON may hold and UTF-8 cannot."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+@contextlib.asynccontextmanager
+async def _open_source(path: str, target: OpenStore) -> AsyncIterator[OpenStore | SailsDiskFile]:
+    content = read_json(path)
+    if is_sails_disk(content):
+        yield SailsDiskFile(path, content, target.config)
+    else:
+        async with open_store(path) as store:
+            yield store
+
+
+def _refuse_impossible(source: OpenStore, target: OpenStore) -> None:
+    """Refuse a copy from a store with hashIds to one that could not use it."""
+    if not target.is_hashed:
+        raise ConfigError(
+            "records kept by hashIds can be copied to a store with hashIds only: no id can be told of them"
+        )
+    same_format = source.config.encrypt == target.config.encrypt
+    if not same_format or (source.is_unreadable and not set(source.config.secret) <= set(target.config.secret)):
+        raise ConfigError(
+            "with hashIds, records are copied as they are: both configs must have the same encrypt, and the second one "
+            "all secrets of the first"
+        )

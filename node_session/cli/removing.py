@@ -1,0 +1,91 @@
+"""gc and destroy: removing records."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections import Counter
+
+from .. import ids
+from ..drivers import Entry
+from ..errors import ConfigError
+from .each import BUSY, for_each, retry
+from .finding import NotFoundError, find, holds, is_session, require_readable
+from .open_store import OpenStore, open_store
+from .outcome import ATTENTION, PASSED_OVER, Outcome, summarize
+from .spelling import plural, short
+
+
+async def gc(options: argparse.Namespace) -> Outcome:
+    """Remove the expired records."""
+    async with open_store(options.config) as store:
+        lifetime = store.config.lifetime
+        removed = await store.kept.driver.gc(lifetime) if lifetime else 0
+    note = "" if lifetime else ": with lifetime 0 no session expires"
+    return Outcome(f"removed {plural(removed, 'expired record')}{note}", {"removed": removed})
+
+
+async def destroy(options: argparse.Namespace) -> Outcome:
+    """Remove one session, or many."""
+    if options.all and not options.yes:
+        raise ConfigError("destroy --all logs out everybody; if you mean it, add --yes")
+    async with open_store(options.config) as store:
+        if options.id is not None:
+            return await _destroy_one(store, options.id)
+        if options.user:
+            return await _destroy_user(store, options.user)
+        removed = 0
+        before = math.inf
+        if options.older_than is not None:
+            # First as gc does it, which makes sure in one step that nobody has just used the record.
+            removed = await store.kept.driver.gc(options.older_than)
+            before = time.time() * 1000 - options.older_than
+        counts = await _destroy_idle(store, before)
+    counts["destroyed"] += removed
+    return summarize(counts, f"destroyed {plural(counts['destroyed'], 'session')}", ["destroyed"])
+
+
+async def _destroy_one(store: OpenStore, start: str) -> Outcome:
+    records, id = await find(store, start)
+    if not ids.is_valid(id):
+        raise NotFoundError(f"the record {short(id)} is no session, as its id shows")
+    await records.driver.destroy(id)
+    return Outcome(f"destroyed {short(id)}", {"destroyed": 1})
+
+
+async def _destroy_idle(store: OpenStore, before: float) -> Counter[str]:
+    """Remove the sessions that were last active before a time (ms since 1970)."""
+    counts: Counter[str] = Counter()
+    async for entry in store.scan():
+        if entry.last_activity < before:
+            if is_session(entry):
+                await store.kept.driver.destroy(entry.id)
+                counts["destroyed"] += 1
+            else:
+                counts[PASSED_OVER] += 1
+    return counts
+
+
+async def _destroy_user(store: OpenStore, wanted: list[tuple[str, str]]) -> Outcome:
+    require_readable(store)
+    counts = await for_each(store.scan, lambda entry: _destroy_if(store, entry, wanted), "is left")
+    notes = {"damaged": "unreadable, and left, as nobody can tell whose they are", "busy": BUSY}
+    outcome = summarize(counts, f"destroyed {plural(counts['destroyed'], 'session')}", ["destroyed"], notes)
+    return outcome if counts["destroyed"] else outcome._replace(code=ATTENTION)
+
+
+async def _destroy_if(store: OpenStore, entry: Entry, wanted: list[tuple[str, str]]) -> str:
+    """Remove a record if its session holds the wanted values."""
+    if not holds((await store.load(entry)).attributes, wanted):
+        return "other"
+
+    async def attempt() -> str:
+        loaded = await store.kept.read(entry.id)
+        # Somebody else may have logged in with it since it was listed.
+        if loaded is None or not holds(loaded.attributes, wanted):
+            return "other"
+        await store.kept.driver.destroy(entry.id, loaded.version)
+        return "destroyed"
+
+    return await retry(attempt)

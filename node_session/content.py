@@ -1,0 +1,57 @@
+"""The content of a session, and its changes since it was loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .changes import Changes
+from .events import Events
+from .late import LateChanges
+
+
+class Content:
+    """The content of a session, shared by its `Session` and the code that saves it.
+
+    The defaults are the class's, so that making one costs next to nothing.
+    """
+
+    attributes: dict[str, Any]
+    """The session's values by key."""
+
+    changes: Changes
+    """The changes that a comparison of before and after cannot find."""
+
+    is_pristine = True
+    """Whether nothing was changed, and no list or dict was handed out in which something could be. Saving then need not
+    compare before and after: 21,000 instructions at 0.3 KB, a tenth of all that a reading request costs here."""
+
+    is_late = False
+    """Whether no response will come that could save a change, so that each is noted."""
+
+    late: LateChanges | None = None
+    """The late changes; made by the first one."""
+
+    events: Events | None = None
+    """Receives warnings of late changes."""
+
+    ages_flash = True
+    """Whether the next save ages the flash data.
+
+    One save a request does so, but none in a WebSocket, which shows no page."""
+
+    flashed_lists: dict[str, Any] | None = None
+    """The lists of flashed keys, as `node_session.flash` remembers them."""
+
+    makes_token_when_asked = False
+    """Whether the CSRF token is made when it is used, as without `saveUninitialized`."""
+
+    def __init__(self) -> None:
+        self.attributes = {}
+        self.changes = Changes()
+
+    def note_late(self, key: str) -> None:
+        """Note that a key is being changed although no response will come."""
+        if self.late is None and self.events is not None:
+            self.late = LateChanges(self.events)
+        if self.late is not None:
+            self.late.note(key)

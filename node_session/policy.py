@@ -1,0 +1,56 @@
+"""The rules by which a program keeps its sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+TRUSTED_FOR = 0.01
+"""Seconds for which a request trusts that its session is still there.
+
+A longer request asks the store before it sends the cookie again: otherwise a slow background request that ends after a
+login or logout would overwrite the new cookie with the old one. Shorter delays also happen on the way to the client."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """The rules for all sessions of a program, named as in `Config`; times in ms."""
+
+    strict: bool = False
+    """Replace an id that has no record by a fresh one when the session starts."""
+
+    save_timeout: float = 5_000
+    """Time limit for merging during a save, before `UnavailableError`."""
+
+    save_uninitialized: bool = True
+    """Store a new session even if it is empty, and make its CSRF token when it starts."""
+
+    absolute_lifetime: float = 0
+    """Time after which a session ends, however active it is; 0: never."""
+
+    regenerate_grace: float = 0
+    """Time for which the destroyed old record of a regenerated session can be read; 0: never.
+
+    If clocks differ by less than this, it can be read for at least this time and at most twice this time."""
+
+    renew_after: float = 0
+    """Idle time after which a session is renewed."""
+
+    max_size: int = 0
+    """The maximum number of bytes of a stored text; 0: no limit."""
+
+    def is_over(self, attributes: dict[str, Any], now: float) -> bool:
+        """Whether a session has reached its absolute lifetime.
+
+        Args:
+            attributes: The session's.
+            now: Seconds since 1970.
+        """
+        if not self.absolute_lifetime or not is_number(attributes.get("_created")):
+            return False
+        return bool(now * 1000 - attributes["_created"] > self.absolute_lifetime)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a number; a bool is not."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

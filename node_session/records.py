@@ -1,0 +1,189 @@
+"""A program's session records: the driver, with encryption and JSON on top.
+
+    records = Records(driver, policy=Policy(), encrypter=None)
+    found = await records.load(id)          # Loaded, Farewell or a Lack
+    version = await records.write(id, text, found.version)
+
+A program makes one `Records`, which knows no session. The command line uses it, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import aside, encryption, farewell, ids, serializer
+from .drivers.base import Driver, Record
+from .encryption import CustomEncrypter, SessionEncrypter
+from .errors import DamagedError, MismatchError
+from .events import Events
+from .farewell import Farewell
+from .policy import Policy
+from .serializer import LARGE
+
+logger = logging.getLogger("node_session")
+
+SECOND_LOOKS = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
+"""Delays, in seconds, before rereading a record that looks damaged.
+
+Only a record that may be half written is read again (`Driver.half_written_for`). The original writes within a
+millisecond, unless a busy machine interrupts it."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A record that is a session.
+
+    Attributes:
+        attributes: Its content.
+        text: Its content as JSON.
+        version: The driver's version of it.
+        idle: Milliseconds since its last activity.
+        is_outdated: Whether it is encrypted in an older way, and should be written again.
+    """
+
+    attributes: dict[str, Any]
+    text: str
+    version: object
+    idle: float
+    is_outdated: bool = False
+
+
+class Lack(enum.Enum):
+    """The reasons why there is no session under an id."""
+
+    ABSENT = "there is no record"
+    DAMAGED = "the record is not a session, or this config cannot read it"
+    OVER = "the session has reached its absolute lifetime, and was destroyed"
+
+
+def _now() -> float:
+    return time.time()
+
+
+class Records:
+    """All records of a program.
+
+    Args:
+        driver: Keeps them.
+        policy: Says how long they last.
+        encrypter: Encrypts them; None: they are stored as plain text.
+        events: Receives damaged records.
+        clock: Returns seconds since 1970; None: the system's clock.
+
+    Attributes:
+        driver: As given.
+        policy: As given.
+        events: As given.
+        clock: As given.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        policy: Policy | None = None,
+        encrypter: SessionEncrypter | None = None,
+        events: Events | None = None,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.driver = driver
+        self.policy = Policy() if policy is None else policy
+        self.encrypter = encrypter
+        self.events = Events(type(driver).__name__) if events is None else events
+        self.clock = _now if clock is None else clock
+
+    async def load(self, id: str) -> Loaded | Farewell | Lack:
+        """Find the session under an id.
+
+        A damaged record is set aside, with a line in the log. A session past its absolute lifetime is destroyed.
+
+        Raises:
+            UnavailableError: The store cannot tell.
+        """
+        try:
+            loaded = await self.read(id)
+        except DamagedError as error:
+            await self._set_aside(id, error)
+            return Lack.DAMAGED
+        if loaded is None:
+            return Lack.ABSENT
+        attributes = loaded.attributes
+        if farewell.KEY in attributes and farewell.is_farewell(attributes):
+            return farewell.parse(attributes, id, loaded.idle, loaded.version)
+        if self.policy.is_over(attributes, self.clock()):
+            await self.driver.destroy(id)
+            return Lack.OVER
+        return loaded
+
+    async def read(self, id: str, delays: Sequence[float] = SECOND_LOOKS) -> Loaded | None:
+        """Read a record, even a farewell; None if there is none.
+
+        Args:
+            id: Its id.
+            delays: Seconds before each rereading of a record that looks damaged, as long as another program may be
+                writing it.
+
+        Raises:
+            DamagedError: It is still damaged after that. The error has the record's `idle` and `version`.
+            UnavailableError: The store cannot tell.
+        """
+        left = iter(delays)
+        while True:
+            record = None
+            try:
+                record = await self.driver.read(id)
+                return None if record is None else await self.parse(record, id)
+            except DamagedError as error:
+                if record is not None:
+                    error.idle, error.version = record.idle, record.version
+                delay = next(left, None)
+                if delay is None or not abs(error.idle) < self.driver.half_written_for:
+                    raise
+            await asyncio.sleep(delay)
+
+    async def parse(self, record: Record, id: str) -> Loaded:
+        """Decrypt and parse a record; large ones in a thread.
+
+        Raises:
+            DamagedError: It is not a session.
+            MismatchError: It was written with another config.
+        """
+        payload, encrypter = record.payload, self.encrypter
+        if encrypter is None:
+            encryption.refuse_encrypted(payload)
+            text = payload
+        elif len(payload) < LARGE or isinstance(encrypter, CustomEncrypter):
+            text = encrypter.decrypt(payload, id)
+        else:
+            text = await aside.run(len(payload), encrypter.decrypt, payload, id)
+        attributes = serializer.loads(text) if len(text) < LARGE else await aside.loads(text)
+        is_outdated = encrypter is not None and not encrypter.is_current(payload)
+        return Loaded(attributes, text, record.version, record.idle, is_outdated)
+
+    async def write(self, id: str, text: str, version: object) -> object:
+        """Store a text; see `Driver.write`."""
+        if self.encrypter is not None:
+            text = await self._encrypted(text, id)
+        return await self.driver.write(id, text, version)
+
+    async def _encrypted(self, text: str, id: str) -> str:
+        encrypter = self.encrypter
+        assert encrypter is not None  # noqa: S101 - for the type checker
+        if len(text) < LARGE or isinstance(encrypter, CustomEncrypter):  # which need not be thread-safe
+            return encrypter.encrypt(text, id)
+        return await aside.run(len(text), encrypter.encrypt, text, id)
+
+    async def _set_aside(self, id: str, error: DamagedError) -> None:
+        self.events.note("damaged", id)
+        if isinstance(error, MismatchError):  # under the right config it is a session
+            self.events.warn_of_mismatch(id, error)
+            return
+        logger.error(
+            "session %s is damaged (%s): a fresh session is started, the record is kept aside", ids.shorten(id), error
+        )
+        await self.driver.set_aside(id, error.version)

@@ -1,0 +1,92 @@
+"""The start of a request's session: from its cookie to the held response."""
+
+from __future__ import annotations
+
+from tornado.httputil import HTTPServerRequest
+from tornado.web import RequestHandler
+from tornado.websocket import WebSocketHandler
+
+from . import loading
+from .background import Background
+from .cookies import Found
+from .errors import SessionError, UnavailableError
+from .events import Events
+from .handshake import save_before_handshake
+from .once import Once
+from .records import Records
+from .refusals import unavailable, warn_of_early_end
+from .response import HeldResponse
+from .session import Session, work_of
+from .transport import Transport
+from .work import UnitOfWork
+
+
+class Starter:
+    """Starter of a program's sessions.
+
+    Args:
+        name: The cookie's name.
+        records: All records; made for the first session.
+        transport: Finds the cookies.
+        background: Receives each request.
+        events: Receives warnings of handlers that do not wait for their session.
+    """
+
+    def __init__(
+        self, name: str, records: Once[Records], transport: Transport, background: Background, events: Events
+    ) -> None:
+        self._name = name
+        self._records = records
+        self._transport = transport
+        self._background = background
+        self._events = events
+
+    async def start(self, request: HTTPServerRequest, handler: RequestHandler) -> Session:
+        """Start a request's session; see `NodeSession.start_session`."""
+        started = getattr(request, "session", None)
+        if started is not None and isinstance(started, Session):
+            if not started.is_started:
+                raise SessionError("start_session() is already at work for this request: await it before you go on")
+            return started
+        if handler._finished:
+            warn_of_early_end(handler, self._events)
+        found = self._transport.find(request)
+        response: HeldResponse | None = None
+        try:
+            records = self._records.made or await self._records.get()
+            session = Session(self._name, records, found.id, others=found.others)
+            work = work_of(session)
+            work.has_cookie = found.value is not None  # until it takes another id
+            response = HeldResponse(handler, session, work, self._transport, found, self._background)
+            request.session = session  # type: ignore[attr-defined]
+            await loading.start(work)
+            if not work.has_cookie:
+                self._look_for_doubt(request, found, work)
+            if isinstance(handler, WebSocketHandler):
+                work.content.ages_flash = False
+                save_before_handshake(handler, session)
+        except BaseException as error:
+            if response is not None:
+                response.abandon()
+            if isinstance(error, UnavailableError):
+                raise unavailable(error) from error
+            raise
+        finally:
+            if handler._finished:
+                warn_of_early_end(handler, self._events)
+        response.open()
+        if not handler._finished:
+            self._background.request_began(request, work)
+        return session
+
+    def _look_for_doubt(self, request: HTTPServerRequest, found: Found, work: UnitOfWork) -> None:
+        """Note why a request may lack the cookie that its user has."""
+        if found.forged and found.id is None:
+            work.trace.found = "forged"
+        work.is_withheld = work.is_new and self._transport.is_withheld(request)
+
+    async def get(self, request: HTTPServerRequest) -> Session:
+        """Make a request's session without loading it; see `NodeSession.get_session`."""
+        found = self._transport.find(request)
+        records = await self._records.get()
+        return Session(self._name, records, found.id, others=found.others)

@@ -1,0 +1,147 @@
+"""The cookie's transport: find it in a request, verify it, write the response's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from tornado.httputil import HTTPServerRequest
+
+from . import cookies
+from .config import Config
+from .cookies import Found, SetCookie
+from .events import Events
+from .origin import is_withheld
+from .proxy import Trust, compile_trust, is_https
+from .session import Session
+from .state import GONE, STORED
+from .work import UnitOfWork
+
+logger = logging.getLogger("node_session")
+
+_BOTH = (False, True)
+
+
+class Transport:
+    """Reader and writer of the cookie of a program's sessions.
+
+    Args:
+        config: The program's.
+        events: Receives forged cookies.
+        ends_with_browser: Whether the cookie of a session ends with the browser.
+
+    Attributes:
+        set_cookies: Writers of Set-Cookie lines, by two flags: for https only, and ending with the browser.
+    """
+
+    def __init__(self, config: Config, events: Events, ends_with_browser: Callable[[Session], bool]) -> None:
+        self._config = config
+        self._events = events
+        self._ends_with_browser = ends_with_browser
+        self._bound_to = config.cookie if config.bind_name else ""
+        self.set_cookies = {(secure, ends): self._make(secure, ends) for secure in _BOTH for ends in _BOTH}
+        self._trust: Trust | None = None
+        if config.trust_proxy:
+            self._trust = config.trust_proxy_fn or compile_trust(config.trust_proxy)
+        self._has_warned_of_http = False
+        self._has_warned_of_forged = False
+
+    def find(self, request: HTTPServerRequest) -> Found:
+        """Find the session's cookie in a request."""
+        header = request.headers.get("Cookie")
+        if header is not None and "," in header:  # Tornado joins several Cookie headers with commas
+            header = ";".join(request.headers.get_list("Cookie"))
+        found = cookies.find(header, self._config.cookie, self._config.secret, self._bound_to)
+        if found.forged:
+            self._events.note("forged")
+            self._tell_of_forged(request, found)
+        return found
+
+    def is_withheld(self, request: HTTPServerRequest) -> bool:
+        """Whether another site made the request, so that browsers withhold the cookie."""
+        return is_withheld(self._config.same_site, request.method or "", request.headers)
+
+    def line(self, request: HTTPServerRequest, found: Found, session: Session, work: UnitOfWork) -> str | None:
+        """The Set-Cookie line for a response sent now; None for no cookie.
+
+        Args:
+            request: The request that is answered.
+            found: Its cookie.
+            session: Its session.
+            work: The session's. Its trace notes whether the cookie is sent, or why not.
+        """
+        trace = work.trace
+        is_deleted = False
+        if (work.state is not STORED or work.is_withheld) and (work.state is GONE or work.is_untouched):
+            is_deleted = work.state is not GONE and work.is_ended and found.id is not None
+            if not is_deleted:
+                trace.cookie = "not sent: " + _why_not(work)
+                return None
+        secure = bool(self._config.secure)
+        if secure and not self._is_secure(request):
+            if self._config.secure is True:
+                trace.cookie = "not sent: it is for https only"
+                self._warn_of_http(request)
+                return None
+            secure = False
+        if is_deleted:
+            trace.cookie = "deleted"
+            return self.set_cookies[secure, False].deletion
+        trace.cookie = "sent"
+        id, value = work.id, found.value
+        if value is None or id != found.id:
+            value = cookies.sign(id, self._config.secret[0], self._bound_to)
+        return self.set_cookies[secure, self._ends_with_browser(session)].line(value)
+
+    def _make(self, secure: bool, ends_with_browser: bool) -> SetCookie:
+        config = self._config
+        return SetCookie(
+            config.cookie,
+            lifetime=0 if ends_with_browser else config.lifetime,
+            path=config.path,
+            domain=config.domain,
+            secure=secure,
+            http_only=config.http_only,
+            # Browsers refuse SameSite=None and Partitioned without Secure, so over http (`auto`) both are left out.
+            same_site=None if config.same_site == "none" and not secure else config.same_site,
+            partitioned=config.partitioned and secure,
+        )
+
+    def _is_secure(self, request: HTTPServerRequest) -> bool:
+        if self._trust is not None:
+            # The connection's peer: with Tornado's xheaders, remote_ip comes from a header.
+            peer = getattr(getattr(request.connection, "context", None), "address", None)
+            address = peer[0] if isinstance(peer, tuple) else ""
+            if self._trust(address, 0):
+                return is_https(request.headers.get("X-Forwarded-Proto"), request.protocol)
+        return request.protocol == "https"
+
+    def _tell_of_forged(self, request: HTTPServerRequest, found: Found) -> None:
+        text, level = "a %s cookie with a wrong signature was ignored, from %s", logging.INFO
+        # With a valid cookie beside it, the secret is right. Only the first is a warning, since anybody can send such
+        # cookies.
+        if found.id is None and not self._has_warned_of_forged:
+            self._has_warned_of_forged = True
+            level = logging.WARNING
+            text += (
+                ". If users are logged out: the secret has changed, or is not the same in all programs that share the "
+                "sessions. Keep the old one as the second in the list `secret`. Further such cookies are logged as INFO"
+            )
+        logger.log(level, text, self._config.cookie, request.remote_ip)
+
+    def _warn_of_http(self, request: HTTPServerRequest) -> None:
+        if not self._has_warned_of_http:
+            self._has_warned_of_http = True
+            logger.warning(
+                "the session cookie is for https only, but %s asks over http: no cookie is sent, and new sessions are "
+                "not stored. Behind a proxy that ends https, set trustProxy; for both, set secure to 'auto'",
+                request.remote_ip,
+            )
+
+
+def _why_not(work: UnitOfWork) -> str:
+    if work.state is GONE:
+        return "the session is gone"
+    if work.is_withheld:
+        return "another site made this request, from which sameSite withholds the user's own cookie"
+    return "nothing is in the session"

@@ -1,0 +1,231 @@
+"""Safe writing of a record: compare and swap; on a conflict, merge and retry.
+
+A record is replaced only if it is still the one that was loaded. If it is not, another request was first: its changes
+are merged with ours, and the write is retried. If the record is gone, another request has destroyed it, and it stays
+destroyed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+import weakref
+from typing import Any
+
+from . import aside, farewell, ids, serializer
+from .changes import Changes
+from .depth import WRITABLE_DEPTH
+from .errors import ConflictError, SerializationError, TooLargeError, UnavailableError
+from .loading import load_alive
+from .merge import merge
+from .records import Loaded
+from .state import GONE
+from .work import Sent, UnitOfWork
+
+logger = logging.getLogger("node_session")
+
+# Queues per driver, loop and id. After a conflict, a write waits here for its turn, and so do later ones: otherwise
+# newcomers would starve a request that has to read and merge again. A session that one request at a time saves has no
+# entry, and no request holds a place while its handler works.
+_queues: weakref.WeakValueDictionary[tuple[int, int, str], asyncio.Lock] = weakref.WeakValueDictionary()
+
+
+async def write(work: UnitOfWork, text: str) -> None:
+    """Write a text, merged if need be; if regenerated meanwhile, the next save does."""
+    work.is_writing = True
+    try:
+        await _write_under(work, work.id, text)
+    finally:
+        work.is_writing = False
+
+
+async def _write_under(work: UnitOfWork, session_id: str, text: str) -> None:
+    place = (id(work.records.driver), id(asyncio.get_running_loop()), session_id)
+    queue, tries = _queues.get(place) if _queues else None, 0
+    if queue is None:
+        if await _try_to_write(work, text):
+            return
+        queue, tries = _queues.setdefault(place, asyncio.Lock()), 1
+    retry = Retry(work, tries)
+    async with queue:
+        while work.id == session_id:
+            caught_up = await _catch_up(work)
+            if caught_up is None:
+                return
+            if await _try_to_write(work, caught_up):
+                return
+            await retry.wait()
+
+
+class Retry:
+    """The waits between the tries to save one session.
+
+    Args:
+        work: The session's. Its policy has the time limit.
+        tries: The number of tries so far.
+    """
+
+    def __init__(self, work: UnitOfWork, tries: int = 0) -> None:
+        self._work = work
+        self._started = time.monotonic()
+        self._tries = tries
+
+    async def wait(self) -> None:
+        """Wait a moment, with jitter: otherwise two processes would keep colliding.
+
+        Raises:
+            UnavailableError: The time limit is reached.
+        """
+        self._tries += 1
+        if time.monotonic() - self._started > self._work.records.policy.save_timeout / 1000:
+            raise UnavailableError(
+                f"session {ids.shorten(self._work.id)} was changed by others during each of {self._tries} tries to "
+                "save it"
+            )
+        await asyncio.sleep(random.uniform(0, 0.002) * min(self._tries, 10))  # noqa: S311 - no secret
+
+
+async def current_text(work: UnitOfWork) -> str:
+    """Make the text of the present content; in a thread if it takes long."""
+    attributes = work.content.attributes
+    require_unreserved(attributes)
+    return await aside.dumps(attributes, work.base, depth=WRITABLE_DEPTH)
+
+
+def require_unreserved(attributes: dict[str, Any]) -> None:
+    """Refuse to store content that would be read as a farewell.
+
+    Raises:
+        SerializationError: It would be.
+    """
+    if farewell.KEY in attributes and farewell.is_farewell(attributes):
+        raise SerializationError(
+            f"cannot store the session: {farewell.KEY!r} is reserved for one that has gone on under another id; "
+            "choose another key"
+        )
+
+
+def take_back(work: UnitOfWork, sent: Sent) -> None:
+    """Return the changes of a failed write to those that must still be saved."""
+    work.content.changes.put_back(sent.changes)
+
+
+def recall(work: UnitOfWork, stored: str) -> None:
+    """Find out from the stored text which unconfirmed writes succeeded.
+
+    Those are not repeated.
+    """
+    unconfirmed = list(work.unconfirmed)
+    work.unconfirmed = ()
+    while unconfirmed and unconfirmed[-1].text != stored:
+        take_back(work, unconfirmed.pop())
+    if unconfirmed:
+        work.base = stored
+
+
+async def rebase(work: UnitOfWork, theirs: Loaded) -> None:
+    """Apply our changes to the content that another request has stored."""
+    content, id, mine = work.content, work.id, work.content.attributes
+    size = max(len(theirs.text), len(work.base or ""))
+    is_merged = await aside.merged(work.base, mine, theirs.attributes, size, content.changes)
+    if not is_merged or content.attributes is not mine:  # a transaction was undone meanwhile, for example
+        content.attributes = merged_with(work, theirs.attributes)
+    content.changes.aged = False
+    work.base = work.trace.base = theirs.text
+    if work.id == id:  # otherwise it was regenerated meanwhile
+        work.version, work.is_outdated = theirs.version, theirs.is_outdated
+        work.settle_state()
+
+
+def merged_with(work: UnitOfWork, theirs: dict[str, Any]) -> dict[str, Any]:
+    """Return other attributes with our changes applied."""
+    base = serializer.loads(work.base) if work.base is not None else {}
+    return merge(base, work.content.attributes, theirs, **work.content.changes.as_arguments())
+
+
+def note_conflict(work: UnitOfWork) -> None:
+    """Count that another request saved first."""
+    work.trace.conflicts += 1
+    work.note("conflicted")
+
+
+def note_merge(work: UnitOfWork) -> None:
+    """Count a merge of another request's changes with ours."""
+    work.trace.merged += 1
+    work.note("merged")
+
+
+def end(work: UnitOfWork) -> None:
+    """Note that another request destroyed the session: nothing may bring it back."""
+    if work.state is GONE:
+        return
+    logger.info("session %s was destroyed by another request; nothing is saved", ids.shorten(work.id))
+    work.note("not_resurrected")
+    work.trace.saved = "gone"
+    work.enter(GONE)
+
+
+async def _try_to_write(work: UnitOfWork, text: str) -> bool:
+    """Try to write a text; return False if another request was first."""
+    if 0 < work.records.policy.max_size < len(text) * 4:  # UTF-8 takes four bytes a character at most
+        await _require_size(work, text)
+    id, content = work.id, work.content
+    sent = Sent(text, content.changes)
+    content.changes = Changes()  # changes during the write belong to the next save
+    try:
+        version = await work.records.write(id, text, work.version)
+    except ConflictError:
+        note_conflict(work)
+        take_back(work, sent)
+        return False
+    except BaseException:  # it was cancelled, for example, or the answer was lost
+        work.unconfirmed = (*work.unconfirmed, sent)
+        raise
+    if work.version is None and (work.old is None or work.old.is_trail):
+        work.note("created")
+    work.note("saved")
+    if work.id == id:
+        work.base, work.version, work.is_outdated = text, version, False
+    elif work.old is not None and work.old.id == id:  # regenerated meanwhile: the new id goes on from here
+        work.base = text
+    else:  # this id was given up before it had a record
+        take_back(work, sent)
+    work.active_at = time.monotonic()
+    work.unconfirmed = ()
+    work.settle_state()
+    return True
+
+
+async def _catch_up(work: UnitOfWork) -> str | None:
+    """Merge the stored content into the session; return the text to write, or None."""
+    id = work.id
+    loaded = await load_alive(work, id)
+    if work.has_left(id):
+        return None
+    if loaded is None:
+        end(work)
+        return None
+    if loaded.text != work.base:
+        note_merge(work)
+    recall(work, loaded.text)
+    await rebase(work, loaded)
+    text = await current_text(work)
+    if text == loaded.text:
+        work.settle_changes()
+        return None
+    return text
+
+
+async def _require_size(work: UnitOfWork, text: str) -> None:
+    """Refuse a text above `maxSize`, unless the stored one is as large already."""
+    most = work.records.policy.max_size
+    size = serializer.size_of(text)
+    if size <= most or (work.base is not None and size <= serializer.size_of(work.base)):
+        return
+    key, part = await aside.run(len(text), serializer.largest_key, text)
+    raise TooLargeError(
+        f"cannot store the session: it takes {size} bytes, and maxSize allows {most}; most is in {key}, with "
+        f"{part} bytes: keep less in it, or keep it elsewhere and only its key here, or raise maxSize"
+    )

@@ -1,0 +1,226 @@
+"""The work after the response: renewals and sweeps."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+import pytest
+from stores import settle
+from tornado.httpclient import AsyncHTTPClient
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from node_session import NodeSession, SessionMixin, serializer
+from web.handlers import Return, Unchanged, route
+
+pytestmark = pytest.mark.gen_test
+
+
+async def test_unchanged_session_is_touched_not_written(app, browser, sessions, tmp_path):
+    """A request that changes nothing writes nothing, but renews the last activity."""
+    route(app, page=Return, unchanged=Unchanged)
+    await browser.get("/page")
+    file = tmp_path / "sessions" / browser.id
+    os.utime(file, (1, file.stat().st_mtime - 100))
+    before = file.stat()
+    await browser.get("/unchanged")
+    await sessions.close()  # waits for the renewal
+    after = file.stat()
+    assert after.st_ino == before.st_ino
+    assert after.st_mtime > before.st_mtime + 50
+
+
+@pytest.mark.parametrize("options", [{"lifetime": 10_000_000}])
+async def test_renewed_after_a_hundredth_of_the_lifetime(app, browser, sessions, tmp_path):
+    """A session that was active less than a hundredth of its lifetime ago is left alone, one longer ago is renewed."""
+    route(app, page=Return, unchanged=Unchanged)
+    await browser.get("/page")
+    file = tmp_path / "sessions" / browser.id
+    for idle, is_renewed in ((50, False), (150, True)):
+        active = time.time() - idle
+        os.utime(file, (active, active))
+        await browser.get("/unchanged")
+        await settle(sessions)
+        assert (file.stat().st_mtime > active + 0.001) == is_renewed
+
+
+async def test_a_long_request_renews_at_its_end(app, browser, config, tmp_path):
+    """The time of the response counts, not the time at which the session was read."""
+
+    class Long(Unchanged):
+        async def get(self):
+            await asyncio.sleep(0.25)
+            super().get()
+
+    app.settings["node_session"] = sessions = NodeSession({**config, "lifetime": 20_000})  # renewed after 200 ms
+    route(app, page=Return, long=Long)
+    await browser.get("/page")
+    file = tmp_path / "sessions" / browser.id
+    active = time.time()
+    os.utime(file, (active, active))
+    await browser.get("/long")
+    await settle(sessions)
+    assert file.stat().st_mtime > active + 0.2
+
+
+@pytest.mark.parametrize("options", [{"lottery": [1, 1]}])
+async def test_gc_after_the_response(app, browser, tmp_path):
+    """A request that wins the lottery has expired records removed, after its response."""
+    await browser.store({"_token": "t"})
+    old = tmp_path / "sessions" / browser.id
+    os.utime(old, (1, 1))
+    browser.cookie = None
+    route(app, page=Return)
+    await browser.get("/page")
+    for _ in range(100):
+        if not old.exists():
+            break
+        await asyncio.sleep(0.02)
+    assert not old.exists()
+
+
+@pytest.mark.filterwarnings("ignore:lifetime")
+@pytest.mark.parametrize("options", [{"lottery": [1, 1], "lifetime": 0}])
+async def test_gc_without_a_lifetime(app, browser, sessions, tmp_path):
+    """If sessions never expire, gc removes temporary files of killed processes, and no session."""
+    route(app, page=Return)
+    await browser.get("/page")
+    await sessions.close()
+    litter, record = tmp_path / "sessions" / f".tmp-{0:024x}", tmp_path / "sessions" / browser.id
+    litter.touch()
+    for path in (litter, record):
+        os.utime(path, (1, 1))
+    await browser.get("/page")
+    await sessions.close()
+    assert record.exists() and not litter.exists()
+
+
+async def test_gc_is_one_at_a_time(app, browser, config, io_loop):
+    """However often the lottery is won, one sweep runs at a time, and rests in between."""
+    sweeping, most = 0, []
+
+    class Gc:
+        read = write = destroy = lambda self, *args: None
+
+        async def gc(self, lifetime):
+            nonlocal sweeping
+            sweeping += 1
+            most.append(sweeping)
+            await asyncio.sleep(0.1)
+            sweeping -= 1
+
+    NodeSession.register_handler("gc", lambda config: Gc())
+    app.settings["node_session"] = sessions = NodeSession({**config, "driver": "gc", "lottery": [1, 1]})
+    route(app, page=Return)
+    await asyncio.gather(*(browser.get("/page") for _ in range(20)))
+    await sessions.close()
+    assert most == [1]
+
+
+async def test_close_waits(app, browser, sessions, pass_time):
+    """close() waits for the work after responses, and leaves nothing running."""
+    driver = await sessions.driver()
+    touch, calls = driver.touch, []
+
+    async def slow_touch(id):
+        calls.append("begun")
+        await asyncio.sleep(0.05)
+        await touch(id)
+        calls.append("done")
+
+    driver.touch = slow_touch
+    route(app, page=Return, unchanged=Unchanged)
+    await browser.get("/page")
+    pass_time(4)  # a hundredth of the lifetime, and more
+    await browser.get("/unchanged")
+    await sessions.close()
+    assert calls == ["begun", "done"]
+
+
+def test_close_in_another_loop(config):
+    """What a loop that no longer runs has left behind holds up no close, and no sweep after it."""
+    sweeps = []
+
+    class Endless:
+        read = write = destroy = lambda self, *args: None
+
+        async def gc(self, lifetime):
+            sweeps.append(asyncio.get_running_loop())
+            await asyncio.sleep(60 if len(sweeps) == 1 else 0)
+
+    NodeSession.register_handler("endless", lambda config: Endless())
+    sessions = NodeSession({**config, "driver": "endless", "lottery": [1, 1]})
+
+    async def request() -> None:
+        server = HTTPServer(Application([("/", Return)], node_session=sessions))
+        (socket,) = bind_sockets(0, "127.0.0.1")
+        server.add_socket(socket)
+        client = AsyncHTTPClient(force_instance=True)
+        await client.fetch(f"http://127.0.0.1:{socket.getsockname()[1]}/")
+        client.close()
+        server.stop()
+        await server.close_all_connections()
+
+    async def close_and_go_on() -> None:
+        await asyncio.wait_for(sessions.close(), 5)
+        await request()
+        await sessions.close()
+
+    interrupted = asyncio.new_event_loop()
+    interrupted.run_until_complete(request())
+    while not sweeps:
+        interrupted.run_until_complete(asyncio.sleep(0.001))
+    asyncio.run(close_and_go_on())
+    assert len(sweeps) == 2 and sweeps[0] is interrupted
+    left = asyncio.all_tasks(interrupted)
+    for task in left:
+        task.cancel()
+    interrupted.run_until_complete(asyncio.wait(left))
+    interrupted.close()
+
+
+@pytest.mark.parametrize("options", [{"driver": "memory"}, {"driver": "file"}, {"encrypt": True}], ids=str)
+async def test_what_a_request_costs(app, browser, sessions, monkeypatch, pass_time):
+    """Without a conflict a changing request is one read, one parse, one write; a reading one a read, rarely a touch."""
+    driver, calls = await sessions.driver(), []
+
+    def count(owner, name):
+        function = getattr(owner, name)
+
+        def counting(*args, **options):
+            calls.append(name)
+            return function(*args, **options)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    class Push(SessionMixin, RequestHandler):
+        async def get(self):
+            await asyncio.sleep(0.001)
+            self.session.push("list", {"nested": [1]})
+
+    class Look(SessionMixin, RequestHandler):
+        async def get(self):
+            await asyncio.sleep(0.001)
+            self.session.get("list")
+
+    route(app, push=Push, look=Look)
+    await browser.get("/push")
+    for name in ("read", "write", "touch", "destroy", "gc"):
+        count(driver, name)
+    count(serializer, "loads")
+    count(serializer, "dumps_quickly")
+    await browser.get("/push")
+    await settle(sessions)
+    assert calls == ["read", "loads", "dumps_quickly", "write"]
+    calls.clear()
+    await browser.get("/look")
+    await settle(sessions)
+    assert calls == ["read", "loads", "dumps_quickly"]
+    calls.clear()
+    pass_time(4)  # a hundredth of the lifetime, and more
+    await browser.get("/look")
+    await settle(sessions)
+    assert calls == ["read", "loads", "dumps_quickly", "touch"]

@@ -1,0 +1,98 @@
+"""`start_session` and `get_session`, awaited and with a callback."""
+
+from __future__ import annotations
+
+import pytest
+from tornado.web import RequestHandler
+
+from node_session import SessionMixin
+from web.handlers import route
+
+pytestmark = pytest.mark.gen_test
+
+
+async def test_three_ways(app, browser, sessions):
+    """Plain await, callback and mixin give the same session."""
+    calls = []
+
+    class Awaiting(RequestHandler):
+        async def prepare(self):
+            session = await sessions.start_session(self.request, self)
+            assert session is self.request.session
+
+        def get(self):
+            self.write(str(self.request.session.increment("count")))
+
+    class CallingBack(RequestHandler):
+        def prepare(self):
+            return sessions.start_session(self.request, self, self.started)
+
+        def started(self, *args):
+            calls.append(args)
+            self.request.session.increment("count")
+
+        def get(self):
+            assert len(calls) == 1
+            self.write(str(self.request.session.get("count")))
+
+    class Mixed(SessionMixin, RequestHandler):
+        def get(self):
+            assert self.session is self.request.session
+            self.write(str(self.session.increment("count")))
+
+    route(app, a=Awaiting, b=CallingBack, c=Mixed)
+    bodies = [(await browser.get(f"/{name}")).body for name in "abc"]
+    assert bodies == [b"1", b"2", b"3"]
+    assert calls == [()]
+
+
+async def test_callback_that_raises(app, browser, sessions, caplog):
+    """An exception in the callback is a 500, not a request that hangs."""
+
+    class CallingBack(RequestHandler):
+        def prepare(self):
+            def broken():
+                raise RuntimeError("in the callback")
+
+            return sessions.start_session(self.request, self, broken)
+
+        def get(self):
+            self.write("not reached")
+
+    route(app, page=CallingBack)
+    assert (await browser.get("/page")).code == 500
+    assert "in the callback" in caplog.text
+
+
+async def test_start_twice(app, browser, sessions):
+    """A second start_session for a request gives the same session, and the response is held once."""
+
+    class Twice(SessionMixin, RequestHandler):
+        async def prepare(self):
+            assert await sessions.start_session(self.request, self) is self.session
+
+        def get(self):
+            self.write(str(self.session.increment("count")))
+
+    route(app, page=Twice)
+    response = await browser.get("/page")
+    assert (response.code, len(response.headers.get_list("Set-Cookie"))) == (200, 1)
+
+
+async def test_get_session(app, browser, sessions):
+    """get_session gives the request's session unloaded, to await or with a callback; no cookie is sent."""
+    await browser.store({"_token": "t", "name": "Ann"})
+    seen = []
+
+    class Peek(RequestHandler):
+        async def get(self):
+            session = await sessions.get_session(self.request)
+            assert not session.is_started
+            await session.start()
+            await sessions.get_session(self.request, seen.append)
+            self.write(session.get("name"))
+
+    route(app, page=Peek)
+    response = await browser.get("/page")
+    assert (response.body, "Set-Cookie" in response.headers) == (b"Ann", False)
+    assert seen[0].get_id() == browser.id

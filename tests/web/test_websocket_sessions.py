@@ -1,0 +1,215 @@
+"""The sessions of WebSockets: in `prepare`, in use, and stored."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from stores import SLOW, STORES
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.web import RequestHandler
+from tornado.websocket import WebSocketHandler, websocket_connect
+
+from node_session import SessionMixin, UnavailableError
+
+pytestmark = pytest.mark.gen_test(timeout=60)
+
+
+@pytest.fixture(params=[*STORES, SLOW], ids=str)
+def options(request):
+    return request.param
+
+
+@pytest.fixture
+def config(config):
+    """The config, with a lifetime of a day: a session is renewed after a quarter of an hour."""
+    return {**config, "lifetime": 86_400_000}
+
+
+class Page(SessionMixin, RequestHandler):
+    def get(self):
+        self.session.put("user", "Ann")
+
+
+class Echo(WebSocketHandler):
+    """Does what a message says, and answers with what became of it."""
+
+    async def on_message(self, message):
+        session = self.request.session
+        result = None
+        if message == "reload":
+            result = await session.reload()
+        elif message == "transaction":
+            async with session.transaction():
+                result = session.get("user")
+        elif message == "farewell":
+            session.flush()
+            session.put("_left", {"at": 1, "attributes": {}})
+            try:
+                await session.save()
+            except TypeError as error:
+                result = str(error)
+        await self.write_message(json.dumps(result))
+
+
+def change(handler) -> None:
+    """The work of a WebSocket's `prepare` in these tests."""
+    session = handler.request.session
+    does = handler.get_query_argument("does", "")
+    if does == "put":
+        session.put("room", 7)
+    elif does == "regenerate":
+        session.regenerate(True)
+        session.put("room", 7)
+    elif does == "invalidate":
+        session.invalidate()
+
+
+class Mixed(SessionMixin, Echo):
+    def prepare(self):
+        change(self)
+
+
+class Awaited(Echo):
+    async def prepare(self):
+        await self.settings["node_session"].start_session(self.request, self)
+        change(self)
+
+
+class CalledBack(Echo):
+    def prepare(self):
+        return self.settings["node_session"].start_session(self.request, self, lambda: change(self))
+
+
+class InGet(SessionMixin, Echo):
+    async def get(self):
+        change(self)
+        await super().get()
+
+
+WAYS = {"mixed": Mixed, "awaited": Awaited, "called_back": CalledBack, "in_get": InGet}
+
+
+@pytest.fixture(autouse=True)
+def routes(app):
+    app.add_handlers(".*", [("/page", Page), *((f"/{name}", handler) for name, handler in WAYS.items())])
+
+
+@pytest.fixture
+def connect(base_url, browser):
+    """Connects with a browser's cookie, and has the browser take the one of the handshake."""
+
+    async def connect(path, browser=browser):
+        headers = {"Cookie": f"node_session={browser.cookie}"} if browser.cookie else {}
+        connection = await websocket_connect(HTTPRequest(base_url.replace("http", "ws") + path, headers=headers))
+        line = connection.headers.get("Set-Cookie")
+        if line:
+            browser.cookie = line.partition("=")[2].partition(";")[0]
+        return connection
+
+    return connect
+
+
+async def say(connection, message):
+    await connection.write_message(message)
+    return json.loads(await connection.read_message())
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_what_prepare_puts_is_stored(browser, connect, way):
+    """Changes in a WebSocket's prepare are stored before the handshake is answered."""
+    await browser.get("/page")
+    connection = await connect(f"/{way}?does=put")
+    assert (await browser.stored())["room"] == 7
+    connection.close()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("does", ["regenerate", "invalidate"])
+async def test_a_new_id_in_prepare(browser, new_browser, connect, way, does):
+    """The browser gets the new id, which is stored, and the old session is not alive any more."""
+    await browser.get("/page")
+    old = browser.id
+    connection = await connect(f"/{way}?does={does}")
+    assert browser.id != old
+    stored = await browser.stored()
+    assert stored.get("user") == ("Ann" if does == "regenerate" else None)
+    left = await browser.stored(old)
+    assert left is None if does == "invalidate" else list(left) == ["_left"]
+    assert await say(connection, "reload") is True
+    connection.close()
+
+
+async def test_a_store_that_is_down_refuses_the_handshake(browser, connect, sessions):
+    """If the changes of prepare cannot be stored, the handshake is a 503."""
+    await browser.get("/page")
+    driver = await sessions.driver()
+
+    async def fail(id, payload, version):
+        raise UnavailableError("the disk is full")
+
+    driver.write = fail
+    with pytest.raises(HTTPClientError) as failed:
+        await connect("/mixed?does=put")
+    assert failed.value.code == 503
+
+
+async def count_touches(sessions) -> list[str]:
+    driver = await sessions.driver()
+    touch, ids = driver.touch, []
+
+    async def counting(id):
+        await touch(id)
+        ids.append(id)
+
+    driver.touch = counting
+    return ids
+
+
+@pytest.mark.parametrize("use", ["reload", "transaction"])
+async def test_use_renews(browser, connect, sessions, pass_time, use):
+    """A message that reloads the session, or opens a transaction, is use of it; an idle socket is not."""
+    await browser.get("/page")
+    connection = await connect("/mixed")
+    touches = await count_touches(sessions)
+    assert await say(connection, "nothing") is None
+    assert touches == []
+    connection.close()
+    pass_time(1000)
+    connection = await connect("/mixed")
+    while not touches:  # the handshake's own
+        await asyncio.sleep(0.005)
+    touches.clear()
+    pass_time(1000)
+    assert await say(connection, "nothing") is None
+    assert touches == []
+    assert await say(connection, use) in (True, "Ann")
+    assert touches == [browser.id]
+    connection.close()
+
+
+@pytest.mark.parametrize("use", ["reload", "transaction"])
+async def test_use_while_the_store_cannot_renew(browser, connect, sessions, pass_time, use, caplog):
+    """A session that was read can be used although it cannot be renewed; the log says so."""
+    await browser.get("/page")
+    connection = await connect("/mixed")
+    pass_time(1000)
+    driver = await sessions.driver()
+
+    async def fail(id):
+        raise UnavailableError("no answer")
+
+    driver.touch = fail
+    assert await say(connection, use) in (True, "Ann")
+    assert "could not renew session" in caplog.text and browser.id not in caplog.text
+    connection.close()
+
+
+async def test_the_key_of_a_farewell_is_reserved(browser, connect):
+    """A session of nothing but `_left`, which would be read as one that has gone on, is refused; nothing is stored."""
+    await browser.get("/page")
+    connection = await connect("/mixed")
+    assert "'_left' is reserved" in await say(connection, "farewell")
+    assert (await browser.stored())["user"] == "Ann"
+    connection.close()
