@@ -157,26 +157,18 @@ class Records:
         if encrypter is None:
             encryption.refuse_encrypted(payload)
             text = payload
-        elif len(payload) < LARGE or isinstance(encrypter, CustomEncrypter):
-            text = encrypter.decrypt(payload, id)
         else:
-            text = await aside.run(len(payload), encrypter.decrypt, payload, id)
+            text = await _crypt(encrypter, encrypter.decrypt, payload, id)
         attributes = serializer.loads(text) if len(text) < LARGE else await aside.loads(text)
         is_outdated = encrypter is not None and not encrypter.is_current(payload)
         return Loaded(attributes, text, record.version, record.idle, is_outdated)
 
     async def write(self, id: str, text: str, version: object) -> object:
         """Store a text; see `Driver.write`."""
-        if self.encrypter is not None:
-            text = await self._encrypted(text, id)
-        return await self.driver.write(id, text, version)
-
-    async def _encrypted(self, text: str, id: str) -> str:
         encrypter = self.encrypter
-        assert encrypter is not None  # noqa: S101 - for the type checker
-        if len(text) < LARGE or isinstance(encrypter, CustomEncrypter):  # which need not be thread-safe
-            return encrypter.encrypt(text, id)
-        return await aside.run(len(text), encrypter.encrypt, text, id)
+        if encrypter is not None:
+            text = await _crypt(encrypter, encrypter.encrypt, text, id)
+        return await self.driver.write(id, text, version)
 
     async def _set_aside(self, id: str, error: DamagedError) -> None:
         self.events.note("damaged", id)
@@ -187,3 +179,10 @@ class Records:
             "session %s is damaged (%s): a fresh session is started, the record is kept aside", ids.shorten(id), error
         )
         await self.driver.set_aside(id, error.version)
+
+
+async def _crypt(encrypter: SessionEncrypter, work: Callable[[str, str], str], text: str, id: str) -> str:
+    """Encrypt or decrypt a text; a large one in a thread, if the encrypter is thread-safe."""
+    if isinstance(encrypter, CustomEncrypter):  # which need not be
+        return work(text, id)
+    return await aside.run(len(text), work, text, id)

@@ -19,7 +19,7 @@ from .moving import end_record, move, run_out, settle_old
 from .policy import is_number
 from .report import changed_keys
 from .serializer import LARGE, TakesLong
-from .state import GONE, MOVED, MOVING, STORED, UNSTARTED
+from .state import GONE, MOVED, MOVING, UNSTARTED
 from .work import UnitOfWork
 from .writing import current_text, end, require_unreserved, write
 
@@ -60,17 +60,16 @@ def stage(work: UnitOfWork) -> str | None:
     Raises:
         TakesLong: The session is large: call `stage_in_time` instead.
     """
-    if work.state is UNSTARTED:
-        require_start(work)
+    require_start(work)
     if work.state is GONE:
         return None
-    if (work.version is None or work.is_withheld) and work.is_untouched:
+    if work.is_untouched:
         return None if work.old is None else "{}"
     content = work.content
     settle_flash(content)
     if work.records.policy.absolute_lifetime and not is_number(content.attributes.get("_created")):
         Attributes(content).set("_created", int(work.records.clock() * 1000))
-    is_current = work.state is STORED and not work.is_outdated
+    is_current = work.is_current
     if is_current and content.is_pristine:
         return None
     require_unreserved(content.attributes)
@@ -96,7 +95,7 @@ async def commit(work: UnitOfWork, text: str) -> None:
 async def _store(work: UnitOfWork, text: str) -> None:
     if work.state is GONE or (work.is_current and text == work.base):
         return
-    if (work.version is None or work.is_withheld) and work.is_untouched:
+    if work.is_untouched:
         await end_record(work)
     elif work.records.policy.is_over(work.content.attributes, work.records.clock()):
         await run_out(work)

@@ -14,7 +14,7 @@ from .events import Events
 from .origin import is_withheld
 from .proxy import Trust, compile_trust, is_https
 from .session import Session
-from .state import GONE, STORED
+from .state import GONE
 from .work import UnitOfWork
 
 logger = logging.getLogger("node_session")
@@ -72,7 +72,7 @@ class Transport:
         """
         trace = work.trace
         is_deleted = False
-        if (work.state is not STORED or work.is_withheld) and (work.state is GONE or work.is_untouched):
+        if work.state is GONE or work.is_untouched:
             is_deleted = work.state is not GONE and work.is_ended and found.id is not None
             if not is_deleted:
                 trace.cookie = "not sent: " + _why_not(work)
