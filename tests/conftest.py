@@ -14,9 +14,9 @@ import pytest
 from browser import SECRET, Browser
 from hypothesis import settings
 from stores import Idleness
-from tornado.web import Application
+from tornado.web import Application, RequestHandler
 
-from node_session import NodeSession
+from node_session import NodeSession, SessionMixin
 from node_session.drivers import registry
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -100,6 +100,24 @@ def browser(http_client, base_url, sessions):
 def new_browser(http_client, base_url, sessions):
     """Makes further clients of the application."""
     return lambda: Browser(http_client, base_url, sessions)
+
+
+@pytest.fixture
+def visit(app, browser):
+    """Makes a request whose handler does the given work on its session."""
+    works = []
+
+    class Page(SessionMixin, RequestHandler):
+        def get(self):
+            works.pop()(self)
+
+    app.add_handlers(".*", [("/page", Page)])
+
+    async def visit(work=lambda handler: None, **options):
+        works[:] = [work]
+        return await browser.get("/page", **options)
+
+    return visit
 
 
 @pytest.fixture

@@ -9,41 +9,18 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tornado.web import RequestHandler
+from stores import STORES
+from web.handlers import on_session
 from world import make_session
 
-from node_session import SessionMixin, paths
+from node_session import paths
 from node_session.csrf_token import CsrfToken
 from node_session.drivers import MemoryDriver
-
-STORES = [{"driver": "memory"}, {"driver": "file"}, {"driver": "database", "connection": {"adapter": "sqlite"}}]
 
 
 @pytest.fixture(params=STORES, ids=["memory", "file", "sqlite"])
 def options(request):
     return request.param
-
-
-@pytest.fixture
-def visit(app, browser):
-    """Makes a request whose handler does the given work on its session."""
-    works = []
-
-    class Page(SessionMixin, RequestHandler):
-        def get(self):
-            works.pop()(self)
-
-    app.add_handlers(".*", [("/page", Page)])
-
-    async def visit(work=lambda handler: None, **options):
-        works[:] = [work]
-        return await browser.get("/page", **options)
-
-    return visit
-
-
-def on_session(work):
-    return lambda handler: work(handler.session)
 
 
 # -------------------------------------------------------------------- refused values

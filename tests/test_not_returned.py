@@ -60,6 +60,19 @@ def app(app):
     return app
 
 
+def hold_reading(driver) -> tuple[asyncio.Event, asyncio.Event]:
+    """Let a driver's reads wait; gives an event that one has begun, and one that lets them go on."""
+    loading, going_on, read = asyncio.Event(), asyncio.Event(), driver.read
+
+    async def wait_and_read(id):
+        loading.set()
+        await going_on.wait()
+        return await read(id)
+
+    driver.read = wait_and_read
+    return loading, going_on
+
+
 async def settle(sessions) -> None:
     """Let unawaited tasks end, and free unreferenced objects."""
     while others := [task for task in asyncio.all_tasks() if "call_back" in repr(task)]:
@@ -219,15 +232,10 @@ async def test_websocket(app, browser, base_url, caplog, sessions):
 @all_stores
 async def test_changed_after_an_early_end(app, browser, sessions, caplog):
     """Changes by a task whose handler finished before the session was loaded are lost, and a warning names them."""
-    going_on, loading, tasks = asyncio.Event(), asyncio.Event(), []
+    tasks = []
     await browser.store({"_token": "t"})
     driver = await sessions.driver()
-    read = driver.read
-
-    async def wait_and_read(id):
-        loading.set()
-        await going_on.wait()
-        return await read(id)
+    loading, going_on = hold_reading(driver)
 
     class Page(RequestHandler):
         async def use(self):
@@ -239,7 +247,6 @@ async def test_changed_after_an_early_end(app, browser, sessions, caplog):
         async def get(self):
             await loading.wait()
 
-    driver.read = wait_and_read
     app.add_handlers(".*", [("/page", Page)])
     assert (await browser.get("/page")).code == 200
     going_on.set()
@@ -253,15 +260,10 @@ async def test_changed_after_an_early_end(app, browser, sessions, caplog):
 
 async def test_websocket_used_after_an_early_handshake(app, browser, base_url, caplog, sessions):
     """A WebSocket that did not wait for its session is warned of that, not of changes: it has no response anyway."""
-    going_on, loading, closed, tasks = asyncio.Event(), asyncio.Event(), asyncio.Event(), []
+    closed, tasks = asyncio.Event(), []
     await browser.store({"_token": "t"})
     driver = await sessions.driver()
-    read = driver.read
-
-    async def wait_and_read(id):
-        loading.set()
-        await going_on.wait()
-        return await read(id)
+    loading, going_on = hold_reading(driver)
 
     class Socket(WebSocketHandler):
         async def use(self):
@@ -273,7 +275,6 @@ async def test_websocket_used_after_an_early_handshake(app, browser, base_url, c
         def on_close(self):
             closed.set()
 
-    driver.read = wait_and_read
     app.add_handlers(".*", [("/socket", Socket)])
     headers = {"Cookie": f"node_session={browser.cookie}"}
     connection = await websocket_connect(HTTPRequest(base_url.replace("http", "ws") + "/socket", headers=headers))

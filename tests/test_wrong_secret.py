@@ -6,38 +6,14 @@ import logging
 
 import pytest
 from browser import SECRET
-from tornado.web import RequestHandler
+from stores import STORES
 
-from node_session import SessionMixin, cookies
-
-STORES = [{"driver": "memory"}, {"driver": "file"}, {"driver": "database", "connection": {"adapter": "sqlite"}}]
+from node_session import cookies
 
 
 @pytest.fixture(params=STORES, ids=["memory", "file", "sqlite"])
 def options(request):
     return request.param
-
-
-@pytest.fixture
-def visit(app, browser):
-    """Makes a request whose handler does the given work on its session."""
-    works = []
-
-    class Page(SessionMixin, RequestHandler):
-        def get(self):
-            works.pop()(self)
-
-    app.add_handlers(".*", [("/page", Page)])
-
-    async def visit(work=lambda handler: None, **options):
-        works[:] = [work]
-        return await browser.get("/page", **options)
-
-    return visit
-
-
-def on_session(work):
-    return lambda handler: work(handler.session)
 
 
 WRONG = f"node_session={cookies.sign('B' * 40, 'another secret')}"

@@ -89,6 +89,18 @@ class World:
         """Whether the session has left an id, and nobody can read it there any more."""
         return list(json.loads((await self.driver.read(id)).payload)) == ["_left"]
 
+    def after_reading(self, work) -> None:
+        """Do something right after the next read, before its caller has the record."""
+        read = self.driver.read
+
+        async def interrupted(id):
+            self.driver.read = read
+            record = await read(id)
+            work()
+            return record
+
+        self.driver.read = interrupted
+
     def before_writing(self, id, work) -> None:
         """Do something right before the next write to a record."""
         write = self.driver.write

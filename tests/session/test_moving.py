@@ -127,15 +127,7 @@ async def test_a_new_id_while_the_session_is_reloaded(world):
     """regenerate() while another task reloads takes the stored content along, and the record stays a session."""
     session = await world.request(lambda session: session.push("list", 1))
     await world.request(lambda session: session.push("list", 2))
-    read = world.driver.read
-
-    async def regenerate(id):
-        world.driver.read = read
-        record = await read(id)
-        session.regenerate(True)
-        return record
-
-    world.driver.read = regenerate
+    world.after_reading(lambda: session.regenerate(True))
     assert await session.reload()
     await session.save()
     assert await world.is_left(world.id)
@@ -312,15 +304,7 @@ async def test_a_new_id_while_a_transaction_begins(world):
     """regenerate() while a transaction reads what others have stored takes that along, and ends the old record."""
     session = await world.request(lambda session: session.push("list", 1))
     await world.request(lambda session: session.push("list", 2))
-    read = world.driver.read
-
-    async def regenerate(id):
-        world.driver.read = read
-        record = await read(id)
-        session.regenerate(True)
-        return record
-
-    world.driver.read = regenerate
+    world.after_reading(lambda: session.regenerate(True))
     async with session.transaction():
         session.put("n", 1)
     await session.save()

@@ -96,15 +96,7 @@ async def test_reload(world):
 async def test_set_exists_while_the_session_is_reloaded(world):
     """reload() has the last word on whether there is a record, so that nothing is written again."""
     session = await world.request(lambda session: session.put("n", 1))
-    read = world.driver.read
-
-    async def forget(id):
-        world.driver.read = read
-        record = await read(id)
-        session.set_exists(False)
-        return record
-
-    world.driver.read = forget
+    world.after_reading(lambda: session.set_exists(False))
     assert await session.reload()
     world.driver.write = None  # a write would fail
     await session.save()

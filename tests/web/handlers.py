@@ -13,6 +13,11 @@ def route(app: Application, **handlers) -> None:
     app.add_handlers(".*", [(f"/{name}", handler) for name, handler in handlers.items()])
 
 
+def on_session(work):
+    """Work for the fixture `visit` that takes the handler's session."""
+    return lambda handler: work(handler.session)
+
+
 class Page(SessionMixin, RequestHandler):
     """Base of the tests' handlers: counts its requests, so that each of them has something to save."""
 
