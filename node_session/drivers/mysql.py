@@ -8,18 +8,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import asyncmy
 from async_timeout import timeout
 from asyncmy.constants.CLIENT import FOUND_ROWS
 from asyncmy.errors import MySQLError
 
-from .connection import POOL_SIZE, Connection
+from .connection import Connection
 from .options import Options
-from .server import Result, ServerDriver
+from .server_client import Result
+from .server_turns import ServerTurns
 from .sql import Dialect
+
+T = TypeVar("T")
 
 # Texts are compared as bytes: to MySQL's usual collations "A" is "a", and a change of case alone would be overwritten.
 # An id is compared as text first, since only that can use the index of a table that the original has made.
@@ -35,6 +38,10 @@ _READ_ONLY = (1290, 1792, 1836, 1047)  # the last one: a node that has left its 
 _LOST = (1053, 1927, 2006, 2013, 2055)  # shut down, killed, gone
 
 
+class _NotAllError(MySQLError):
+    """Some of several records are no longer what they were; nothing was done."""
+
+
 def create(options: Options, connection: Connection) -> MysqlDriver:
     """Make the driver; see `node_session.drivers.databases`."""
     return MysqlDriver(connection, options.table, options.lifetime)
@@ -45,7 +52,7 @@ def ddl(options: Options) -> str:
     return MysqlDriver(Connection(adapter="mysql"), options.table, options.lifetime).ddl()
 
 
-class MysqlDriver(ServerDriver):
+class MysqlDriver(ServerTurns):
     """A driver that keeps records in a table of a MySQL or MariaDB database.
 
     Args:
@@ -61,6 +68,12 @@ class MysqlDriver(ServerDriver):
         self, connection: Connection, table: str, lifetime: float, *, clock: Callable[[], float] = time.time
     ) -> None:
         super().__init__(connection.parsed(3306), table, lifetime, _DIALECT, clock)
+        to, last = self.table, self.last
+        self._select_many = f"SELECT id, payload, {last} FROM {to} WHERE id IN %(v1)s AND {last} >= %(v2)s"  # noqa: S608
+        self._touch_many = (
+            f"UPDATE {to} SET {last} = %(v1)s WHERE id IN %(v2)s AND CAST(id AS BINARY) IN %(v2)s"  # noqa: S608
+            f" AND {last} >= %(v3)s"
+        )
 
     def ddl(self) -> str:
         """See `ServerDriver.ddl`."""
@@ -73,19 +86,65 @@ class MysqlDriver(ServerDriver):
             f") ENGINE=InnoDB;\n"
         )
 
-    async def _run_on_pool(self, pool: Any, statement: str, values: Sequence[Any], patience: float | None) -> Result:
+    async def _run_on_pool(self, pool: Any, work: Callable[[Any], Awaitable[T]], patience: float | None) -> T:
         """See `ServerDriver._run_on_pool`.
 
         Asyncmy connects within `asyncio.wait_for`. Before Python 3.12 that one forgets a cancellation that comes at
         the moment it is done, and goes on without a time limit: this limit cancels it once more.
         """
         async with timeout(2 * self._connection.seconds):
-            return await super()._run_on_pool(pool, statement, values, patience)
+            return await super()._run_on_pool(pool, work, patience)
 
     async def _run_on(self, connection: Any, statement: str, values: Sequence[Any]) -> Result:
         async with connection.cursor() as cursor:
             await cursor.execute(statement, {f"v{number}": value for number, value in enumerate(values, 1)} or None)
             return Result(int(cursor.rowcount), await cursor.fetchall() if cursor.description else ())
+
+    async def _select_all(self, connection: Any, ids: Sequence[str], oldest: int) -> Sequence[Sequence[Any]]:
+        """See `ServerTurns._select_all`; it may find an id in another case, which nobody looks at."""
+        return (await self._run_on(connection, self._select_many, (tuple(ids), oldest))).rows
+
+    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> None:
+        await self._run_on(connection, self._touch_many, (now, tuple(ids), oldest))
+
+    async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> set[str]:
+        """See `ServerTurns._swap_all`.
+
+        The statement tells only how many records it has changed. If that is not all of them, it is undone, and its
+        halves are sent. A transaction with an UPDATE for each record tells which. It took 89 µs of CPU for each of 16,
+        and this one 60; the UPDATEs by themselves took 174.
+        """
+        await connection.begin()
+        try:
+            if await self._swap_matching(connection, changes, now) < len(changes):
+                raise _NotAllError
+            await connection.commit()
+        except MySQLError:
+            await connection.rollback()
+            raise
+        return {id for id, _, _ in changes}
+
+    async def _swap_matching(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> int:
+        values: list[Any] = [now, tuple(id for id, _, _ in changes)]
+        old, new = [], []
+        for change in changes:
+            id, version, stored = (f"%(v{len(values) + number})s" for number in (1, 2, 3))
+            values += change
+            old.append(f" WHEN CAST({id} AS BINARY) THEN CAST({version} AS BINARY)")
+            new.append(f" WHEN CAST({id} AS BINARY) THEN {stored}")
+        statement = (
+            f"UPDATE {self.table} SET payload = CASE CAST(id AS BINARY){''.join(new)} END, {self.last} = %(v1)s"  # noqa: S608
+            " WHERE id IN %(v2)s AND CAST(CONVERT(payload USING utf8mb4) AS BINARY) ="
+            f" CASE CAST(id AS BINARY){''.join(old)} END"
+        )
+        return (await self._run_on(connection, statement, values)).changed
+
+    async def _insert_all(self, connection: Any, records: Sequence[tuple[str, str]], now: int) -> set[str]:
+        """See `ServerTurns._insert_all`; a record that is there already is a refusal of them all."""
+        values = [value for record in records for value in (*record, now)]
+        rows = ", ".join(f"(%(v{n})s, %(v{n + 1})s, %(v{n + 2})s)" for n in range(1, len(values) + 1, 3))
+        await self._run_on(connection, f"INSERT INTO {self.table} (id, payload, {self.last}) VALUES {rows}", values)  # noqa: S608
+        return {id for id, _ in records}
 
     async def _acquire(self, pool: Any) -> Any:
         return await pool.acquire()
@@ -106,7 +165,7 @@ class MysqlDriver(ServerDriver):
         to = self._connection
         return await asyncmy.create_pool(
             minsize=0,
-            maxsize=to.pool_size or POOL_SIZE,
+            maxsize=self._pool_size,
             pool_recycle=-1,  # or it waits for a silent connection to be closed; see trust.py
             host=to.host,
             port=to.port,

@@ -12,9 +12,10 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
-from .connection import POOL_SIZE, Connection
+from .connection import Connection
 from .options import Options
-from .server import Result, ServerDriver
+from .server_client import Result
+from .server_turns import ServerTurns, as_text
 from .sql import Dialect
 from .trust import IDLE_LIMIT
 
@@ -34,7 +35,7 @@ def ddl(options: Options) -> str:
     return PostgresqlDriver(Connection(adapter="postgresql"), options.table, options.lifetime).ddl()
 
 
-class PostgresqlDriver(ServerDriver):
+class PostgresqlDriver(ServerTurns):
     """A driver that keeps records in a table of a PostgreSQL database.
 
     Args:
@@ -50,6 +51,23 @@ class PostgresqlDriver(ServerDriver):
         self, connection: Connection, table: str, lifetime: float, *, clock: Callable[[], float] = time.time
     ) -> None:
         super().__init__(connection, table, lifetime, _DIALECT, clock)
+        to, last = self.table, self.last
+        self._select_many = f"SELECT id, payload, {last} FROM {to} WHERE id = ANY($1) AND {last} >= $2"  # noqa: S608
+        # A row that another transaction holds is passed over: waiting for one, with others locked, makes deadlocks.
+        self._touch_many = (
+            f"UPDATE {to} SET {last} = $1 WHERE id IN"  # noqa: S608
+            f" (SELECT id FROM {to} WHERE id = ANY($2) AND {last} >= $3 FOR UPDATE SKIP LOCKED)"
+        )
+        self._swap_many = (
+            f"WITH mine AS (SELECT t.id, n.stored FROM {to} t"  # noqa: S608
+            " JOIN unnest($1::text[], $2::text[], $3::text[]) AS n (id, version, stored)"
+            " ON t.id = n.id AND t.payload = n.version FOR UPDATE OF t SKIP LOCKED)"
+            f" UPDATE {to} t SET payload = mine.stored, {last} = $4 FROM mine WHERE t.id = mine.id RETURNING t.id"
+        )
+        self._insert_many = (
+            f"INSERT INTO {to} (id, payload, {last}) SELECT id, stored, $3::bigint"  # noqa: S608
+            " FROM unnest($1::text[], $2::text[]) AS n (id, stored) ON CONFLICT DO NOTHING RETURNING id"
+        )
 
     def ddl(self) -> str:
         """See `ServerDriver.ddl`."""
@@ -66,6 +84,22 @@ class PostgresqlDriver(ServerDriver):
         status: str = await connection.execute(statement, *values)
         number = status.rpartition(" ")[2]
         return Result(int(number) if number.isdigit() else 0)  # CREATE TABLE counts nothing
+
+    async def _select_all(self, connection: Any, ids: Sequence[str], oldest: int) -> Sequence[Sequence[Any]]:
+        rows: Sequence[Sequence[Any]] = await connection.fetch(self._select_many, ids, oldest)
+        return rows
+
+    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> None:
+        """See `ServerTurns._touch_all`; the transaction that holds a row renews it, or removes it."""
+        await connection.execute(self._touch_many, now, ids, oldest)
+
+    async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> set[str]:
+        rows = await connection.fetch(self._swap_many, *zip(*changes, strict=True), now)
+        return {as_text(id) for (id,) in rows}
+
+    async def _insert_all(self, connection: Any, records: Sequence[tuple[str, str]], now: int) -> set[str]:
+        rows = await connection.fetch(self._insert_many, *zip(*records, strict=True), now)
+        return {as_text(id) for (id,) in rows}
 
     async def _acquire(self, pool: Any) -> Any:
         return await pool.acquire()
@@ -97,7 +131,7 @@ class PostgresqlDriver(ServerDriver):
             connect=_connect_to_one_of(to) if to.url else asyncpg.connect,
             connection_class=_Connection,
             min_size=0,
-            max_size=to.pool_size or POOL_SIZE,
+            max_size=self._pool_size,
             max_inactive_connection_lifetime=IDLE_LIMIT,
             timeout=to.seconds,
             **({"ssl": to.tls} if to.tls else {}),

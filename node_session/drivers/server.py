@@ -7,41 +7,40 @@ A statement is run again if that is safe:
   that a new connection has the other half. A new connection that is silent has the whole of it.
 
 A statement that may have been done is never sent twice.
+
+Each statement is a turn's (see `turns`), or a turn of its own. There are at most as many turns under way as the pool
+has connections, so that none of them waits for the pool, which is not fair.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NoReturn, TypeVar
 
-from async_timeout import Timeout, timeout
+from async_timeout import timeout, timeout_at
 
 from ..errors import ConflictError, UnavailableError
-from .connection import Connection
+from .connection import POOL_SIZE, Connection
 from .per_loop import PerLoop
+from .server_client import Result, ServerClient
 from .sql import Dialect, SqlDriver
 from .trust import Trust, keep_alive
+from .turns import Kind, Turn, Turns
+
+T = TypeVar("T")
 
 # Runs of a statement that the database breaks off in favour of another transaction each time.
 _TRIES = 5
-
-
-class Result(NamedTuple):
-    """The result of a statement."""
-
-    changed: int
-    rows: Sequence[Sequence[Any]] = ()
 
 
 class _LostError(Exception):
     """A connection that was used before is silent, or broke."""
 
 
-class ServerDriver(SqlDriver):
+class ServerDriver(SqlDriver, ServerClient):
     """A driver on a database server; a derived class speaks to the client library.
 
     Args:
@@ -50,12 +49,7 @@ class ServerDriver(SqlDriver):
         lifetime: Milliseconds a record may be idle; 0: for ever.
         dialect: Of the database.
         clock: Gives seconds since 1970.
-
-    Attributes:
-        failures: The errors of the client library.
     """
-
-    failures: ClassVar[tuple[type[Exception], ...]]
 
     def __init__(
         self,
@@ -69,6 +63,8 @@ class ServerDriver(SqlDriver):
         self._name = table
         self._connection = connection
         self._pools: PerLoop[Any] = PerLoop(self._open_pool, self._close_pool)
+        self._turns = PerLoop(self._open_turns, Turns.close)
+        self._alone = Kind(self._send_alone, most=1)
         self._trust = Trust()
 
     @abstractmethod
@@ -77,85 +73,62 @@ class ServerDriver(SqlDriver):
 
     async def create_table(self) -> None:
         """Run `ddl`."""
-        await self._run(self.ddl())
+        await self._change(self.ddl())
 
     async def close(self) -> None:
         """See `Driver.close`."""
+        await self._turns.close()
         await self._pools.close()
 
-    @abstractmethod
-    async def _open_pool(self) -> Any: ...
+    @property
+    def _pool_size(self) -> int:
+        return self._connection.pool_size or POOL_SIZE
 
-    @abstractmethod
-    async def _close_pool(self, pool: Any) -> None: ...
-
-    @abstractmethod
-    async def _acquire(self, pool: Any) -> Any:
-        """Take a connection of the pool."""
-
-    @abstractmethod
-    async def _release(self, pool: Any, connection: Any) -> None:
-        """Give a connection back, be it open or closed."""
-
-    def _identity(self, connection: Any) -> object:
-        """Find the object that stays the same whenever the pool gives this connection."""
-        return connection
-
-    @abstractmethod
-    def _close_connection(self, connection: Any) -> None:
-        """Close a connection without waiting for the server."""
-
-    @abstractmethod
-    def _opened(self, connection: Any) -> float:
-        """Tell when an unused connection was opened, by the monotonic clock."""
-
-    @abstractmethod
-    def _transport(self, connection: Any) -> Any:
-        """Find the transport of a connection; None if it is not known."""
-
-    @abstractmethod
-    async def _run_on(self, connection: Any, statement: str, values: Sequence[Any]) -> Result: ...
-
-    @abstractmethod
-    def _is_duplicate(self, error: Exception) -> bool:
-        """Whether an error says that there is a record of that id."""
-
-    @abstractmethod
-    def _is_no_table(self, error: Exception) -> bool:
-        """Whether an error says that there is no such table."""
-
-    @abstractmethod
-    def _is_broken_off(self, error: Exception) -> bool:
-        """Whether the database broke a statement off in favour of another transaction."""
-
-    @abstractmethod
-    def _is_read_only(self, error: BaseException) -> bool:
-        """Whether the server takes no writes, so that nothing was done."""
-
-    @abstractmethod
-    def _is_lost(self, error: BaseException) -> bool:
-        """Whether an error says that the connection broke, or is about to."""
-
-    @abstractmethod
-    def _leaves_it_usable(self, error: BaseException) -> bool:
-        """Whether the connection is good after an error: no answer is on its way."""
+    async def _open_turns(self) -> Turns:
+        return Turns(self._pool_size, self._connection.seconds)
 
     async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
-        return (await self._run(statement, *values, repeatable=True)).rows
+        result: Result = await self._ask(self._alone, "", statement, values, True)
+        return result.rows
 
     async def _change(self, statement: str, *values: Any) -> int:
-        return (await self._run(statement, *values, repeatable=statement is self._touch)).changed
+        result: Result = await self._ask(self._alone, "", statement, values, False)
+        return result.changed
 
-    async def _run(self, statement: str, *values: Any, repeatable: bool = False) -> Result:
+    async def _ask(self, kind: Kind, id: str, *values: Any, size: int = 0) -> Any:
+        """Send an operation with those of other requests; gives its outcome, or raises our error for it."""
+        turns = self._turns.opened() or await self._turns.get()
+        outcome = await turns.ask(kind, id, *values, size=size)
+        if isinstance(outcome, Exception):
+            self._raise(outcome)
+        return outcome
+
+    async def _send_alone(self, turn: Turn) -> None:
+        for asked in turn.asked:
+            statement, values, repeatable = asked.values
+            asked.tell(await self._run(turn, statement, *values, repeatable=repeatable))
+
+    async def _run(self, turn: Turn, statement: str, *values: Any, repeatable: bool = False) -> Result:
+        """Run a statement for a turn."""
+        return await self._work(turn, lambda connection: self._run_on(connection, statement, values), repeatable)
+
+    async def _work(self, turn: Turn, work: Callable[[Any], Awaitable[T]], repeatable: bool) -> T:
+        """Do a turn's work on a connection, and once more where that is safe; gives what the work gives.
+
+        Args:
+            turn: It says how long there is.
+            work: Is given a connection; it does everything or nothing.
+            repeatable: Whether it does no harm to do it twice.
+        """
         tries, once_more = _TRIES, True
-        with self._translated():
-            async with timeout(self._connection.seconds) as limit:
+        try:
+            async with timeout_at(turn.until):
                 while True:
                     tries -= 1
                     pool = await self._pools.get()
-                    patience = _half_of(limit) if repeatable and once_more else None
+                    patience = turn.patience() if repeatable and once_more else None
                     try:
-                        return await self._run_on_pool(pool, statement, values, patience)
+                        return await self._run_on_pool(pool, work, patience)
                     except _LostError:
                         once_more = False
                     except self.failures as error:
@@ -163,25 +136,27 @@ class ServerDriver(SqlDriver):
                             once_more = False
                         elif not tries or not self._is_broken_off(error):
                             raise
+        except asyncio.TimeoutError:
+            self._trust.lost()
+            raise
 
-    async def _run_on_pool(self, pool: Any, statement: str, values: Sequence[Any], patience: float | None) -> Result:
-        """Run a statement once.
+    async def _run_on_pool(self, pool: Any, work: Callable[[Any], Awaitable[T]], patience: float | None) -> T:
+        """Do a turn's work once.
 
         Args:
             pool: Of this loop.
-            statement: SQL.
-            values: Of its placeholders.
-            patience: Seconds that a connection used before may be silent; None: the statement must not run again.
+            work: See `_work`.
+            patience: Seconds that a connection used before may be silent; None: the work must not be done again.
 
         Raises:
-            _LostError: The connection is silent or broke, and the statement may be run again on another one.
+            _LostError: The connection is silent or broke, and the work may be done again on another one.
         """
         asked = time.monotonic()
         connection, identity = await self._acquire_trusted(pool)
         used_before = not self._trust.has_answered_since(identity, asked)
         try:
             async with timeout(patience if used_before else None):
-                result = await self._run_on(connection, statement, values)
+                result = await work(connection)
             self._trust.answered(identity)
             return result
         except BaseException as error:
@@ -211,28 +186,23 @@ class ServerDriver(SqlDriver):
             self._close_connection(connection)
             await self._release(pool, connection)
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _is_refusal(self, error: Exception) -> bool:
+        """Whether the server has answered that it does not do a statement, so that parts of it may be tried."""
+        is_answer = isinstance(error, self.failures) and self._leaves_it_usable(error)
+        return is_answer and not self._is_lost(error) and not self._is_read_only(error)
+
+    def _raise(self, error: Exception) -> NoReturn:
+        """Raise our error for one of the client library."""
         where = self._connection.where
-        failures: tuple[type[Exception], ...] = (*self.failures, OSError, ValueError)
-        try:
-            yield
-        except asyncio.TimeoutError as error:
-            self._trust.lost()
+        if isinstance(error, asyncio.TimeoutError):
             raise UnavailableError(f"{where}: no answer within {self._connection.timeout:g} ms") from error
-        except failures as error:
-            if self._is_duplicate(error):
-                raise ConflictError("the record is there already") from None
-            if self._is_no_table(error):
-                raise UnavailableError(
-                    f"{where}: there is no table {self._name!r}: "
-                    "python -m node_session table CONFIG.json --create makes it"
-                ) from error
-            what = str(error).partition("\n")[0]  # the details may quote the content of a session
-            raise UnavailableError(f"{where}: {type(error).__name__}: {what}") from error
-
-
-def _half_of(limit: Timeout) -> float:
-    """Count half of the seconds that are left."""
-    now = asyncio.get_running_loop().time()
-    return ((limit.deadline or now) - now) / 2
+        if not isinstance(error, (*self.failures, OSError, ValueError)):
+            raise error
+        if self._is_duplicate(error):
+            raise ConflictError("the record is there already") from None
+        if self._is_no_table(error):
+            raise UnavailableError(
+                f"{where}: there is no table {self._name!r}: python -m node_session table CONFIG.json --create makes it"
+            ) from error
+        what = str(error).partition("\n")[0]  # the details may quote the content of a session
+        raise UnavailableError(f"{where}: {type(error).__name__}: {what}") from error

@@ -114,10 +114,14 @@ class SqlDriver(Driver):
     async def _create(self, id: str, stored: str) -> None:
         try:
             await self._change(self._insert, id, stored, self._now())
-        except ConflictError:  # unless the record that is there has expired
-            replacing = (self._replace_expired, stored, self._now(), id, self._oldest())
-            if not self._lifetime or not await self._change(*replacing):
-                raise
+        except ConflictError:
+            await self._replace(id, stored)
+
+    async def _replace(self, id: str, stored: str) -> None:
+        """Replace the record that is there, if it has expired."""
+        replacing = (self._replace_expired, stored, self._now(), id, self._oldest())
+        if not self._lifetime or not await self._change(*replacing):
+            raise ConflictError("the record is there already")
 
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""

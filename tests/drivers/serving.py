@@ -42,7 +42,7 @@ async def application(config: dict, routes=()):
     server = HTTPServer(Application([("/", Counter), ("/read", Reader), *routes], node_session=sessions))
     listening, port = bind_unused_port()
     server.add_socket(listening)
-    client = AsyncHTTPClient(force_instance=True, max_clients=100)
+    client = AsyncHTTPClient(force_instance=True, max_clients=600)
 
     async def ask(cookie: str | None, path: str = "/") -> tuple[int, str, str | None]:
         headers = {"Cookie": cookie} if cookie else {}

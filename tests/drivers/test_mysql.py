@@ -97,6 +97,68 @@ class TestContract(TableContract):
 
         asyncio.run(main())
 
+    @pytest.mark.parametrize("kind", ["view", "partitioned", "without a key", "varchar"])
+    def test_many_in_any_table(self, kind):
+        """Many sessions in one turn work in any table; one that is too large is an error, and harms no neighbour."""
+
+        async def main():
+            config = self.config()
+            table = config["table"]
+            usual = "id varchar(255) PRIMARY KEY, payload longtext, lastActivity bigint"
+            make = {
+                "view": [f"CREATE TABLE {table}_base ({usual})", f"CREATE VIEW {table} AS SELECT * FROM {table}_base"],
+                "partitioned": [f"CREATE TABLE {table} ({usual}) PARTITION BY KEY (id) PARTITIONS 3"],
+                "without a key": [f"CREATE TABLE {table} (id varchar(255), payload longtext, lastActivity bigint)"],
+                "varchar": [f"CREATE TABLE {table} (id char(80) UNIQUE, payload varchar(300), lastActivity double)"],
+            }
+            for statement in make[kind]:
+                await self.run(statement)
+            driver = await drivers.create(Config.from_dict(config))
+            ids = [f"{number:040d}" for number in range(20)]
+            versions = await asyncio.gather(*(driver.write(id, id, None) for id in ids))
+            await asyncio.gather(*map(driver.touch, ids))
+            assert [record.payload for record in await asyncio.gather(*map(driver.read, ids))] == ids
+            texts = [id + "x" * 400 if id == ids[7] else id + "x" for id in ids]
+            outcomes = await asyncio.gather(*map(driver.write, ids, texts, versions), return_exceptions=True)
+            failed = [id for id, outcome in zip(ids, outcomes, strict=True) if isinstance(outcome, UnavailableError)]
+            assert failed == ([ids[7]] if kind == "varchar" else [])
+            texts[7] = ids[7] if failed else texts[7]
+            assert [record.payload for record in await asyncio.gather(*map(driver.read, ids))] == texts
+            outcomes = await asyncio.gather(*map(driver.write, ids, texts, versions), return_exceptions=True)
+            conflicts = [id for id, outcome in zip(ids, outcomes, strict=True) if isinstance(outcome, ConflictError)]
+            assert conflicts == [id for id in ids if id not in failed]
+            await driver.close()
+
+        asyncio.run(main())
+
+    def test_ids_in_another_case_in_one_turn(self):
+        """In the original's table an id in another case finds, changes and renews nothing, also with others."""
+
+        async def main():
+            config = self.config()
+            await self.run(
+                f"CREATE TABLE {config['table']} (id varchar(255) UNIQUE, payload longtext, lastActivity bigint) "
+                "CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
+            )
+            driver = await drivers.create(Config.from_dict(config))
+            ids, others = [letter * 40 for letter in "abc"], [letter * 40 for letter in "ABC"]
+            versions = await asyncio.gather(*(driver.write(id, "text", None) for id in ids))
+            await self.run(f"UPDATE {config['table']} SET lastActivity = lastActivity - 10000")
+            before = await self.run(f"SELECT id, lastActivity FROM {config['table']} ORDER BY id")
+            assert not any(await asyncio.gather(*map(driver.read, others)))
+            await asyncio.gather(*map(driver.touch, others))
+            outcomes = await asyncio.gather(
+                *(driver.write(id, "mine", version) for id, version in zip(others, versions, strict=True)),
+                return_exceptions=True,
+            )
+            assert {type(outcome) for outcome in outcomes} == {ConflictError}
+            assert await self.run(f"SELECT id, lastActivity FROM {config['table']} ORDER BY id") == before
+            found = await asyncio.gather(*map(driver.read, [*ids, *others]))
+            assert [record and record.payload for record in found] == ["text"] * 3 + [None] * 3
+            await driver.close()
+
+        asyncio.run(main())
+
     def test_same_text_at_the_same_time(self):
         """A record that is replaced by itself within a millisecond is replaced, and no conflict."""
 

@@ -88,6 +88,82 @@ class TestContract(TableContract):
 
         asyncio.run(main())
 
+    @pytest.mark.parametrize("kind", ["view", "partitioned", "without a key", "varchar", "char", "rule"])
+    def test_many_in_any_table(self, kind):
+        """Many sessions in one turn work in any table; one that is too large is an error, and harms no neighbour."""
+
+        async def main():
+            config = self.config()
+            table = config["table"]
+            columns = {
+                "varchar": "id varchar(255) UNIQUE, payload varchar(300)",
+                "char": "id char(64) UNIQUE, payload text",
+            }
+            base = f'CREATE TABLE {table}_base (id text PRIMARY KEY, payload text, "lastActivity" bigint)'
+            make = {
+                "view": [base, f"CREATE VIEW {table} AS SELECT * FROM {table}_base"],
+                "rule": [
+                    base,
+                    f"CREATE VIEW {table} AS SELECT DISTINCT * FROM {table}_base",
+                    f"CREATE RULE a AS ON INSERT TO {table} DO INSTEAD INSERT INTO {table}_base VALUES "
+                    '(NEW.id, NEW.payload, NEW."lastActivity")',
+                    f"CREATE RULE b AS ON UPDATE TO {table} DO INSTEAD UPDATE {table}_base SET payload = NEW.payload, "
+                    '"lastActivity" = NEW."lastActivity" WHERE id = OLD.id',
+                ],
+                "partitioned": [
+                    f'CREATE TABLE {table} (id text PRIMARY KEY, payload text, "lastActivity" bigint) '
+                    "PARTITION BY HASH (id)",
+                    *(
+                        f"CREATE TABLE {table}_{part} PARTITION OF {table} "
+                        f"FOR VALUES WITH (MODULUS 2, REMAINDER {part})"
+                        for part in range(2)
+                    ),
+                ],
+                "without a key": [f'CREATE TABLE {table} (id text, payload text, "lastActivity" bigint)'],
+            }.get(kind, [f'CREATE TABLE {table} ({columns.get(kind)}, "lastActivity" double precision)'])
+            async with self.connected() as database:
+                for statement in make:
+                    await database.execute(statement)
+            driver = await drivers.create(Config.from_dict(config))
+            ids = [f"{number:040d}" for number in range(20)]
+            versions = await asyncio.gather(*(driver.write(id, id, None) for id in ids))
+            await asyncio.gather(*map(driver.touch, ids))
+            assert [record.payload for record in await asyncio.gather(*map(driver.read, ids))] == ids
+            texts = [id + "x" * 400 if id == ids[7] else id + "x" for id in ids]
+            outcomes = await asyncio.gather(*map(driver.write, ids, texts, versions), return_exceptions=True)
+            failed = [id for id, outcome in zip(ids, outcomes, strict=True) if isinstance(outcome, UnavailableError)]
+            assert failed == ([ids[7]] if kind == "varchar" else [])
+            texts[7] = ids[7] if failed else texts[7]
+            assert [record.payload for record in await asyncio.gather(*map(driver.read, ids))] == texts
+            outcomes = await asyncio.gather(*map(driver.write, ids, texts, versions), return_exceptions=True)
+            conflicts = [id for id, outcome in zip(ids, outcomes, strict=True) if isinstance(outcome, ConflictError)]
+            assert conflicts == [id for id in ids if id not in failed]
+            await driver.close()
+
+        asyncio.run(main())
+
+    def test_locked_by_somebody_else(self):
+        """A row that another transaction holds delays its own session, and nobody else's of the same turn."""
+
+        async def scenario(driver):
+            ids = [f"{number:040d}" for number in range(9)]
+            versions = await asyncio.gather(*(driver.write(id, "old", None) for id in ids))
+            async with self.connected() as database, database.acquire() as holder:
+                transaction = holder.transaction()
+                await transaction.start()
+                await holder.execute(f"SELECT 1 FROM {driver.table} WHERE id = $1 FOR UPDATE", ids[4])
+                writes = [
+                    asyncio.ensure_future(driver.write(id, "new", version))
+                    for id, version in zip(ids, versions, strict=True)
+                ]
+                await asyncio.gather(*writes[:4], *writes[5:], *map(driver.touch, ids))
+                assert not writes[4].done()
+                await transaction.rollback()
+                await writes[4]
+            assert {record.payload for record in await asyncio.gather(*map(driver.read, ids))} == {"new"}
+
+        self._run(scenario)
+
     @pytest.mark.parametrize("payload", ["", "{", "[1]", "null", "x" * 10])
     def test_damaged(self, payload):
         """A payload that is no JSON string is damaged, and does not stop a listing."""

@@ -1,0 +1,160 @@
+"""Records of many sessions in one statement, on a database server.
+
+The reads of one turn of the event loop are one statement, and so are its renewals, its new records and its changes (see
+`turns`). A single operation is sent by the plain statement of `sql`.
+
+A database may answer for some of a statement's records only: the plain statement then finds out about each of the
+others. So a combined statement has to be exact in one direction: what it says was done was done, and what it does not
+mention was not. What it refuses as a whole, a table that is not like the others or a value that does not fit, was not
+done either, and is sent again in halves.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Any
+
+from ..errors import ConflictError
+from .base import Record
+from .connection import Connection
+from .payload import decode, encode
+from .server import ServerDriver
+from .sql import Dialect
+from .turns import Kind, Turn
+
+
+class ServerTurns(ServerDriver):
+    """A driver on a database server that sends the statements of many requests together.
+
+    A derived class has the combined statements. Each of them does everything that it says or, if it raises, nothing.
+
+    Args:
+        connection: Where.
+        table: Name of the table.
+        lifetime: Milliseconds a record may be idle; 0: for ever.
+        dialect: Of the database.
+        clock: Gives seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        table: str,
+        lifetime: float,
+        dialect: Dialect,
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__(connection, table, lifetime, dialect, clock)
+        kind = partial(Kind, is_refusal=self._is_refusal)
+        self._reads = kind(self._send_reads, shares_ids=True)
+        self._touches = kind(self._send_touches, shares_ids=True)
+        self._swaps = kind(self._send_swaps)
+        self._creations = kind(self._send_creations)
+
+    async def read(self, id: str) -> Record | None:
+        """See `Driver.read`."""
+        row = await self._ask(self._reads, id)
+        if row is None:
+            return None
+        stored, active = row
+        return Record(decode(stored), stored, self._now() - float(active))
+
+    async def write(self, id: str, payload: str, version: object) -> object:
+        """See `Driver.write`."""
+        stored = encode(payload)
+        if version is None:
+            if not await self._ask(self._creations, id, stored, size=len(stored)):
+                await self._replace(id, stored)
+        elif not await self._ask(self._swaps, id, version, stored, size=len(stored) + len(str(version))):
+            raise ConflictError("the record is no longer the one that was read")
+        return stored
+
+    async def touch(self, id: str) -> None:
+        """See `Driver.touch`."""
+        await self._ask(self._touches, id)
+
+    @abstractmethod
+    async def _select_all(self, connection: Any, ids: Sequence[str], oldest: int) -> Sequence[Sequence[Any]]:
+        """Find records that have not expired; gives rows of id, payload and last activity."""
+
+    @abstractmethod
+    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> None:
+        """Renew records that have not expired."""
+
+    @abstractmethod
+    async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> Collection[str]:
+        """Replace payloads, if they are the expected ones.
+
+        Args:
+            connection: Of the pool.
+            changes: Id, expected payload and new payload of each record, by ascending id.
+            now: The new last activity.
+
+        Returns:
+            The ids of those that were replaced. To the others nothing was done, for whatever reason.
+        """
+
+    @abstractmethod
+    async def _insert_all(self, connection: Any, records: Sequence[tuple[str, str]], now: int) -> Collection[str]:
+        """Insert records, of id and payload, by ascending id, unless they are there; gives the ids of the new ones."""
+
+    async def _send_reads(self, turn: Turn) -> None:
+        if len(turn.asked) == 1:
+            rows = (await self._run(turn, self._select, turn.asked[0].id, self._oldest(), repeatable=True)).rows
+            turn.asked[0].tell(rows[0] if rows else None)
+            return
+        ids, oldest = list({asked.id for asked in turn.asked}), self._oldest()
+        found = await self._work(turn, lambda connection: self._select_all(connection, ids, oldest), True)
+        by_id = {as_text(id): (stored, active) for id, stored, active in found}
+        for asked in turn.asked:
+            asked.tell(by_id.get(asked.id))
+
+    async def _send_touches(self, turn: Turn) -> None:
+        now, oldest = self._now(), self._oldest()
+        ids = sorted({asked.id for asked in turn.asked})
+        if len(ids) == 1:
+            await self._run(turn, self._touch, now, ids[0], oldest, repeatable=True)
+        else:
+            await self._work(turn, lambda connection: self._touch_all(connection, ids, now, oldest), True)
+        for asked in turn.asked:
+            asked.tell(None)
+
+    async def _send_swaps(self, turn: Turn) -> None:
+        now = self._now()
+        if len(turn.asked) == 1:
+            (asked,) = turn.asked
+            version, stored = asked.values
+            asked.tell((await self._run(turn, self._swap, stored, now, asked.id, version)).changed > 0)
+            return
+        changes = sorted((asked.id, *asked.values) for asked in turn.asked)
+        done = await self._work(turn, lambda connection: self._swap_all(connection, changes, now), False)
+        self._tell(turn, done)
+
+    async def _send_creations(self, turn: Turn) -> None:
+        now = self._now()
+        if len(turn.asked) == 1:
+            (asked,) = turn.asked
+            try:
+                await self._run(turn, self._insert, asked.id, *asked.values, now)
+                asked.tell(True)
+            except self.failures as error:
+                asked.tell(False if self._is_duplicate(error) else error)
+            return
+        records = sorted((asked.id, *asked.values) for asked in turn.asked)
+        done = await self._work(turn, lambda connection: self._insert_all(connection, records, now), False)
+        self._tell(turn, done)
+
+    @staticmethod
+    def _tell(turn: Turn, done: Collection[str]) -> None:
+        """Tell the requests whose records are done, and send the others by the plain statement."""
+        for asked in turn.asked:
+            if asked.id in done:
+                asked.tell(True)
+        turn.turns.again(*([asked] for asked in turn.waiting()))
+
+
+def as_text(id: str | bytes) -> str:
+    """Find the id in a column of any type, some of which pad it."""
+    return (id if isinstance(id, str) else id.decode()).rstrip(" \0")
