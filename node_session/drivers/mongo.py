@@ -2,35 +2,33 @@
 
 The documents are the original's: `_id`, `payload` (see `payload`), `lastActivity` (milliseconds since 1970, by the
 program's clock). As in SQL, the payload is the version: one `update_one` that finds it compares and swaps.
+
+The operations of one turn of the event loop go together (see `turns`): reads by `$in`, renewals by `update_many`, new
+records and changes as `mongo_bulk` has it.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
-import pymongo
-from async_timeout import timeout
 from bson.errors import BSONError
-from pymongo import ReadPreference, WriteConcern, errors
+from pymongo import errors
 
-from ..errors import ConflictError, DamagedError, UnavailableError
+from ..errors import ConflictError, DamagedError
 from .base import Driver, Entry, Record
-from .connection import Connection
-from .mongo_client import make_client
+from .connection import POOL_SIZE, Connection
+from .mongo_bulk import put_all, swap_all
+from .mongo_collection import MongoCollection, was_refused
 from .options import Options
 from .payload import decode, decode_leniently, encode
 from .per_loop import PerLoop
+from .turns import Asked, Kind, Turn, Turns
 
-_EARLIER = 0.9  # PyMongo's limit ends before ours, so that it can tell a silent connection from no server at all
+T = TypeVar("T")
 
-_NOT_PRIMARY = (10107, 13435)  # other codes of its kind may come if a write is half done
-
-logger = logging.getLogger("node_session")
+_CHANGES = 4  # in a turn, since each waits for those before it
 
 
 def create(options: Options, connection: Connection) -> MongoDriver:
@@ -52,15 +50,19 @@ class MongoDriver(Driver):
         self, connection: Connection, collection: str, lifetime: float, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._connection = connection
-        self._collection = collection
         self._lifetime = lifetime
         self._clock = clock
-        self._opened = PerLoop(self._open, self._close)
-        self._closing: set[asyncio.Task[None]] = set()
+        self._collection = MongoCollection(connection, collection)
+        self._turns = PerLoop(self._open_turns, Turns.close)
+        self._reads = Kind(self._send_reads, shares_ids=True, is_refusal=_is_answer)
+        self._touches = Kind(self._send_touches, shares_ids=True, is_refusal=_is_answer)
+        self._creations = Kind(self._send_creations)
+        self._swaps = Kind(self._send_swaps, most=_CHANGES)
+        self._alone = Kind(self._send_alone, most=1)
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
-        document = await self._run(lambda records: records.find_one({"_id": id, **self._alive()}), repeatable=True)
+        document = await self._ask(self._reads, id)
         if document is None:
             return None
         stored = document.get("payload")
@@ -71,52 +73,111 @@ class MongoDriver(Driver):
     async def write(self, id: str, payload: str, version: object) -> object:
         """See `Driver.write`."""
         stored = encode(payload)
-        # As a double, since JavaScript's driver makes one of a number of this size.
-        change = {"$set": {"payload": stored, "lastActivity": float(self._now())}}
         if version is None:
-            # It finds an expired record and replaces it, or none and inserts one, unless the id is taken.
-            expired = {"_id": id, "lastActivity": {"$lt": self._oldest()}}
-            await self._run(lambda records: records.update_one(expired, change, upsert=True))
-            return stored
-        found = {"_id": id, "payload": version}
-        result = await self._run(lambda records: records.update_one(found, change))
-        if not result.matched_count:
+            await self._ask(self._creations, id, stored, size=len(stored))
+        elif not await self._ask(self._swaps, id, stored, version, size=len(stored) + len(str(version))):
             raise ConflictError("the record is no longer the one that was read")
         return stored
 
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
-        change = {"$set": {"lastActivity": float(self._now())}}
-        await self._run(lambda records: records.update_one({"_id": id, **self._alive()}, change), repeatable=True)
+        await self._ask(self._touches, id)
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
         wanted = {"_id": id} if version is None else {"_id": id, "payload": version}
-        result = await self._run(lambda records: records.delete_one(wanted))
+        result = await self._do(lambda records: records.delete_one(wanted))
         if version is None or result.deleted_count:
             return
-        if await self._run(lambda records: records.find_one({"_id": id}), repeatable=True):
+        if await self._do(lambda records: records.find_one({"_id": id}), repeatable=True):
             raise ConflictError("the record is no longer the one that was read")
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""
         expired = {"lastActivity": {"$lt": self._now() - lifetime}}
-        result = await self._run(lambda records: records.delete_many(expired))
+        result = await self._do(lambda records: records.delete_many(expired))
         return int(result.deleted_count)
 
     async def scan(self) -> AsyncIterator[Entry]:
         """See `Driver.scan`."""
-        async with self._records() as records:
-            found = records.find(self._alive())
-        async for document in found:  # for as long as it takes
-            payload = decode_leniently(document.get("payload"))
-            yield Entry(str(document["_id"]), payload, float(document["lastActivity"]))
+        found = (await self._collection.get()).find(self._alive())
+        try:
+            async for document in found:  # for as long as it takes
+                payload = decode_leniently(document.get("payload"))
+                yield Entry(str(document["_id"]), payload, float(document["lastActivity"]))
+        except errors.PyMongoError as error:
+            self._collection.raise_ours(error)
 
     async def close(self) -> None:
         """See `Driver.close`."""
-        await self._opened.close()
-        if self._closing:
-            await asyncio.wait(self._closing)
+        await self._turns.close()
+        await self._collection.close()
+
+    async def _open_turns(self) -> Turns:
+        return Turns(self._connection.pool_size or POOL_SIZE, self._connection.seconds)
+
+    async def _do(self, ask: Callable[[Any], Awaitable[Any]], *, repeatable: bool = False) -> Any:
+        """Ask in a turn of its own."""
+        return await self._ask(self._alone, "", ask, repeatable)
+
+    async def _ask(self, kind: Kind, id: str, *values: Any, size: int = 0) -> Any:
+        """Send an operation with those of other requests; gives its outcome, or raises our error for it."""
+        turns = self._turns.opened() or await self._turns.get()
+        outcome = await turns.ask(kind, id, *values, size=size)
+        if isinstance(outcome, Exception):
+            self._collection.raise_ours(outcome)
+        return outcome
+
+    async def _run(self, turn: Turn, ask: Callable[[Any], Awaitable[T]], *, repeatable: bool = False) -> T:
+        return await self._collection.run(ask, turn.until - turn.loop.time(), repeatable=repeatable)
+
+    async def _send_alone(self, turn: Turn) -> None:
+        for asked in turn.asked:
+            ask, repeatable = asked.values
+            asked.tell(await self._run(turn, ask, repeatable=repeatable))
+
+    async def _send_reads(self, turn: Turn) -> None:
+        ids = list({asked.id for asked in turn.asked})
+        if len(ids) == 1:
+            found = {"_id": ids[0], **self._alive()}
+            document = await self._run(turn, lambda records: records.find_one(found), repeatable=True)
+            by_id = {ids[0]: document}
+        else:
+            wanted = {"_id": {"$in": ids}, **self._alive()}
+            documents = await self._run(turn, lambda records: records.find(wanted).to_list(None), repeatable=True)
+            by_id = {document["_id"]: document for document in documents}
+        for asked in turn.asked:
+            asked.tell(by_id.get(asked.id))
+
+    async def _send_touches(self, turn: Turn) -> None:
+        change = {"$set": {"lastActivity": float(self._now())}}
+        wanted = {"_id": {"$in": list({asked.id for asked in turn.asked})}, **self._alive()}
+        await self._run(turn, lambda records: records.update_many(wanted, change), repeatable=True)
+        for asked in turn.asked:
+            asked.tell(None)
+
+    async def _send_creations(self, turn: Turn) -> None:
+        # Each finds an expired record and replaces it, or none and inserts one, unless the id is taken.
+        oldest = self._oldest()
+        changes = [({"_id": asked.id, "lastActivity": {"$lt": oldest}}, self._put(asked)) for asked in turn.asked]
+        outcomes = await self._run(turn, lambda records: put_all(records, changes))
+        for asked, outcome in zip(turn.asked, outcomes, strict=True):
+            asked.tell(outcome)
+
+    async def _send_swaps(self, turn: Turn) -> None:
+        changes = [({"_id": asked.id, "payload": asked.values[1]}, self._put(asked)) for asked in turn.asked]
+        outcomes = await self._run(turn, lambda records: swap_all(records, changes))
+        for asked, outcome in zip(turn.asked, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                self._collection.has_refused(outcome)
+            if not (isinstance(outcome, Exception) and was_refused(outcome)):
+                asked.tell(outcome)
+        turn.turns.again(*([asked] for asked in turn.waiting()))
+
+    def _put(self, asked: Asked) -> dict[str, Any]:
+        """Make the update that stores a payload."""
+        # As a double, since JavaScript's driver makes one of a number of this size.
+        return {"$set": {"payload": asked.values[0], "lastActivity": float(self._now())}}
 
     def _alive(self) -> dict[str, Any]:
         """Make the filter that finds only records that have not expired."""
@@ -130,100 +191,7 @@ class MongoDriver(Driver):
         """Tell the time in milliseconds since 1970."""
         return int(self._clock() * 1000)
 
-    async def _open(self) -> tuple[Any, asyncio.Task[None]]:
-        to = self._connection
-        client = to.client or make_client(to)
-        database = client[to.database] if to.database else client.get_default_database("test")
-        # Against any preference of the URL or the program's client: a replica that lags knows nothing of a login that
-        # has just happened, and a write that only one server has may be rolled back.
-        collection = database.get_collection(
-            self._collection, read_preference=ReadPreference.PRIMARY, write_concern=WriteConcern("majority")
-        )
-        return collection, asyncio.create_task(self._make_index(collection))
 
-    async def _close(self, opened: tuple[Any, asyncio.Task[None]]) -> None:
-        collection, indexing = opened
-        indexing.cancel()
-        await asyncio.wait([indexing])
-        if self._connection.client is None:
-            # In a thread, since it takes leave of a server that may not answer.
-            await asyncio.to_thread(collection.database.client.delegate.close)
-
-    async def _make_index(self, collection: Any) -> None:
-        """Make the index, without a time limit.
-
-        A large collection takes long, and no session needs the index.
-        """
-        while True:
-            try:
-                with pymongo.timeout(None):
-                    await collection.create_index("lastActivity")
-                return
-            except errors.ConnectionFailure:
-                await asyncio.sleep(self._connection.seconds)  # each request says that nobody answers
-            except Exception as error:
-                logger.warning("%s: no index on lastActivity: %s", self._connection.where, _first_line(error))
-                return
-
-    async def _run(self, ask: Callable[[Any], Awaitable[Any]], *, repeatable: bool = False) -> Any:
-        """Ask, and once more if nothing was done, or if that does no harm (`repeatable`).
-
-        PyMongo closes a connection that was silent, but goes on with its idle siblings. It also keeps connections to a
-        server that is no longer the primary; if all servers are behind one address, they never lead to the new one. So
-        the second attempt has a new client. PyMongo repeats operations as well, but not after its whole time limit: so
-        a repeatable one has half of the limit for each attempt.
-        """
-        seconds = self._connection.seconds / (2 if repeatable else 1)
-        opened = None
-        try:
-            async with self._records(seconds) as records:
-                opened = self._opened.opened()
-                with pymongo.timeout(seconds * _EARLIER):
-                    return await ask(records)
-        except UnavailableError as error:
-            cause = error.__cause__
-            if isinstance(cause, (errors.NetworkTimeout, errors.NotPrimaryError)):
-                self._discard(opened)
-            if not repeatable and not _was_refused(cause):
-                raise
-            if not isinstance(cause, (errors.AutoReconnect, asyncio.TimeoutError)):
-                raise
-        async with self._records(seconds) as records:
-            with pymongo.timeout(seconds * _EARLIER):
-                return await ask(records)
-
-    def _discard(self, opened: tuple[Any, asyncio.Task[None]] | None) -> None:
-        """Give the next operation a new client, and close this one in the background."""
-        if opened is not None and self._connection.client is None and self._opened.discard(opened):
-            closing = asyncio.create_task(self._close(opened))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
-
-    @contextlib.asynccontextmanager
-    async def _records(self, seconds: float | None = None) -> AsyncIterator[Any]:
-        """Give the collection to one operation, within a time limit.
-
-        The client's own limits do not include the wait for one of motor's threads.
-        """
-        where = self._connection.where
-        try:
-            async with timeout(seconds or self._connection.seconds):
-                collection, _ = await self._opened.get()
-                yield collection
-        except errors.DuplicateKeyError:
-            raise ConflictError("the record is there already") from None
-        except asyncio.TimeoutError as error:
-            raise UnavailableError(f"{where}: no answer within {self._connection.timeout:g} ms") from error
-        except (errors.PyMongoError, BSONError, OSError, ValueError, TypeError) as error:
-            raise UnavailableError(f"{where}: {type(error).__name__}: {_first_line(error)}") from error
-
-
-def _was_refused(error: BaseException | None) -> bool:
-    """Whether a server has done nothing because it is not the primary."""
-    details: Any = error.details if isinstance(error, errors.NotPrimaryError) else None
-    return isinstance(details, dict) and details.get("code") in _NOT_PRIMARY
-
-
-def _first_line(error: Exception) -> str:
-    """Cut off the topology, which PyMongo describes after the error."""
-    return str(error).split(", Timeout:")[0]
+def _is_answer(error: Exception) -> bool:
+    """Whether the server, or PyMongo for a document that is damaged, says no to a turn as a whole."""
+    return isinstance(error, (errors.OperationFailure, BSONError))

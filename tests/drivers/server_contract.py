@@ -14,13 +14,14 @@ from rotations import log_out_against_rotations
 
 from drivers.outages import Outages
 from drivers.serving import ID, application, check_interrupted
+from drivers.turns_contract import TurnsContract
 from node_session import NodeSession, drivers
 from node_session.config import Config
 from node_session.errors import UnavailableError
 from node_session.testing import DriverContract
 
 
-class ServerContract(Outages, DriverContract):
+class ServerContract(Outages, TurnsContract, DriverContract):
     """The contract on a real server, and what can go wrong with one. Derive, and name the server."""
 
     def test_sessions(self) -> None:

@@ -1,0 +1,74 @@
+"""Several writes to MongoDB in one go, with an outcome for each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from pymongo import UpdateOne, errors
+
+Change = tuple[dict[str, Any], dict[str, Any]]
+"""A filter that finds one document, and the update."""
+
+Outcome = bool | Exception
+"""Whether the document was found, or what went wrong."""
+
+_DUPLICATE_KEY = 11000
+
+
+async def put_all(collection: Any, changes: Sequence[Change]) -> list[Outcome]:
+    """Update the documents that are found and insert the others; a document that is there all the same is an error."""
+    if len(changes) == 1:
+        await collection.update_one(*changes[0], upsert=True)
+        return [True]
+    try:
+        await collection.bulk_write([UpdateOne(*change, upsert=True) for change in changes], ordered=False)
+    except errors.BulkWriteError as error:
+        details: Any = error.details
+        if details.get("writeConcernErrors"):
+            raise  # one server has them, and may lose them
+        outcomes: list[Outcome] = [True] * len(changes)
+        for each in details["writeErrors"]:
+            is_duplicate = each["code"] == _DUPLICATE_KEY
+            kind = errors.DuplicateKeyError if is_duplicate else errors.WriteError
+            outcomes[each["index"]] = kind(each["errmsg"], each["code"])
+        return outcomes
+    return [True] * len(changes)
+
+
+async def swap_all(collection: Any, changes: Sequence[Change]) -> list[Outcome]:
+    """Update the documents that are found.
+
+    A bulk write tells *how many* it has found, not which; to guess from what is stored afterwards would lose a change
+    or do it twice. So each is an `update_one`, with motor all of them in one hop to its threads. Tried, in µs of CPU
+    for each of 4 and of 16 changes: motor's hop for each 243 and 330; PyMongo's asynchronous client 280 and 322; one
+    hop for all 210 and 184; one hop with the bare command 198 and 301; a bulk write 104 and 32. The bulk write of a
+    client, and not of a collection, can tell which, but only from MongoDB 8 on.
+    """
+    if len(changes) == 1:
+        return [(await collection.update_one(*changes[0])).matched_count > 0]
+    if "delegate" not in vars(collection):  # PyMongo's own asynchronous client has no threads
+        return await asyncio.gather(*(_swap(collection, change) for change in changes))
+    from motor.frameworks.asyncio import run_on_executor  # here, since a program with PyMongo's client has no motor
+
+    hop: Any = run_on_executor
+    outcomes: list[Outcome] = await hop(asyncio.get_running_loop(), _swap_each, collection.delegate, changes)
+    return outcomes
+
+
+async def _swap(collection: Any, change: Change) -> Outcome:
+    try:
+        return bool((await collection.update_one(*change)).matched_count)
+    except Exception as error:
+        return error
+
+
+def _swap_each(collection: Any, changes: Sequence[Change]) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for change in changes:
+        try:
+            outcomes.append(collection.update_one(*change).matched_count > 0)
+        except Exception as error:
+            outcomes.append(error)
+    return outcomes
