@@ -24,7 +24,8 @@ from .mongo_collection import MongoCollection, was_refused
 from .options import Options
 from .payload import decode, decode_leniently, encode
 from .per_loop import PerLoop
-from .turns import Asked, Kind, Turn, Turns
+from .turn import Asked, Kind, Turn
+from .turns import Turns
 
 T = TypeVar("T")
 
@@ -172,7 +173,7 @@ class MongoDriver(Driver):
                 self._collection.has_refused(outcome)
             if not (isinstance(outcome, Exception) and was_refused(outcome)):
                 asked.tell(outcome)
-        turn.turns.again(*([asked] for asked in turn.waiting()))
+        turn.again(*([asked] for asked in turn.waiting()))
 
     def _put(self, asked: Asked) -> dict[str, Any]:
         """Make the update that stores a payload."""

@@ -20,7 +20,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from async_timeout import timeout, timeout_at
+from async_timeout import timeout
 
 from ..errors import ConflictError, UnavailableError
 from .connection import POOL_SIZE, Connection
@@ -28,7 +28,8 @@ from .per_loop import PerLoop
 from .server_client import Result, ServerClient
 from .sql import Dialect, SqlDriver
 from .trust import Trust, keep_alive
-from .turns import Kind, Turn, Turns
+from .turn import Kind, Turn
+from .turns import Turns
 
 T = TypeVar("T")
 
@@ -121,24 +122,23 @@ class ServerDriver(SqlDriver, ServerClient):
             repeatable: Whether it does no harm to do it twice.
         """
         tries, once_more = _TRIES, True
-        try:
-            async with timeout_at(turn.until):
-                while True:
-                    tries -= 1
-                    pool = await self._pools.get()
-                    patience = turn.patience() if repeatable and once_more else None
-                    try:
-                        return await self._run_on_pool(pool, work, patience)
-                    except _LostError:
-                        once_more = False
-                    except self.failures as error:
-                        if once_more and self._is_read_only(error):
-                            once_more = False
-                        elif not tries or not self._is_broken_off(error):
-                            raise
-        except asyncio.TimeoutError:
-            self._trust.lost()
-            raise
+        while True:
+            tries -= 1
+            patience = turn.patience() if repeatable and once_more else None
+            try:
+                pool = self._pools.opened() or await self._pools.get()
+                return await self._run_on_pool(pool, work, patience)
+            except _LostError:
+                once_more = False
+            except self.failures as error:
+                if once_more and self._is_read_only(error):
+                    once_more = False
+                elif not tries or not self._is_broken_off(error):
+                    raise
+            except asyncio.CancelledError:
+                if turn.until <= turn.loop.time():
+                    self._trust.lost()
+                raise
 
     async def _run_on_pool(self, pool: Any, work: Callable[[Any], Awaitable[T]], patience: float | None) -> T:
         """Do a turn's work once.

@@ -22,7 +22,7 @@ from .connection import Connection
 from .payload import decode, encode
 from .server import ServerDriver
 from .sql import Dialect
-from .turns import Kind, Turn
+from .turn import Kind, Turn
 
 
 class ServerTurns(ServerDriver):
@@ -152,7 +152,7 @@ class ServerTurns(ServerDriver):
         for asked in turn.asked:
             if asked.id in done:
                 asked.tell(True)
-        turn.turns.again(*([asked] for asked in turn.waiting()))
+        turn.again(*([asked] for asked in turn.waiting()))
 
 
 def as_text(id: str | bytes) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
+import time
+from collections.abc import Callable
 
 import pytest
 
-from node_session.drivers.turns import Kind, Turn, Turns
+from node_session.drivers.turn import Kind, Turn
+from node_session.drivers.turns import Turns
 
 
 class RefusedError(Exception):
@@ -25,12 +29,21 @@ class Backend:
         self.gate = asyncio.Event()
         self.gate.set()
         self.sent: list[list[str]] = []
+        self.ended: list[list[str]] = []
+        self.tasks: list[asyncio.Task | None] = []
+        self.askers: list[asyncio.Task] = []
+        self.sends_again = False
         self.bad: dict[str, Exception] = {}
         self.under_way = self.most_under_way = self.steps = 0
 
     async def send(self, turn: Turn) -> None:
         ids = [asked.id for asked in turn.asked]
         self.sent.append(ids)
+        self.tasks.append(asyncio.current_task())
+        if self.sends_again:
+            self.sends_again = False
+            turn.again(turn.asked)
+            return
         self.until = turn.until
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
@@ -40,6 +53,7 @@ class Backend:
                 await asyncio.sleep(0)
         finally:
             self.under_way -= 1
+        self.ended.append(ids)
         for id in ids:
             if id in self.bad:
                 raise self.bad[id]
@@ -47,7 +61,8 @@ class Backend:
             asked.tell(asked.id.upper())
 
     def ask(self, id: str, **options) -> asyncio.Task:
-        return asyncio.ensure_future(self.turns.ask(options.pop("kind", self.kind), id, **options))
+        self.askers.append(asyncio.ensure_future(self.turns.ask(options.pop("kind", self.kind), id, **options)))
+        return self.askers[-1]
 
     async def fill(self) -> list[asyncio.Task]:
         """Let as many turns as may be under way wait for the gate."""
@@ -57,6 +72,11 @@ class Backend:
             tasks.append(self.ask(f"first{number}"))
             await settle()
         return tasks
+
+
+async def settle_until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0)
 
 
 async def settle() -> None:
@@ -76,6 +96,67 @@ def test_one_turn():
         for _ in range(3):
             assert await asyncio.gather(*map(backend.ask, "abc")) == ["A", "B", "C"]
         assert backend.sent == [["a", "b", "c"]] * 3
+
+    run(scenario)
+
+
+def test_one_at_a_time():
+    """Requests that come one at a time send their operations themselves, until some come together again."""
+
+    async def scenario():
+        backend = Backend()
+        backend.steps = 1
+        for id in "abc":
+            assert await backend.ask(id) == id.upper()
+        assert backend.tasks[0] not in backend.askers
+        assert set(backend.tasks[1:]) <= set(backend.askers)
+        assert await asyncio.gather(*map(backend.ask, "abcd")) == list("ABCD")
+        assert await asyncio.gather(*map(backend.ask, "abcd")) == list("ABCD")
+        assert backend.sent[3:] == [["a"], ["b", "c", "d"], ["a", "b", "c", "d"]]
+        assert not backend.turns._under_way and backend.turns._places == 2
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("end", ["answered", "failed", "refused", "cancelled", "too late", "closed", "sent again"])
+def test_the_end_of_one_alone(end, monkeypatch):
+    """However an operation ends that its request sends itself: it has its outcome, its place is free, others go on."""
+    monkeypatch.setattr("node_session.drivers.turns.MOMENT", 0.01)
+
+    async def scenario():
+        backend = Backend(under_way=1, seconds=0.1 if end == "too late" else 60)
+        await backend.ask("first")
+        error = RefusedError("a") if end == "refused" else OSError("broken")
+        if end in ("failed", "refused"):
+            backend.bad["a"] = error
+        if end != "sent again":
+            backend.gate.clear()
+        backend.sends_again = end == "sent again"
+        alone = backend.ask("a")
+        await settle()
+        if end not in ("too late", "sent again"):
+            next_one = backend.ask("b")
+            await settle()
+            assert backend.sent == [["first"], ["a"]]
+        if end == "cancelled":
+            alone.cancel()
+        elif end == "closed":
+            await backend.turns.close()
+            assert isinstance(await next_one, ConnectionError)
+        if end != "too late":
+            backend.gate.set()
+        outcome = (await asyncio.gather(alone, return_exceptions=True))[0]
+        backend.gate.set()
+        kinds = {"cancelled": asyncio.CancelledError, "too late": asyncio.TimeoutError, "closed": ConnectionError}
+        if end in ("failed", "refused"):
+            assert outcome is error
+        elif end in kinds:
+            assert isinstance(outcome, kinds[end])
+        else:
+            assert outcome == "A"
+        assert await backend.ask("c") == "C"
+        await settle()
+        assert not backend.turns._under_way and not backend.turns._queue and backend.turns._places == 1
 
     run(scenario)
 
@@ -200,8 +281,9 @@ def test_gives_up_while_it_waits():
     run(scenario)
 
 
-def test_gives_up_while_it_is_under_way():
-    """The others of its turn are answered; the last one that gives up frees the place of the turn."""
+def test_gives_up_while_it_is_under_way(monkeypatch):
+    """The others of its turn are answered; the last one that gives up frees the place of the turn in a moment."""
+    monkeypatch.setattr("node_session.drivers.turn.MOMENT", 0.01)
 
     async def scenario():
         backend = Backend(under_way=1)
@@ -213,10 +295,26 @@ def test_gives_up_while_it_is_under_way():
         assert backend.under_way == 1
         waiting = backend.ask("c")
         b.cancel()
-        await settle()
+        while len(backend.sent) == 1:
+            await asyncio.sleep(0.001)
         assert backend.sent == [["a", "b"], ["c"]]
         backend.gate.set()
         assert await waiting == "C" and a.cancelled() and b.cancelled()
+
+    run(scenario)
+
+
+def test_gives_up_a_moment_before_the_answer():
+    """A turn that nobody waits for any more goes on for a moment, since its connection is lost if it is broken off."""
+
+    async def scenario():
+        backend = Backend(under_way=1)
+        backend.steps = 3
+        a = backend.ask("a")
+        await settle_until(lambda: backend.under_way)
+        a.cancel()
+        assert await backend.ask("b") == "B"
+        assert backend.ended == [["a"], ["b"]]
 
     run(scenario)
 
@@ -233,12 +331,13 @@ def test_gives_up_immediately():
             first.cancel()
             return await backend.turns.ask(backend.kind, "b")
 
-        assert await ask_and_join() == "B"
+        assert await ask_and_join() == "B" and backend.sent == [["b"]]
+        backend = Backend()
         lonely = backend.ask("a")
         await asyncio.sleep(0)
         lonely.cancel()
         await settle()
-        assert backend.sent == [["b"]]
+        assert not backend.sent
         assert await asyncio.gather(*map(backend.ask, "cd")) == ["C", "D"]
 
     run(scenario)
@@ -348,7 +447,7 @@ def test_told_before_the_error():
             sent.append([asked.id for asked in turn.asked])
             if len(turn.asked) == 3:
                 turn.asked[0].tell("done")
-                turn.turns.again(turn.asked[1:2])
+                turn.again(turn.asked[1:2])
                 raise RefusedError
             await settle()
             for asked in turn.asked:
@@ -373,10 +472,10 @@ def test_time_limit_of_each():
         await asyncio.sleep(0.1)
         waiting = backend.ask("b")
         assert isinstance(await first, asyncio.TimeoutError) and not waiting.done()
-        assert isinstance(await waiting, asyncio.TimeoutError)  # it was never sent
-        assert backend.sent == [["a"]]
+        assert isinstance(await waiting, asyncio.TimeoutError)
+        assert backend.sent == [["a"], ["b"]]  # the place of the turn before was free again
         backend.gate.set()
-        assert await backend.ask("c") == "C" and backend.sent == [["a"], ["c"]]
+        assert await backend.ask("c") == "C" and backend.ended == [["c"]]
 
     run(scenario)
 
@@ -394,6 +493,59 @@ def test_late_comer_has_its_time():
         backend.gate.set()
         assert await late == "B" and backend.until >= asked_late + 0.3
         await asyncio.gather(*first)
+
+    run(scenario)
+
+
+def test_taken_by_a_thread():
+    """Of an operation that a thread has taken the outcome is awaited; one whose time was over by then is not taken."""
+
+    async def scenario():
+        async def send(turn: Turn) -> None:
+            if is_late:
+                turn.expire(math.inf)
+            taken = await asyncio.to_thread(turn.take)
+            turn.expire(math.inf)
+            ids.append([asked.id for asked in taken])
+            for asked in taken:
+                asked.tell("done")
+
+        ids: list[list[str]] = []
+        turns, kind = Turns(1, 60), Kind(send)
+        is_late = False
+        assert await asyncio.gather(turns.ask(kind, "a"), turns.ask(kind, "b")) == ["done", "done"]
+        is_late = True
+        assert isinstance(await turns.ask(kind, "c"), asyncio.TimeoutError)
+        assert ids == [["a", "b"]]
+
+    run(scenario)
+
+
+def test_loop_that_stalls():
+    """That a handler keeps the loop busy for longer than the time limit is no reason to fail an operation."""
+
+    async def scenario():
+        backend = Backend(seconds=0.05)
+        asked = backend.ask("a")
+        await asyncio.sleep(0)
+        time.sleep(0.1)
+        assert await asked == "A"
+
+    run(scenario)
+
+
+def test_finish():
+    """What waits is done, turn by turn."""
+
+    async def scenario():
+        backend = Backend(under_way=1)
+        asked = [await backend.fill(), backend.ask("a"), backend.ask("b", kind=backend.other)]
+        await settle()
+        finishing = asyncio.ensure_future(backend.turns.finish())
+        await settle()
+        backend.gate.set()
+        await finishing
+        assert backend.ended == [["first0"], ["a"], ["b"]] and await asked[2] == "B"
 
     run(scenario)
 
@@ -418,7 +570,7 @@ def test_close():
 
 def test_close_of_a_silent_back_end(monkeypatch):
     """A turn that takes too long is ended when the driver is closed."""
-    monkeypatch.setattr("node_session.drivers.turns._CLOSING", 0.01)
+    monkeypatch.setattr("node_session.drivers.turns.MOMENT", 0.01)
 
     async def scenario():
         backend = Backend(under_way=1)
@@ -483,7 +635,7 @@ def test_random_requests():
         await settle()
         assert backend.under_way == 0 and backend.most_under_way <= 3
         await asyncio.gather(*(backend.ask(f"last{number}") for number in range(50)))
-        assert not backend.turns._queue and not backend.turns._tasks and not backend.turns._collecting
+        assert not backend.turns._queue and not backend.turns._under_way and not backend.turns._collecting
 
     for seed in range(20):
         run(lambda: scenario(seed))  # noqa: B023 - it is run immediately
