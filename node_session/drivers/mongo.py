@@ -126,11 +126,11 @@ class MongoDriver(Driver):
         turns = self._turns.opened() or await self._turns.get()
         outcome = await turns.ask(kind, id, *values, size=size)
         if isinstance(outcome, Exception):
-            self._collection.raise_ours(outcome)
+            self._collection.raise_ours(outcome, values[0] if size else "")
         return outcome
 
-    async def _run(self, turn: Turn, ask: Callable[[Any], Awaitable[T]], *, repeatable: bool = False) -> T:
-        return await self._collection.run(ask, turn.until - turn.loop.time(), repeatable=repeatable)
+    async def _run(self, turn: Turn, ask: Callable[[Any], Awaitable[T]], **how: bool) -> T:
+        return await self._collection.run(ask, turn.until - turn.loop.time(), **how)
 
     async def _send_alone(self, turn: Turn) -> None:
         for asked in turn.asked:
@@ -161,7 +161,7 @@ class MongoDriver(Driver):
         # Each finds an expired record and replaces it, or none and inserts one, unless the id is taken.
         oldest = self._oldest()
         changes = [({"_id": asked.id, "lastActivity": {"$lt": oldest}}, self._put(asked)) for asked in turn.asked]
-        outcomes = await self._run(turn, lambda records: put_all(records, changes))
+        outcomes = await self._run(turn, lambda records: put_all(records, changes), in_parts=len(changes) > 1)
         for asked, outcome in zip(turn.asked, outcomes, strict=True):
             asked.tell(outcome)
 

@@ -23,6 +23,8 @@ _EARLIER = 0.9  # PyMongo's limit ends before ours, so that it can tell a silent
 
 _NOT_PRIMARY = (10107, 13435)  # other codes of its kind may come if a write is half done
 
+_TOO_LARGE = (10334, 17419, 17420)  # for a document
+
 logger = logging.getLogger("node_session")
 
 
@@ -40,8 +42,12 @@ class MongoCollection:
         self._opened = PerLoop(self._open, self._close)
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def run(self, ask: Callable[[Any], Awaitable[T]], seconds: float, *, repeatable: bool = False) -> T:
+    async def run(
+        self, ask: Callable[[Any], Awaitable[T]], seconds: float, *, repeatable: bool = False, in_parts: bool = False
+    ) -> T:
         """Ask, and once more if nothing was done, or if that does no harm (`repeatable`).
+
+        A server that steps down may refuse several writes of one command when it has done some (`in_parts`).
 
         PyMongo closes a connection that was silent, but goes on with its idle siblings. It also keeps connections to a
         server that is no longer the primary; if all servers are behind one address, they never lead to the new one. So
@@ -57,7 +63,7 @@ class MongoCollection:
                     return await ask(collection)
         except (errors.AutoReconnect, asyncio.TimeoutError) as error:
             self._has_failed(opened, error)
-            if not repeatable and not was_refused(error):
+            if not repeatable and (in_parts or not was_refused(error)):
                 raise
         async with timeout(seconds):
             collection, _ = await self._opened.get()
@@ -73,15 +79,23 @@ class MongoCollection:
         """Give the next operation a new client after an error of one of several that went together."""
         self._has_failed(self._opened.opened(), error)
 
-    def raise_ours(self, error: Exception) -> NoReturn:
-        """Raise our error for one of PyMongo."""
+    def raise_ours(self, error: Exception, stored: str = "") -> NoReturn:
+        """Raise our error for one of PyMongo.
+
+        Args:
+            error: Of PyMongo.
+            stored: The text that was to be stored, if there was one.
+        """
         where = self._connection.where
         if isinstance(error, errors.DuplicateKeyError):
             raise ConflictError("the record is there already") from None
         if isinstance(error, asyncio.TimeoutError):
             raise UnavailableError(f"{where}: no answer within {self._connection.timeout:g} ms") from error
         if isinstance(error, (errors.PyMongoError, BSONError, OSError, ValueError, TypeError)):
-            raise UnavailableError(f"{where}: {type(error).__name__}: {_first_line(error)}") from error
+            what = _first_line(error)
+            if isinstance(error, errors.DocumentTooLarge) or getattr(error, "code", None) in _TOO_LARGE:
+                what += f" (the text to store has {len(stored.encode())} bytes): keep less in a session"
+            raise UnavailableError(f"{where}: {type(error).__name__}: {what}") from error
         raise error
 
     async def close(self) -> None:

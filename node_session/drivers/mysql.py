@@ -14,13 +14,15 @@ from typing import Any, TypeVar
 import asyncmy
 from async_timeout import timeout
 from asyncmy.constants.CLIENT import FOUND_ROWS
+from asyncmy.converters import escape_string
 from asyncmy.errors import MySQLError
 
 from .connection import Connection
 from .options import Options
-from .server_client import Result
+from .server_client import TOO_LONG, TOO_SMALL, Result
 from .server_turns import ServerTurns
 from .sql import Dialect
+from .table_facts import MYSQL
 
 T = TypeVar("T")
 
@@ -33,13 +35,18 @@ _DIALECT = Dialect(
     is_id="id = {0} AND CAST(id AS BINARY) = CAST({0} AS BINARY)".format,
 )
 
-_DUPLICATE_KEY, _NO_TABLE, _DEADLOCK = 1062, 1146, 1213
+_DUPLICATE_KEY, _NO_TABLE, _DEADLOCK, _HELD = 1062, 1146, 1213, 1205
+_CURES: dict[object, str] = {1406: TOO_LONG, 1264: TOO_SMALL}
 _READ_ONLY = (1290, 1792, 1836, 1047)  # the last one: a node that has left its Galera cluster
 _LOST = (1053, 1927, 2006, 2013, 2055)  # shut down, killed, gone
 
 
-class _NotAllError(MySQLError):
-    """Some of several records are no longer what they were; nothing was done."""
+_REST = 500  # bytes of a statement for each value, at most, but for the value itself
+_PATIENCE = 1  # seconds that a statement waits for a record that somebody else holds; the least there is
+
+
+class _RefusedError(MySQLError):
+    """A refusal of ours; nothing was done."""
 
 
 def create(options: Options, connection: Connection) -> MysqlDriver:
@@ -68,6 +75,8 @@ class MysqlDriver(ServerTurns):
         self, connection: Connection, table: str, lifetime: float, *, clock: Callable[[], float] = time.time
     ) -> None:
         super().__init__(connection.parsed(3306), table, lifetime, _DIALECT, clock)
+        schema, _, name = table.rpartition(".")
+        self.about_table = (MYSQL.format(schema="%(v2)s" if schema else "DATABASE()"), name, schema)
         to, last = self.table, self.last
         self._select_many = f"SELECT id, payload, {last} FROM {to} WHERE id IN %(v1)s AND {last} >= %(v2)s"  # noqa: S608
         self._touch_many = (
@@ -96,16 +105,32 @@ class MysqlDriver(ServerTurns):
             return await super()._run_on_pool(pool, work, patience)
 
     async def _run_on(self, connection: Any, statement: str, values: Sequence[Any]) -> Result:
+        room = self._most_bytes - _REST * len(values)
+        if sum(len(value) for value in values if isinstance(value, str)) * 4 > room:
+            self._require_room(values, room)
         async with connection.cursor() as cursor:
             await cursor.execute(statement, {f"v{number}": value for number, value in enumerate(values, 1)} or None)
             return Result(int(cursor.rowcount), await cursor.fetchall() if cursor.description else ())
+
+    def _require_room(self, values: Sequence[Any], room: float) -> None:
+        """Refuse a statement at which the server would hang up, often without a word."""
+        size = sum(len(escape_string(value).encode()) for value in values if isinstance(value, str))
+        if size > room:
+            most = f"max_allowed_packet allows {self._most_bytes:.0f}: raise that, or keep less in a session"
+            raise _RefusedError(f"the statement takes {size} bytes, with old text and new, and the server's {most}")
 
     async def _select_all(self, connection: Any, ids: Sequence[str], oldest: int) -> Sequence[Sequence[Any]]:
         """See `ServerTurns._select_all`; it may find an id in another case, which nobody looks at."""
         return (await self._run_on(connection, self._select_many, (tuple(ids), oldest))).rows
 
-    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> None:
-        await self._run_on(connection, self._touch_many, (now, tuple(ids), oldest))
+    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> bool:
+        try:
+            await self._run_on(connection, self._touch_many, (now, tuple(ids), oldest))
+        except MySQLError as error:
+            if not self._is_held(error):
+                raise
+            return False
+        return True
 
     async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> set[str]:
         """See `ServerTurns._swap_all`.
@@ -117,11 +142,13 @@ class MysqlDriver(ServerTurns):
         await connection.begin()
         try:
             if await self._swap_matching(connection, changes, now) < len(changes):
-                raise _NotAllError
+                raise _RefusedError
             await connection.commit()
-        except MySQLError:
+        except MySQLError as error:
             await connection.rollback()
-            raise
+            if not self._is_held(error):
+                raise
+            return set()
         return {id for id, _, _ in changes}
 
     async def _swap_matching(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> int:
@@ -143,7 +170,13 @@ class MysqlDriver(ServerTurns):
         """See `ServerTurns._insert_all`; a record that is there already is a refusal of them all."""
         values = [value for record in records for value in (*record, now)]
         rows = ", ".join(f"(%(v{n})s, %(v{n + 1})s, %(v{n + 2})s)" for n in range(1, len(values) + 1, 3))
-        await self._run_on(connection, f"INSERT INTO {self.table} (id, payload, {self.last}) VALUES {rows}", values)  # noqa: S608
+        statement = f"INSERT INTO {self.table} (id, payload, {self.last}) VALUES {rows}"  # noqa: S608
+        try:
+            await self._run_on(connection, statement, values)
+        except MySQLError as error:
+            if not self._is_held(error):
+                raise
+            return set()
         return {id for id, _ in records}
 
     async def _acquire(self, pool: Any) -> Any:
@@ -177,7 +210,9 @@ class MysqlDriver(ServerTurns):
             charset="utf8mb4",
             autocommit=True,
             client_flag=FOUND_ROWS,  # a record that is replaced by the same one counts as well
-            sql_mode="STRICT_ALL_TABLES",  # a text that does not fit is an error, and not cut off
+            # A text that does not fit is an error, and not cut off. A record that somebody else holds must not delay
+            # the others of its turn for the usual 50 seconds: each is then sent by itself.
+            init_command=f"SET sql_mode = 'STRICT_ALL_TABLES', innodb_lock_wait_timeout = {_PATIENCE}",
         )
 
     async def _close_pool(self, pool: Any) -> None:
@@ -194,6 +229,12 @@ class MysqlDriver(ServerTurns):
     def _is_broken_off(self, error: Exception) -> bool:
         return _code(error) == _DEADLOCK
 
+    def _cure(self, error: Exception) -> str:
+        return _CURES.get(_code(error), "")
+
+    def _is_held(self, error: Exception) -> bool:
+        return _code(error) == _HELD
+
     def _is_read_only(self, error: BaseException) -> bool:
         return _code(error) in _READ_ONLY
 
@@ -201,7 +242,8 @@ class MysqlDriver(ServerTurns):
         return _code(error) in _LOST or isinstance(error, OSError)
 
     def _leaves_it_usable(self, error: BaseException) -> bool:
-        return isinstance(error, MySQLError)
+        code = _code(error)  # asyncmy has numbers of its own, from 2000 on
+        return isinstance(error, _RefusedError) or (isinstance(code, int) and code >= 1000 and not 2000 <= code < 3000)
 
 
 def _code(error: BaseException) -> object:

@@ -6,6 +6,7 @@ The table is the original's; `python -m node_session table` makes it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -14,15 +15,23 @@ import asyncpg  # type: ignore[import-untyped]
 
 from .connection import Connection
 from .options import Options
-from .server_client import Result
-from .server_turns import ServerTurns, as_text
-from .sql import Dialect
+from .server_client import TOO_LONG, TOO_SMALL, Result
+from .server_turns import ServerTurns
+from .sql import Dialect, as_text
+from .table_facts import POSTGRESQL
 from .trust import IDLE_LIMIT
 
 _SHUTDOWNS = (asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError)
 _NOT_THIS_SERVER = (*_SHUTDOWNS, asyncpg.TargetServerAttributeNotMatched)
 
-_DIALECT = Dialect(quote='"', placeholder="${}".format)
+# Texts are compared as bytes: in a column of type citext, or of a collation that is not deterministic, "A" is "a". An
+# id is compared as the column does first, since only that can use the index.
+_DIALECT = Dialect(
+    quote='"',
+    placeholder="${}".format,
+    same='{} COLLATE "C" = {}'.format,
+    is_id='id = {0} AND id::text COLLATE "C" = {0}::text'.format,
+)
 
 
 def create(options: Options, connection: Connection) -> PostgresqlDriver:
@@ -51,17 +60,21 @@ class PostgresqlDriver(ServerTurns):
         self, connection: Connection, table: str, lifetime: float, *, clock: Callable[[], float] = time.time
     ) -> None:
         super().__init__(connection, table, lifetime, _DIALECT, clock)
+        self.about_table = (POSTGRESQL, self.table)
         to, last = self.table, self.last
         self._select_many = f"SELECT id, payload, {last} FROM {to} WHERE id = ANY($1) AND {last} >= $2"  # noqa: S608
         # A row that another transaction holds is passed over: waiting for one, with others locked, makes deadlocks.
         self._touch_many = (
             f"UPDATE {to} SET {last} = $1 WHERE id IN"  # noqa: S608
-            f" (SELECT id FROM {to} WHERE id = ANY($2) AND {last} >= $3 FOR UPDATE SKIP LOCKED)"
+            f' (SELECT id FROM {to} WHERE id = ANY($2) AND id::text COLLATE "C" = ANY($2::text[]) AND {last} >= $3'
+            " FOR UPDATE SKIP LOCKED)"
         )
+        # The ids are there twice, in the type of the column as well: only that can use its index if it is char(n).
         self._swap_many = (
             f"WITH mine AS (SELECT t.id, n.stored FROM {to} t"  # noqa: S608
             " JOIN unnest($1::text[], $2::text[], $3::text[]) AS n (id, version, stored)"
-            " ON t.id = n.id AND t.payload = n.version FOR UPDATE OF t SKIP LOCKED)"
+            ' ON t.id::text COLLATE "C" = n.id AND t.payload COLLATE "C" = n.version'
+            " WHERE t.id = ANY($5) FOR UPDATE OF t SKIP LOCKED)"
             f" UPDATE {to} t SET payload = mine.stored, {last} = $4 FROM mine WHERE t.id = mine.id RETURNING t.id"
         )
         self._insert_many = (
@@ -79,7 +92,7 @@ class PostgresqlDriver(ServerTurns):
         )
 
     async def _run_on(self, connection: Any, statement: str, values: Sequence[Any]) -> Result:
-        if statement.startswith("SELECT"):
+        if statement.lstrip().startswith("SELECT"):
             return Result(0, await connection.fetch(statement, *values))
         status: str = await connection.execute(statement, *values)
         number = status.rpartition(" ")[2]
@@ -89,12 +102,14 @@ class PostgresqlDriver(ServerTurns):
         rows: Sequence[Sequence[Any]] = await connection.fetch(self._select_many, ids, oldest)
         return rows
 
-    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> None:
+    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> bool:
         """See `ServerTurns._touch_all`; the transaction that holds a row renews it, or removes it."""
         await connection.execute(self._touch_many, now, ids, oldest)
+        return True
 
     async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> set[str]:
-        rows = await connection.fetch(self._swap_many, *zip(*changes, strict=True), now)
+        ids, versions, stored = zip(*changes, strict=True)
+        rows = await connection.fetch(self._swap_many, ids, versions, stored, now, ids)
         return {as_text(id) for (id,) in rows}
 
     async def _insert_all(self, connection: Any, records: Sequence[tuple[str, str]], now: int) -> set[str]:
@@ -111,7 +126,8 @@ class PostgresqlDriver(ServerTurns):
         return connection.itself()
 
     def _close_connection(self, connection: Any) -> None:
-        connection.terminate()  # asyncpg would ask the server, which does not answer, to cancel the statement
+        with contextlib.suppress(asyncpg.InterfaceError):  # it broke, and the pool has taken it back already
+            connection.terminate()  # asyncpg would ask the server, which does not answer, to cancel the statement
 
     def _opened(self, connection: Any) -> float:
         opened: float = connection.opened
@@ -153,6 +169,12 @@ class PostgresqlDriver(ServerTurns):
 
     def _is_broken_off(self, error: Exception) -> bool:
         return isinstance(error, (asyncpg.SerializationError, asyncpg.DeadlockDetectedError))
+
+    def _cure(self, error: Exception) -> str:
+        if isinstance(error, asyncpg.NumericValueOutOfRangeError) or type(error) is asyncpg.DataError:
+            return TOO_SMALL  # the latter is asyncpg's own, for an integer
+        is_long = isinstance(error, (asyncpg.StringDataRightTruncationError, asyncpg.ProgramLimitExceededError))
+        return TOO_LONG if is_long else ""
 
     def _is_read_only(self, error: BaseException) -> bool:
         return isinstance(error, asyncpg.ReadOnlySQLTransactionError)

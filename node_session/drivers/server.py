@@ -3,6 +3,7 @@
 A statement is run again if that is safe:
 
 - The database broke it off in favour of another transaction, or the server is read-only: nothing was done.
+- Another transaction holds its record: it waits as long as its requests do.
 - It only reads or renews, and a connection used before was silent for half of the time limit, or broke. Only half, so
   that a new connection has the other half. A new connection that is silent has the whole of it.
 
@@ -39,6 +40,10 @@ _TRIES = 5
 
 class _LostError(Exception):
     """A connection that was used before is silent, or broke."""
+
+
+class NoKeyError(Exception):
+    """The table lets an id have two records."""
 
 
 class ServerDriver(SqlDriver, ServerClient):
@@ -101,7 +106,7 @@ class ServerDriver(SqlDriver, ServerClient):
         turns = self._turns.opened() or await self._turns.get()
         outcome = await turns.ask(kind, id, *values, size=size)
         if isinstance(outcome, Exception):
-            self._raise(outcome)
+            self._raise(outcome, values[-1] if size else "")
         return outcome
 
     async def _send_alone(self, turn: Turn) -> None:
@@ -133,7 +138,7 @@ class ServerDriver(SqlDriver, ServerClient):
             except self.failures as error:
                 if once_more and self._is_read_only(error):
                     once_more = False
-                elif not tries or not self._is_broken_off(error):
+                elif not self._is_held(error) and (tries <= 0 or not self._is_broken_off(error)):
                     raise
             except asyncio.CancelledError:
                 if turn.until <= turn.loop.time():
@@ -191,11 +196,21 @@ class ServerDriver(SqlDriver, ServerClient):
         is_answer = isinstance(error, self.failures) and self._leaves_it_usable(error)
         return is_answer and not self._is_lost(error) and not self._is_read_only(error)
 
-    def _raise(self, error: Exception) -> NoReturn:
-        """Raise our error for one of the client library."""
+    def _raise(self, error: Exception, stored: str) -> NoReturn:
+        """Raise our error for one of the client library.
+
+        Args:
+            error: Of the client library.
+            stored: The text that was to be stored; empty if there was none.
+        """
         where = self._connection.where
         if isinstance(error, asyncio.TimeoutError):
             raise UnavailableError(f"{where}: no answer within {self._connection.timeout:g} ms") from error
+        if isinstance(error, NoKeyError):
+            raise UnavailableError(
+                f"{where}: the table {self._name!r} has no unique index on id alone, so a session could get two "
+                f"records; nothing was written: ALTER TABLE {self.table} ADD PRIMARY KEY (id)"
+            ) from None
         if not isinstance(error, (*self.failures, OSError, ValueError)):
             raise error
         if self._is_duplicate(error):
@@ -205,4 +220,7 @@ class ServerDriver(SqlDriver, ServerClient):
                 f"{where}: there is no table {self._name!r}: python -m node_session table CONFIG.json --create makes it"
             ) from error
         what = str(error).partition("\n")[0]  # the details may quote the content of a session
+        if cure := self._cure(error):
+            size = f" (the text to store has {len(stored.encode())} bytes)" if stored else ""
+            what = f"{what}{size}: table {self._name!r}: {cure}"
         raise UnavailableError(f"{where}: {type(error).__name__}: {what}") from error

@@ -6,6 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
+TOO_LONG = "make the column payload larger (text, in MySQL mediumtext), or keep less in a session"
+TOO_SMALL = "the column lastActivity must hold milliseconds since 1970: make it a bigint"
+
 
 class Result(NamedTuple):
     """The result of a statement."""
@@ -67,6 +70,14 @@ class ServerClient(ABC):
     @abstractmethod
     def _is_broken_off(self, error: Exception) -> bool:
         """Whether the database broke a statement off in favour of another transaction."""
+
+    def _cure(self, error: Exception) -> str:
+        """Tell what helps against a value that does not fit into its column; empty for other errors."""
+        return ""
+
+    def _is_held(self, error: Exception) -> bool:
+        """Whether a statement was not done since another transaction has held a record for a while."""
+        return False
 
     @abstractmethod
     def _is_read_only(self, error: BaseException) -> bool:

@@ -20,8 +20,8 @@ from ..errors import ConflictError
 from .base import Record
 from .connection import Connection
 from .payload import decode, encode
-from .server import ServerDriver
-from .sql import Dialect
+from .server import NoKeyError, ServerDriver
+from .sql import Dialect, as_text
 from .turn import Kind, Turn
 
 
@@ -30,6 +30,9 @@ class ServerTurns(ServerDriver):
 
     A derived class has the combined statements. Each of them does everything that it says or, if it raises, nothing.
 
+    Attributes:
+        about_table: A query of `table_facts`, and its values.
+
     Args:
         connection: Where.
         table: Name of the table.
@@ -37,6 +40,8 @@ class ServerTurns(ServerDriver):
         dialect: Of the database.
         clock: Gives seconds since 1970.
     """
+
+    about_table: tuple[Any, ...]
 
     def __init__(
         self,
@@ -47,6 +52,8 @@ class ServerTurns(ServerDriver):
         clock: Callable[[], float],
     ) -> None:
         super().__init__(connection, table, lifetime, dialect, clock)
+        self._combines: bool | None = None  # not known yet
+        self._most_bytes = float("inf")
         kind = partial(Kind, is_refusal=self._is_refusal)
         self._reads = kind(self._send_reads, shares_ids=True)
         self._touches = kind(self._send_touches, shares_ids=True)
@@ -80,8 +87,8 @@ class ServerTurns(ServerDriver):
         """Find records that have not expired; gives rows of id, payload and last activity."""
 
     @abstractmethod
-    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> None:
-        """Renew records that have not expired."""
+    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> bool:
+        """Renew records that have not expired; gives False if somebody holds one of them, and nothing was done."""
 
     @abstractmethod
     async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> Collection[str]:
@@ -116,23 +123,29 @@ class ServerTurns(ServerDriver):
         ids = sorted({asked.id for asked in turn.asked})
         if len(ids) == 1:
             await self._run(turn, self._touch, now, ids[0], oldest, repeatable=True)
-        else:
-            await self._work(turn, lambda connection: self._touch_all(connection, ids, now, oldest), True)
+        elif not await self._work(turn, lambda connection: self._touch_all(connection, ids, now, oldest), True):
+            _send_each(turn)
+            return
         for asked in turn.asked:
             asked.tell(None)
 
     async def _send_swaps(self, turn: Turn) -> None:
+        await self._examine(turn)
         now = self._now()
         if len(turn.asked) == 1:
             (asked,) = turn.asked
             version, stored = asked.values
             asked.tell((await self._run(turn, self._swap, stored, now, asked.id, version)).changed > 0)
             return
+        if not self._combines:
+            _send_each(turn)
+            return
         changes = sorted((asked.id, *asked.values) for asked in turn.asked)
         done = await self._work(turn, lambda connection: self._swap_all(connection, changes, now), False)
         self._tell(turn, done)
 
     async def _send_creations(self, turn: Turn) -> None:
+        await self._examine(turn)
         now = self._now()
         if len(turn.asked) == 1:
             (asked,) = turn.asked
@@ -142,9 +155,33 @@ class ServerTurns(ServerDriver):
             except self.failures as error:
                 asked.tell(False if self._is_duplicate(error) else error)
             return
+        if not self._combines:
+            _send_each(turn)
+            return
         records = sorted((asked.id, *asked.values) for asked in turn.asked)
         done = await self._work(turn, lambda connection: self._insert_all(connection, records, now), False)
         self._tell(turn, done)
+
+    async def _examine(self, turn: Turn) -> None:
+        """Ask the database about the table, until it has told once that changes are safe there.
+
+        Raises:
+            NoKeyError: They are not.
+        """
+        if self._combines is not None:
+            return
+        query, *values = self.about_table
+        try:
+            rows = (await self._run(turn, query, *values, repeatable=True)).rows
+        except self.failures as error:
+            if not self._is_refusal(error):
+                raise
+            rows = [(True, True, None)]  # something like this database, which cannot tell
+        for has_key, combines, most_bytes in rows:  # none, if the table is not there
+            if not has_key:
+                raise NoKeyError
+            self._combines = bool(combines)
+            self._most_bytes = float(most_bytes or "inf")
 
     @staticmethod
     def _tell(turn: Turn, done: Collection[str]) -> None:
@@ -152,9 +189,9 @@ class ServerTurns(ServerDriver):
         for asked in turn.asked:
             if asked.id in done:
                 asked.tell(True)
-        turn.again(*([asked] for asked in turn.waiting()))
+        _send_each(turn)
 
 
-def as_text(id: str | bytes) -> str:
-    """Find the id in a column of any type, some of which pad it."""
-    return (id if isinstance(id, str) else id.decode()).rstrip(" \0")
+def _send_each(turn: Turn) -> None:
+    """Send each operation without an outcome by the plain statement."""
+    turn.again(*([asked] for asked in turn.waiting()))

@@ -144,7 +144,7 @@ class SqlDriver(Driver):
         while True:
             rows = await self._fetch(self._page, last_id, self._oldest())
             for id, stored, last_activity in rows:
-                yield Entry(id, decode_leniently(stored), float(last_activity))
+                yield Entry(as_text(id), decode_leniently(stored), float(last_activity))
             if len(rows) < _PAGE:
                 return
             last_id = rows[-1][0]
@@ -161,3 +161,8 @@ class SqlDriver(Driver):
 def quoted(name: str, dialect: Dialect) -> str:
     """Put a name, or each of several with dots between them, in the database's quotes."""
     return ".".join(f"{dialect.quote}{part}{dialect.quote}" for part in name.split("."))
+
+
+def as_text(id: str | bytes) -> str:
+    """Find the id in a column of any type, some of which pad it."""
+    return (id if isinstance(id, str) else id.decode()).rstrip(" \0")

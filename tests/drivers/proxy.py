@@ -10,13 +10,15 @@ class Proxy:
     """Passes connections on to a server; can cut them all, or let them in and never pass anything on.
 
     Or it can forget those that are there now, as a firewall does: nothing says so, and new ones work. With
-    ``answers``, only what the server says is lost.
+    ``answers``, only what the server says is lost. Or it passes on so many answers more, and cuts the connection in
+    place of the next one (`answers_left`).
     """
 
     def __init__(self, port: int) -> None:
         self.target = port
         self.mute = False
         self.connections = self.forgotten = self.unanswered = 0
+        self.answers_left: int | None = None
         self.writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Proxy:
@@ -45,14 +47,26 @@ class Proxy:
             self.writers |= {writer, forth}
             await asyncio.gather(
                 self.pump(reader, forth, lambda: self.mute or number <= self.forgotten),
-                self.pump(back, writer, lambda: self.mute or number <= self.unanswered),
+                self.pump(back, writer, lambda: self.mute or number <= self.unanswered, self.cuts_here),
             )
 
-    async def pump(self, reader, writer, is_mute) -> None:
+    def cuts_here(self) -> bool:
+        if self.answers_left is None:
+            return False
+        self.answers_left -= 1
+        if self.answers_left >= 0:
+            return False
+        self.answers_left = None
+        return True
+
+    async def pump(self, reader, writer, is_mute, cuts_here=lambda: False) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
                 while is_mute():
                     await asyncio.sleep(0.01)
+                if cuts_here():
+                    writer.transport.abort()
+                    return
                 writer.write(data)
                 await writer.drain()
         writer.close()

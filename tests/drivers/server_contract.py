@@ -12,6 +12,7 @@ import pytest
 from concurrency.hammer import hammer
 from rotations import log_out_against_rotations
 
+from drivers.neighbours_contract import NeighboursContract
 from drivers.outages import Outages
 from drivers.serving import ID, application, check_interrupted
 from drivers.turns_contract import TurnsContract
@@ -21,7 +22,7 @@ from node_session.errors import UnavailableError
 from node_session.testing import DriverContract
 
 
-class ServerContract(Outages, TurnsContract, DriverContract):
+class ServerContract(Outages, TurnsContract, NeighboursContract, DriverContract):
     """The contract on a real server, and what can go wrong with one. Derive, and name the server."""
 
     def test_sessions(self) -> None:
@@ -115,6 +116,7 @@ class TableContract(ServerContract):
     """A database whose table somebody has to make, and which breaks statements off in favour of others."""
 
     deadlock: Exception
+    quote: str
 
     def test_missing_table(self):
         """A missing table is an error that names the command which makes it."""
@@ -130,10 +132,46 @@ class TableContract(ServerContract):
 
         asyncio.run(main())
 
+    async def execute(self, *statements: str) -> None:
+        """Run statements on a connection of our own."""
+        raise NotImplementedError
+
+    @pytest.mark.parametrize("key", ["", "UNIQUE (id, payload)"])
+    def test_table_without_a_key(self, key, tmp_path) -> None:
+        """In a table in which an id can have two records nothing is written, and an error names the cure."""
+        config = self.config()
+        file = tmp_path / "config.json"
+        file.write_text(json.dumps(config))
+        columns = ", ".join(filter(None, ["id varchar(64)", "payload varchar(300)", "{0}lastActivity{0} bigint", key]))
+        table = f"CREATE TABLE {config['table']} ({columns})".format(self.quote)
+
+        async def main() -> None:
+            await self.execute(table)
+            driver = await drivers.create(Config.from_dict(config))
+            ids = [f"{number:040d}" for number in range(10)]
+            assert await asyncio.gather(*map(driver.read, ids)) == [None] * 10
+            for version in (None, "old"):
+                writes = (driver.write(id, "text", version) for id in ids)
+                outcomes = await asyncio.gather(*writes, return_exceptions=True)
+                assert {type(outcome) for outcome in outcomes} == {UnavailableError}
+                assert len({id(outcome) for outcome in outcomes}) == 10  # each request has an error of its own
+                assert config["table"] in str(outcomes[0]) and "ADD PRIMARY KEY (id)" in str(outcomes[0])
+            assert [entry async for entry in driver.scan()] == []
+            command = [sys.executable, "-m", "node_session", "check", str(file)]
+            told = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+            assert told.returncode and "ADD PRIMARY KEY (id)" in told.stdout + told.stderr
+            await self.execute(f"ALTER TABLE {config['table']} ADD PRIMARY KEY (id)")
+            await asyncio.gather(*(driver.write(id, "text", None) for id in ids))
+            assert {record.payload for record in await asyncio.gather(*map(driver.read, ids))} == {"text"}
+            await driver.close()
+
+        asyncio.run(main())
+
     def test_broken_off_in_favour_of_another(self, monkeypatch):
         """A statement that a deadlock broke off is run again; for ever, it is an error, and never a conflict."""
 
         async def scenario(driver):
+            await driver.write("c" * 40, "text", None)  # the first change asks about the table
             run, tries = driver._run_on_pool, []
 
             async def break_off(*args):

@@ -101,6 +101,24 @@ class TestContract(ServerContract):
 
         asyncio.run(main())
 
+    def test_too_large_for_a_document(self):
+        """Of many new or changed sessions in one turn, one beyond MongoDB's 16 MB is an error that says so."""
+
+        async def scenario(driver):
+            ids = [f"{number:040d}" for number in range(20)]
+            texts = ["x" * 17_000_000 if number == 7 else "new" for number in range(20)]
+            versions = await asyncio.gather(*(driver.write(id, "old", None) for id in ids))
+            for known, expected in ((versions, "old"), ([None] * 20, None)):
+                outcomes = await asyncio.gather(*map(driver.write, ids, texts, known), return_exceptions=True)
+                assert [number for number in range(20) if isinstance(outcomes[number], UnavailableError)] == [7]
+                assert "17000002 bytes" in str(outcomes[7])
+                found = await asyncio.gather(*map(driver.read, ids))
+                texts_found = [record and record.payload for record in found]
+                assert texts_found == [expected if number == 7 else "new" for number in range(20)]
+                await asyncio.gather(*map(driver.destroy, ids))
+
+        self._run(scenario)
+
     @pytest.mark.parametrize("payload", ["", "{", "[1]", None, 5])
     def test_damaged(self, payload):
         """A payload that is no JSON string is damaged, and does not stop a listing."""
@@ -163,6 +181,23 @@ def test_no_longer_primary(replica_set):
                 assert len({command["txnNumber"] for _, command in updates[:2]}) == 1
             else:
                 assert updates[0][0] != updates[1][0]
+            await driver.close()
+
+    asyncio.run(main())
+
+
+def test_no_longer_primary_among_many():
+    """Of several new sessions in one command some may be made when the server refuses the rest: it is asked once."""
+
+    async def main():
+        async with FakeMongo(None) as fake:
+            fake.answer = no_longer_primary(fake)
+            driver = await drivers.create(Config.from_dict(to_fake(fake)))
+            writes = (driver.write(letter * 40, "text", None) for letter in "abc")
+            outcomes = await asyncio.gather(*writes, return_exceptions=True)
+            assert {type(outcome) for outcome in outcomes} == {UnavailableError}
+            assert len([command for _, command in fake.commands if "update" in command]) == 1
+            await driver.write(ID, "text", '"before"')  # on a connection to the present primary
             await driver.close()
 
     asyncio.run(main())

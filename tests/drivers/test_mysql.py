@@ -21,6 +21,7 @@ class TestContract(TableContract):
     """The MySQL driver keeps the contract, and survives its server."""
 
     name = "mysql"
+    quote = "`"
     deadlock = asyncmy.errors.OperationalError(1213, "deadlock found")
 
     async def run(self, statement: str, *values):
@@ -33,6 +34,10 @@ class TestContract(TableContract):
                 return await cursor.fetchall() if cursor.description else None
         finally:
             await connection.ensure_closed()
+
+    async def execute(self, *statements):
+        for statement in statements:
+            await self.run(statement)
 
     async def age(self, driver, id, milliseconds):
         await self.run(
@@ -97,7 +102,7 @@ class TestContract(TableContract):
 
         asyncio.run(main())
 
-    @pytest.mark.parametrize("kind", ["view", "partitioned", "without a key", "varchar"])
+    @pytest.mark.parametrize("kind", ["view", "partitioned", "varchar", "MyISAM"])
     def test_many_in_any_table(self, kind):
         """Many sessions in one turn work in any table; one that is too large is an error, and harms no neighbour."""
 
@@ -108,11 +113,10 @@ class TestContract(TableContract):
             make = {
                 "view": [f"CREATE TABLE {table}_base ({usual})", f"CREATE VIEW {table} AS SELECT * FROM {table}_base"],
                 "partitioned": [f"CREATE TABLE {table} ({usual}) PARTITION BY KEY (id) PARTITIONS 3"],
-                "without a key": [f"CREATE TABLE {table} (id varchar(255), payload longtext, lastActivity bigint)"],
+                "MyISAM": [f"CREATE TABLE {table} ({usual}) CHARACTER SET latin1 ENGINE=MyISAM"],
                 "varchar": [f"CREATE TABLE {table} (id char(80) UNIQUE, payload varchar(300), lastActivity double)"],
             }
-            for statement in make[kind]:
-                await self.run(statement)
+            await self.execute(*make[kind])
             driver = await drivers.create(Config.from_dict(config))
             ids = [f"{number:040d}" for number in range(20)]
             versions = await asyncio.gather(*(driver.write(id, id, None) for id in ids))
@@ -122,14 +126,71 @@ class TestContract(TableContract):
             outcomes = await asyncio.gather(*map(driver.write, ids, texts, versions), return_exceptions=True)
             failed = [id for id, outcome in zip(ids, outcomes, strict=True) if isinstance(outcome, UnavailableError)]
             assert failed == ([ids[7]] if kind == "varchar" else [])
-            texts[7] = ids[7] if failed else texts[7]
+            if failed:
+                texts[7] = ids[7]
+                assert "442 bytes" in str(outcomes[7]) and "make the column payload larger" in str(outcomes[7])
             assert [record.payload for record in await asyncio.gather(*map(driver.read, ids))] == texts
-            outcomes = await asyncio.gather(*map(driver.write, ids, texts, versions), return_exceptions=True)
-            conflicts = [id for id, outcome in zip(ids, outcomes, strict=True) if isinstance(outcome, ConflictError)]
-            assert conflicts == [id for id in ids if id not in failed]
+            known = [outcomes[number] if number % 2 and number != 7 else versions[number] for number in range(20)]
+            outcomes = await asyncio.gather(*map(driver.write, ids, ids, known), return_exceptions=True)
+            conflicts = [number for number in range(20) if isinstance(outcomes[number], ConflictError)]
+            assert conflicts == [number for number in range(20) if number % 2 == 0 or (number == 7 and not failed)]
+            expected = [texts[number] if number in conflicts else ids[number] for number in range(20)]
+            assert [record.payload for record in await asyncio.gather(*map(driver.read, ids))] == expected
+            new = [f"{number:040d}" for number in range(15, 25)]  # half of them are there
+            outcomes = await asyncio.gather(*(driver.write(id, "new", None) for id in new), return_exceptions=True)
+            assert [isinstance(outcome, ConflictError) for outcome in outcomes] == [True] * 5 + [False] * 5
             await driver.close()
 
         asyncio.run(main())
+
+    def test_held_by_somebody_else(self):
+        """A row that another transaction holds delays its own session, and nobody else's for more than a moment."""
+
+        async def scenario(driver):
+            ids = [f"{number:040d}" for number in range(9)]
+            versions = await asyncio.gather(*(driver.write(id, "old", None) for id in ids))
+            async with self.holding(f"SELECT 1 FROM {driver.table} WHERE id = '{ids[4]}' FOR UPDATE") as let_go:
+                writes = [
+                    asyncio.ensure_future(driver.write(id, "new", version))
+                    for id, version in zip(ids, versions, strict=True)
+                ]
+                await asyncio.gather(*writes[:4], *writes[5:])
+                touches = [asyncio.ensure_future(driver.touch(id)) for id in ids]
+                await asyncio.gather(*touches[:4], *touches[5:])
+                assert not writes[4].done() and not touches[4].done()
+                await let_go()
+                await asyncio.gather(writes[4], touches[4])
+            assert {record.payload for record in await asyncio.gather(*map(driver.read, ids))} == {"new"}
+
+        self._run(scenario)
+
+    def test_held_new_record(self):
+        """So does a record that another transaction has made and not committed."""
+
+        async def scenario(driver):
+            ids = [f"{number:040d}" for number in range(60)]
+            async with self.holding(f"INSERT INTO {driver.table} VALUES ('{ids[4]}', '\"theirs\"', 1)") as let_go:
+                writes = [asyncio.ensure_future(driver.write(id, "new", None)) for id in ids]
+                await asyncio.gather(*writes[:4], *writes[5:])
+                assert not writes[4].done()
+                await let_go()
+                await writes[4]
+            assert {record.payload for record in await asyncio.gather(*map(driver.read, ids))} == {"new"}
+
+        self._run(scenario)
+
+    @contextlib.asynccontextmanager
+    async def holding(self, statement):
+        """A transaction that has run a statement; gives a function that takes it back."""
+        at = {name: value for name, value in self.server.connection.items() if name != "adapter"}
+        connection = await asyncmy.connect(**at)
+        try:
+            async with connection.cursor() as cursor:
+                await cursor.execute("BEGIN")
+                await cursor.execute(statement)
+            yield connection.rollback
+        finally:
+            connection.close()
 
     def test_ids_in_another_case_in_one_turn(self):
         """In the original's table an id in another case finds, changes and renews nothing, also with others."""
@@ -206,6 +267,35 @@ class TestContract(TableContract):
             await driver.close()
 
         asyncio.run(main())
+
+    def test_too_large_for_a_packet(self):
+        """Of changes that are together larger than a packet may be, each is made, but for one that is so by itself."""
+
+        async def scenario(driver):
+            ids = [f"{number:040d}" for number in range(30)]
+            large = {id: '"' * (700_000 if id == ids[7] else 10_000) for id in ids}
+            versions = await asyncio.gather(*(driver.write(id, "old", None) for id in ids))
+            for version in versions, [None] * 30:
+                writes = (driver.write(id, large[id], each) for id, each in zip(ids, version, strict=True))
+                outcomes = await asyncio.gather(*writes, return_exceptions=True)
+                assert [isinstance(outcome, Exception) for outcome in outcomes] == [id == ids[7] for id in ids]
+                assert isinstance(outcomes[7], UnavailableError) and "max_allowed_packet" in str(outcomes[7])
+                found = [record and record.payload for record in await asyncio.gather(*map(driver.read, ids))]
+                assert found[:7] + found[8:] == [large[id] for id in ids if id != ids[7]]
+                assert found[7] == (None if version[0] is None else "old")
+                await asyncio.gather(*map(driver.destroy, ids))
+
+        async def limit(size):
+            root = await asyncmy.connect(host="127.0.0.1", port=self.server.port, user="root")
+            async with root.cursor() as cursor:
+                await cursor.execute(f"SET GLOBAL max_allowed_packet = {size}")
+            await root.ensure_closed()
+
+        asyncio.run(limit(1 << 20))
+        try:
+            self._run(scenario)
+        finally:
+            asyncio.run(limit(1 << 24))
 
     @pytest.mark.parametrize("payload", ["", "{", "[1]", "null"])
     def test_damaged(self, payload):
