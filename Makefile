@@ -9,7 +9,8 @@
 # make fuzz    look for inputs that break it, MINUTES=5 for each of the targets in tests/fuzz, or TARGETS="path cookie"
 # make audit   look for known holes in the dependencies; asks pypi.org
 # make soak    race, kill and mix for MINUTES=5, CONFIG='{…}' for another driver's store
-# make bench   measure a session's cost beside the original and others, in half an hour; bench-quick: in a minute
+# make bench   measure a session's cost beside the original and others, in two hours; bench-quick: in a minute;
+#              ARGS='--only one,far --package FOLDER' beside an older checkout
 # make bench-hostile    measure the cost of sessions made up to be expensive, at one size and at twice that
 # make profile show the time of one request by function; ARGS='--driver file --path /write'
 # make instructions    count the instructions of a request, by valgrind; ARGS='--driver file --size 64000'
@@ -78,7 +79,7 @@ soak-node: $(VENV)/installed tests/interop/node_modules/installed
 vectors: tests/interop/node_modules/installed
 	node tests/interop/record_vectors.js
 
-bench: $(VENV)/bench .venv-peers/installed tests/interop/node_modules/installed
+bench: $(VENV)/bench .venv-peers/installed tests/interop/node_modules/installed tests/benchmarks/node_modules/installed
 	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
 
 bench-quick: $(VENV)/bench tests/interop/node_modules/installed
@@ -110,14 +111,14 @@ $(VENV)/installed: setup.py pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[dev]'
 	touch $@
 
-# The npm original, for the tests and the sample that run beside it. Without Node those tests are skipped, and the
-# recorded vectors remain.
+# The npm original, for the tests and the sample that run beside it, and Node's peers for the benchmarks. Without Node
+# those tests are skipped, and the recorded vectors remain.
 %/node_modules/installed: %/package-lock.json
 	@mkdir -p $(@D)
 	@if command -v npm >/dev/null; then cd $* && npm ci --silent --no-audit --no-fund; \
-	else echo "no npm: the tests against the original will be skipped"; fi
+	else echo "no npm: what is beside Node's packages will be skipped"; fi
 	@mkdir -p $(@D) && touch $@
 
 clean:
 	rm -rf $(VENV) $(VENV)-newest .venv-peers build *.egg-info tests/interop/node_modules samples/strangler/node_modules
-	rm -rf .mypy_cache .ruff_cache
+	rm -rf tests/benchmarks/node_modules .mypy_cache .ruff_cache

@@ -1,6 +1,6 @@
 """The contestants: a server process for each, which one line of JSON configures.
 
-    server = Server("ours", Setup("memory"), folder)
+    server = Server("node_session", Setup("memory"), folder)
     server.port, server.cpu(), server.memory()
     server.close()
 
@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).parent
-NODE_MODULES = HERE.parent / "interop" / "node_modules"
-PEERS = HERE.parent.parent / ".venv-peers" / "bin" / "python"
+ROOT = HERE.parent.parent
+NODE_MODULES = {"node": HERE.parent / "interop" / "node_modules", "express": HERE / "node_modules"}
+PEERS = ROOT / ".venv-peers" / "bin" / "python"
 SECRET = "a-secret-of-the-benchmarks-12345"  # 32 characters: what the original's encryption takes
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -35,27 +36,30 @@ class Contestant(NamedTuple):
         framework: Whose bare handler its cost is the difference to.
         program: In servers/.
         layer: What of that program.
-        module: Of the peers' environment, without which it cannot take part.
+        module: Of the peers' environment or of the framework's folder of Node's packages, without which it cannot take
+            part.
+        package: The checkout that our package is taken from.
     """
 
     framework: str
     program: str
     layer: str
     module: str = ""
+    package: Path | None = None
 
     def is_here(self) -> bool:
         """Whether its requirements are installed."""
-        if self.framework == "node":
-            return shutil.which("node") is not None and (NODE_MODULES / "node-session").is_dir()
+        if self.framework in NODE_MODULES:
+            return shutil.which("node") is not None and (NODE_MODULES[self.framework] / self.module).is_dir()
         return not self.module or (PEERS.exists() and any(PEERS.parent.parent.glob(f"lib/*/*-packages/{self.module}")))
 
 
 CONTESTANTS = {
     "Tornado, bare": Contestant("tornado", "tornado_app.py", "bare"),
     "Tornado, signed cookie": Contestant("tornado", "tornado_app.py", "signed_cookie"),
-    "node_session": Contestant("tornado", "tornado_app.py", "ours"),
-    "Node, bare": Contestant("node", "node_app.js", "bare"),
-    "npm node-session": Contestant("node", "node_app.js", "original"),
+    "node_session": Contestant("tornado", "tornado_app.py", "ours", package=ROOT),
+    "Node, bare": Contestant("node", "node_app.js", "bare", "node-session"),
+    "npm node-session": Contestant("node", "node_app.js", "original", "node-session"),
     "torndsession": Contestant("tornado", "tornado_app.py", "torndsession", "torndsession"),
     "Starlette, bare": Contestant("starlette", "starlette_app.py", "bare", "starsessions"),
     "starsessions": Contestant("starlette", "starlette_app.py", "starsessions", "starsessions"),
@@ -65,6 +69,8 @@ CONTESTANTS = {
     "Flask-Session": Contestant("flask", "flask_app.py", "flask_session", "flask_session"),
     "Django, bare": Contestant("django", "django_app.py", "bare", "django"),
     "Django sessions": Contestant("django", "django_app.py", "sessions", "django"),
+    "Express, bare": Contestant("express", "express_app.js", "bare", "express-session"),
+    "express-session": Contestant("express", "express_app.js", "sessions", "express-session"),
 }
 
 BARE = {each.framework: name for name, each in CONTESTANTS.items() if each.layer == "bare"}
@@ -74,11 +80,12 @@ class Setup(NamedTuple):
     """The task of a server.
 
     Attributes:
-        driver: memory, file, sqlite, redis, postgresql; "" where there is none.
+        driver: memory, file, sqlite, redis, postgresql, mysql, mongodb; "" where there is none.
         size: Of a session's stored text, in bytes.
         encrypt: The config's option.
         stored: How many further sessions the store holds; the lottery is on then.
         replayed: How many sessions the requests take turns with; 0: as many as is usual.
+        delay: Milliseconds that a round trip to the database takes longer.
     """
 
     driver: str = ""
@@ -86,6 +93,7 @@ class Setup(NamedTuple):
     encrypt: bool = False
     stored: int = 0
     replayed: int = 0
+    delay: int = 0
 
 
 class Server:
@@ -126,7 +134,15 @@ class Server:
         python = PEERS if contestant.module else sys.executable
         command = ["node", "--no-warnings", program] if program.suffix == ".js" else [python, program]
         command = [*(around or []), *command]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder, text=True)
+        package = {"PYTHONPATH": str(contestant.package)} if contestant.package else {}
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=folder,
+            text=True,
+            env={**os.environ, **package},
+        )
         self._process.stdin.write(json.dumps(told) + "\n")
         self._process.stdin.close()
         line = self._process.stdout.readline()

@@ -2,66 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
-
 from contestants import Setup
+from goals import ORIGINAL, OURS, SIGNED, Cell, Group, cost, part, rate
+from load_plan import LOAD_GROUPS, LOAD_SMOKE
 
-if TYPE_CHECKING:
-    from outcome import Results
-
-OURS, ORIGINAL, SIGNED = "node_session", "npm node-session", "Tornado, signed cookie"
 _BARES = ["Tornado, bare", "Node, bare"]
-_PEER_BARES = ["Starlette, bare", "aiohttp, bare", "Flask, bare", "Django, bare"]
-DRIVERS = ["memory", "file", "sqlite", "redis", "postgresql"]
-
-
-class Cell(NamedTuple):
-    """The requests to a server: a path, over so many connections."""
-
-    contestant: str
-    setup: Setup = Setup()
-    path: str = "/read"
-    connections: int = 32
-
-
-class Target(NamedTuple):
-    """A goal.
-
-    Attributes:
-        text: In words.
-        limit: The value that must not be exceeded, or must be reached.
-        value: Of the group's results; None where somebody is missing.
-    """
-
-    text: str
-    limit: float
-    value: Callable[[Results], float | None]
-    at_least: bool = False
-
-    def is_reached(self, value: float) -> bool:
-        return value >= self.limit if self.at_least else value <= self.limit
-
-
-class Group(NamedTuple):
-    """Cells that are measured in turns, and compared with each other only."""
-
-    name: str
-    title: str
-    cells: list[Cell]
-    targets: list[Target]
-
-
-def _cost(text: str, limit: float, one: Cell, other: Cell) -> Target:
-    return Target(text, limit, lambda results: results.cost_ratio(one, other))
-
-
-def _part(text: str, limit: float, one: Cell, other: Cell) -> Target:
-    return Target(text, limit, lambda results: results.cpu_ratio(one, other))
-
-
-def _rate(text: str, limit: float, one: Cell, other: Cell) -> Target:
-    return Target(text, limit, lambda results: results.rate_ratio(one, other), at_least=True)
+_PEER_BARES = ["Starlette, bare", "aiohttp, bare", "Flask, bare", "Django, bare", "Express, bare"]
+DRIVERS = ["memory", "file", "sqlite", "redis", "postgresql", "mysql", "mongodb"]
 
 
 def _pair(driver: str, path: str, **setup) -> tuple[Cell, Cell]:
@@ -82,6 +29,11 @@ def _bares(names: list[str], connections: int = 32) -> list[Cell]:
 _signed = Cell(SIGNED)
 _tornado = Cell("Tornado, bare")
 
+_BESIDE_REDIS = {
+    "/read": {"postgresql": 1.3, "mysql": 1.3, "mongodb": 1.8},
+    "/write": {"postgresql": 1.5, "mysql": 2.0, "mongodb": 4.0},
+}
+
 _drivers = Group(
     "drivers",
     "A session of 0.3 KB, 32 connections",
@@ -97,19 +49,29 @@ _drivers = Group(
         *(Cell(OURS, Setup(driver), path) for driver in DRIVERS[2:] for path in ("/read", "/write", "/new")),
     ],
     [
-        _cost("memory, reading: cost beside the original's", 0.40, *_pair("memory", "/read")),
-        _cost("memory, writing: cost beside the original's", 0.40, *_pair("memory", "/write")),
-        _cost("memory, reading: cost beside a signed cookie's", 0.5, Cell(OURS, Setup("memory")), _signed),
-        _cost("memory, writing: cost beside a signed cookie's", 0.5, Cell(OURS, Setup("memory"), "/write"), _signed),
-        _cost("file, reading: cost beside the original's", 0.15, *_pair("file", "/read")),
-        _rate("file, reading: requests a second beside the original's", 3.0, *_pair("file", "/read")),
-        _rate("file, writing: requests a second beside the original's", 1.0, *_pair("file", "/write")),
-        _part("sqlite, reading: cost beside bare Tornado's whole request", 0.25, Cell(OURS, Setup("sqlite")), _tornado),
-        _part(
+        cost("memory, reading: cost beside the original's", 0.40, *_pair("memory", "/read")),
+        cost("memory, writing: cost beside the original's", 0.40, *_pair("memory", "/write")),
+        cost("memory, reading: cost beside a signed cookie's", 0.5, Cell(OURS, Setup("memory")), _signed),
+        cost("memory, writing: cost beside a signed cookie's", 0.5, Cell(OURS, Setup("memory"), "/write"), _signed),
+        cost("file, reading: cost beside the original's", 0.15, *_pair("file", "/read")),
+        rate("file, reading: requests a second beside the original's", 3.0, *_pair("file", "/read")),
+        rate("file, writing: requests a second beside the original's", 1.0, *_pair("file", "/write")),
+        part("sqlite, reading: cost beside bare Tornado's whole request", 0.25, Cell(OURS, Setup("sqlite")), _tornado),
+        part(
             "sqlite, writing: cost beside bare Tornado's whole request",
             0.6,
             Cell(OURS, Setup("sqlite"), "/write"),
             _tornado,
+        ),
+        *(
+            cost(
+                f"{driver}, {path[1:]}: cost beside redis's",
+                limit,
+                Cell(OURS, Setup(driver), path),
+                Cell(OURS, Setup("redis"), path),
+            )
+            for path, limits in _BESIDE_REDIS.items()
+            for driver, limit in limits.items()
         ),
     ],
 )
@@ -120,9 +82,10 @@ _sizes = Group(
     [
         *_bares(_BARES),
         *(cell for size in (4_000, 64_000) for driver in ("memory", "file") for cell in _both(driver, size=size)),
+        *(Cell(OURS, Setup(driver, size=4_000), path) for driver in DRIVERS[2:] for path in ("/read", "/write")),
     ],
     [
-        _cost(f"64 KB, {driver}, {path[1:]}: cost beside the original's", 0.25, *_pair(driver, path, size=64_000))
+        cost(f"64 KB, {driver}, {path[1:]}: cost beside the original's", 0.25, *_pair(driver, path, size=64_000))
         for driver in ("memory", "file")
         for path in ("/read", "/write")
     ],
@@ -133,7 +96,7 @@ _encryption = Group(
     "Encrypted sessions of 0.3 KB",
     [*_bares(_BARES), *_both("memory", encrypt=True), *_both("file", encrypt=True)],
     [
-        _cost(f"encrypted, {driver}, {path[1:]}: cost beside the original's", 0.35, *_pair(driver, path, encrypt=True))
+        cost(f"encrypted, {driver}, {path[1:]}: cost beside the original's", 0.35, *_pair(driver, path, encrypt=True))
         for driver in ("memory", "file")
         for path in ("/read", "/write")
     ],
@@ -168,7 +131,7 @@ _store = Group(
         *(_stored(ORIGINAL, "file", number) for number in (10, 10_000)),
     ],
     [
-        _cost(
+        cost(
             f"{driver}: cost with 100,000 stored sessions beside that with 10",
             1.1,
             _stored(OURS, driver, 100_000),
@@ -182,12 +145,14 @@ _PEERS = {
     "memory": ["starsessions", "torndsession", "Flask-Session", "Django sessions"],
     "file": ["torndsession", "Flask-Session", "Django sessions"],
     "sqlite": ["Django sessions"],
-    "redis": ["aiohttp-session", "starsessions", "torndsession", "Flask-Session", "Django sessions"],
+    "redis": ["aiohttp-session", "starsessions", "torndsession", "Flask-Session", "Django sessions", "express-session"],
+    "postgresql": ["Flask-Session", "Django sessions", "express-session"],
+    "mongodb": ["Flask-Session", "express-session"],
 }
 
 _peers = Group(
     "peers",
-    "Python's other session libraries, 0.3 KB, 32 connections",
+    "Other session libraries, 0.3 KB, 32 connections",
     [
         *_bares(["Tornado, bare", *_PEER_BARES]),
         *(
@@ -198,7 +163,7 @@ _peers = Group(
         ),
     ],
     [
-        _cost(
+        cost(
             f"{driver}, {path[1:]}: cost beside {name}'s",
             0.6 if driver == "redis" and name in ("aiohttp-session", "starsessions") else 1.0,
             Cell(OURS, Setup(driver), path),
@@ -210,15 +175,17 @@ _peers = Group(
     ],
 )
 
-GROUPS = [_drivers, _sizes, _encryption, _connections, _store, _peers]
+GROUPS = [_drivers, _sizes, _encryption, _connections, _store, _peers, *LOAD_GROUPS]
 
-# For the test that the benchmarks run.
-SMOKE = Group(
+_smoke = Group(
     "smoke",
     "Memory",
     [_tornado, _signed, Cell(OURS, Setup("memory")), Cell(OURS, Setup("memory"), "/write")],
     _drivers.targets[2:4],
 )
+
+# For the tests that the benchmarks run.
+SMOKES = [_smoke, LOAD_SMOKE]
 
 QUICK = Group(
     "quick",

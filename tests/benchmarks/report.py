@@ -1,4 +1,4 @@
-"""The results as a page of Markdown and as a plot."""
+"""The results as a page of Markdown."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 
 import load
+from comparison import Results
 from contestants import CONTESTANTS
-from outcome import Results
-from plan import ORIGINAL, OURS, SIGNED, Cell
+from goals import ORIGINAL, OURS, Cell
 
 _HEAD = """\
 # What a session costs
@@ -20,7 +20,8 @@ Written by `make bench`; see bench.py for how it measures, and notes.md for what
 reached. Measured on {machine}; {starts} processes of each with {rounds} rounds, files on {filesystem}, load by {load}.
 
 *CPU* is the server process's user and system time for a request, in microseconds. *Cost* is what of it is the session
-layer's: CPU minus that of a bare handler on the same framework, in the same round.
+layer's: CPU minus that of a bare handler on the same framework, in the same round. The latencies are in milliseconds:
+the median, the 99th percentile, and the slowest request of all rounds.
 """
 
 
@@ -65,19 +66,25 @@ def _mark(reached: bool) -> str:
 
 
 def _table(results: Results) -> str:
+    heads = ["CPU, µs", "cost, µs", "cost beside the original's", "requests a second", "median, ms", "99th", "slowest"]
+    heads += ["failed"] * results.group.counts_failures
     lines = [
         f"## {results.group.title}\n",
-        "| | driver | requests | CPU, µs | cost, µs | cost beside the original's | requests a second |",
-        "|---|---|---|---:|---:|---:|---:|",
+        f"| | driver | requests | {' | '.join(heads)} |",
+        f"|---|---|---|{'---:|' * len(heads)}",
     ]
     for cell in results.samples:
         is_bare = CONTESTANTS[cell.contestant].layer == "bare"
-        cost = "" if is_bare else f"{results.cost(cell):.0f}"
         ratio = results.cost_ratio(cell, cell._replace(contestant=ORIGINAL)) if cell.contestant == OURS else None
-        lines.append(
-            f"| {cell.contestant} | {cell.setup.driver} | {_asked(cell)} | {results.cpu(cell):.0f} | {cost} "
-            f"| {'' if ratio is None else f'{ratio:.2f}'} | {results.rate(cell):,.0f} |"
-        )
+        values = [
+            f"{results.cpu(cell):.0f}",
+            "" if is_bare else f"{results.cost(cell):.0f}",
+            "" if ratio is None else f"{ratio:.2f}",
+            f"{results.rate(cell):,.0f}",
+            *(f"{milliseconds:,.1f}" for milliseconds in results.latency(cell)),
+        ]
+        values += [f"{results.failed([cell]):,}"] * results.group.counts_failures
+        lines.append(f"| {cell.contestant} | {cell.setup.driver} | {_asked(cell)} | {' | '.join(values)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -87,47 +94,9 @@ def _asked(cell: Cell) -> str:
     words += [f"{setup.size / 1000:g} KB"] * (setup.size != 300)
     words += ["encrypted"] * setup.encrypt
     words += [f"{setup.stored:,} stored"] * bool(setup.stored)
+    words += [f"{setup.delay} ms away"] * bool(setup.delay)
     words += [f"{cell.connections} connection{'s' * (cell.connections > 1)}"] * (cell.connections != 32)
     return ", ".join(word for word in words if word)
-
-
-def plot(measured: list[Results], path: Path) -> bool:
-    """Bars of what reading and writing sessions of 0.3 KB costs; False without matplotlib."""
-    try:
-        import matplotlib
-    except ImportError:
-        return False
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    shown = [results for results in measured if results.group.name in ("drivers", "quick", "peers")]
-    if not shown:
-        return False
-    figure, axes = pyplot.subplots(len(shown), 1, figsize=(9, 5 * len(shown)), squeeze=False, layout="constrained")
-    for axis, results in zip(axes[:, 0], shown, strict=True):
-        rows = list(dict.fromkeys((cell.setup.driver, cell.contestant) for cell in results.samples if _is_bar(cell)))
-        for offset, asked, colour in ((-0.2, "/read", "#4477aa"), (0.2, "/write", "#ee8866")):
-            points = [
-                (row + offset, results.cost(cell))
-                for row, (driver, name) in enumerate(rows)
-                for cell in results.samples
-                if (cell.setup.driver, cell.contestant, cell.path) == (driver, name, asked)
-            ]
-            bars = axis.barh([y for y, _ in points], [max(cost, 0) for _, cost in points], 0.4, color=colour)
-            axis.bar_label(bars, [f"{cost:.0f}" for _, cost in points], padding=3, fontsize=8)
-            bars.set_label({"/read": "reading", "/write": "writing"}[asked])
-        axis.set_yticks(range(len(rows)), [f"{name}  ({driver})" if driver else name for driver, name in rows])
-        axis.invert_yaxis()
-        axis.set_title(results.group.title, fontsize=10)
-        axis.set_xlabel("CPU a request beyond the bare handler of the same framework, µs")
-        axis.legend(fontsize=8)
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
-    return True
-
-
-def _is_bar(cell: Cell) -> bool:
-    return cell.contestant == SIGNED or bool(cell.setup.driver)
 
 
 def machine() -> str:

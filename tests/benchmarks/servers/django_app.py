@@ -22,9 +22,20 @@ IS_BARE = SETUP["layer"] == "bare"
 logging.disable()
 pathlib.Path(CONFIG["files"]).mkdir(exist_ok=True)
 engine = {"memory": "cache", "file": "file", "database": "db", "redis": "cache"}[CONFIG["driver"]]
+database = {"ENGINE": "django.db.backends.sqlite3", "NAME": CONFIG["files"] + "/django.sqlite"}
+at = CONFIG["connection"]
+if at and at["adapter"] == "postgresql":
+    database = {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": at["database"],
+        "USER": at["user"],
+        "PASSWORD": at["password"],
+        "HOST": "127.0.0.1",
+        "PORT": at["port"],
+        "CONN_MAX_AGE": None,  # by default it connects for each request
+    }
 cache = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 10**6}}
 if CONFIG["driver"] == "redis":
-    at = CONFIG["connection"]
     location = f"redis://:{at['password'].replace(' ', '%20')}@127.0.0.1:{at['port']}"
     cache = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": location}
 settings.configure(
@@ -37,7 +48,7 @@ settings.configure(
     SESSION_FILE_PATH=CONFIG["files"],
     SESSION_COOKIE_AGE=3600,
     CACHES={"default": cache},
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": CONFIG["files"] + "/django.sqlite"}},
+    DATABASES={"default": database},
 )
 django.setup()
 if engine == "db":

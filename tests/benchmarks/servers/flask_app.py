@@ -20,12 +20,29 @@ app.secret_key = CONFIG["secret"]
 if SETUP["layer"] != "bare":
     from flask_session import Session
 
+    at = CONFIG["connection"]
     if CONFIG["driver"] == "redis":
         from redis import Redis
 
-        at = CONFIG["connection"]
         app.config["SESSION_TYPE"] = "redis"
         app.config["SESSION_REDIS"] = Redis(host="127.0.0.1", port=at["port"], password=at["password"])
+    elif at and at["adapter"] == "postgresql":
+        from flask_sqlalchemy import SQLAlchemy
+        from sqlalchemy import URL
+
+        place = {"host": "127.0.0.1", "port": at["port"], "database": at["database"]}
+        url = URL.create("postgresql+psycopg", at["user"], at["password"], **place)
+        app.config["SQLALCHEMY_DATABASE_URI"] = url
+        app.config["SESSION_TYPE"] = "sqlalchemy"
+        app.config["SESSION_SQLALCHEMY"] = SQLAlchemy(app)
+        app.config["SESSION_SQLALCHEMY_TABLE"] = "flask_sessions"
+    elif at and at["adapter"] == "mongodb":
+        from pymongo import MongoClient
+
+        app.config["SESSION_TYPE"] = "mongodb"
+        app.config["SESSION_MONGODB"] = MongoClient("127.0.0.1", at["port"])
+        app.config["SESSION_MONGODB_DB"] = at["database"]
+        app.config["SESSION_MONGODB_COLLECT"] = "flask_sessions"
     else:
         from cachelib import FileSystemCache, SimpleCache
 

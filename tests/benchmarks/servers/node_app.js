@@ -33,4 +33,4 @@ function original() {
 
 const server = http.createServer(setup.layer === 'bare' ? bare : original());
 server.keepAliveTimeout = 600000;
-server.listen(0, '127.0.0.1', () => console.log(server.address().port));
+server.listen(0, '127.0.0.1', 1024, () => console.log(server.address().port));

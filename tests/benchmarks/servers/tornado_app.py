@@ -87,7 +87,7 @@ async def main():
         if hasattr(driver, "create_table"):
             await driver.create_table()
         await store(driver, SETUP["stored"])
-    (socket,) = bind_sockets(0, "127.0.0.1")
+    (socket,) = bind_sockets(0, "127.0.0.1", backlog=1024)
     HTTPServer(application).add_socket(socket)
     print(socket.getsockname()[1], flush=True)
     await asyncio.Event().wait()

@@ -7,16 +7,26 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from contestants import BARE, CONTESTANTS, Setup
+from load import Latency
 
 if TYPE_CHECKING:
     from plan import Cell, Group
 
 
 class Sample(NamedTuple):
-    """One turn of a cell: microseconds of CPU a request, and requests a second."""
+    """One turn of a cell.
+
+    Attributes:
+        cpu: Microseconds a request.
+        rate: Requests a second.
+        latency: Of the answers.
+        failed: Answers that were not 200, and connections that broke.
+    """
 
     cpu: float
     rate: float
+    latency: Latency
+    failed: int
 
 
 class Results:
@@ -43,14 +53,38 @@ class Results:
     def rate(self, cell: Cell) -> float:
         return statistics.median(sample.rate for sample in self.samples[cell])
 
+    def latency(self, cell: Cell) -> Latency:
+        """The medians of the rounds; the slowest is the slowest of all."""
+        medians, p99s, slowest = zip(*(sample.latency for sample in self.samples[cell]), strict=True)
+        return Latency(statistics.median(medians), statistics.median(p99s), max(slowest))
+
+    def unevenness(self, cells: list[Cell]) -> float | None:
+        """How many times the median the 99th percentile is, in the worst cell; None if one did not take part."""
+        if not all(cell in self.samples for cell in cells):
+            return None
+        return max(
+            statistics.median(sample.latency.p99 / sample.latency.median for sample in self.samples[cell])
+            for cell in cells
+        )
+
+    def failed(self, cells: list[Cell]) -> float | None:
+        """How many requests failed; None if a cell did not take part."""
+        if not all(cell in self.samples for cell in cells):
+            return None
+        return sum(sample.failed for cell in cells for sample in self.samples[cell])
+
     def cost(self, cell: Cell) -> float:
         return statistics.median(self.costs(cell))
 
     def ratio(self, of: Callable[[Cell], list[float]], one: Cell, other: Cell) -> float | None:
-        """The median of each round's ratio; None if one of the two did not take part."""
+        """The median of each round's ratio; None if one of the two did not take part, or the other never cost anything.
+
+        On a busy machine a bare handler may take more than one with sessions.
+        """
         if one not in self.samples or other not in self.samples:
             return None
-        return statistics.median(a / b for a, b in zip(of(one), of(other), strict=True) if b > 0)
+        ratios = [a / b for a, b in zip(of(one), of(other), strict=True) if b > 0]
+        return statistics.median(ratios) if ratios else None
 
     def cost_ratio(self, one: Cell, other: Cell) -> float | None:
         return self.ratio(self.costs, one, other)
