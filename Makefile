@@ -12,6 +12,8 @@
 # make bench   measure a session's cost beside the original and others, in two hours; bench-quick: in a minute;
 #              ARGS='--only one,far --package FOLDER' beside an older checkout
 # make bench-hostile    measure the cost of sessions made up to be expensive, at one size and at twice that
+# make bench-capacity    measure what a store carries, for docs/capacity.md, in ten minutes; ARGS='--calculate --clicks 50'
+#              calculates with other assumptions
 # make profile show the time of one request by function; ARGS='--driver file --path /write'
 # make instructions    count the instructions of a request, by valgrind; ARGS='--driver file --size 64000'
 # PYTHON=…     the Python to use; make sets up the virtual environment
@@ -26,7 +28,7 @@ CONNECTION ?= {}
 export CONFIG
 
 .PHONY: demo demo-migration test test-newest pins screenshots lint check fuzz audit soak soak-node vectors
-.PHONY: bench bench-quick bench-hostile profile clean instructions
+.PHONY: bench bench-quick bench-hostile bench-capacity profile clean instructions
 
 demo: $(VENV)/installed
 	$(BIN)/python samples/shop/shop.py --driver $(DRIVER) --connection '$(CONNECTION)' $(ARGS)
@@ -87,6 +89,9 @@ bench-quick: $(VENV)/bench tests/interop/node_modules/installed
 
 bench-hostile: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/hostile.py
+
+bench-capacity: $(VENV)/bench
+	$(BIN)/python tests/benchmarks/capacity.py $(ARGS)
 
 profile: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/profile_request.py $(ARGS)
