@@ -290,34 +290,29 @@ class RedisNode(Redis):
             return client.execute_command(*command)
 
 
-class RedisClusterOfSix:
-    """Three masters, with a replica each."""
+class RedisClusterOfThree:
+    """Three masters."""
+
+    number = 3
 
     def __init__(self) -> None:
         self.nodes: list[RedisNode] = []
         try:
-            self.nodes += (RedisNode() for _ in range(6))
+            self.nodes += (RedisNode() for _ in range(self.number))
             self.join()
         except BaseException:
             self.stop()
             raise
 
     def join(self) -> None:
-        masters, replicas = self.nodes[:3], self.nodes[3:]
+        masters = self.nodes[:3]
         for number, master in enumerate(masters):
             master.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             master.ask("CLUSTER", "ADDSLOTSRANGE", number * 5461, 16383 if number == 2 else number * 5461 + 5460)
         for node in self.nodes[1:]:
             node.ask("CLUSTER", "MEET", "127.0.0.1", masters[0].port)
-        names = [master.ask("CLUSTER", "MYID").decode() for master in masters]
-        for replica, name in zip(replicas, names, strict=True):
-            self.wait_for(lambda: name in str(replica.ask("CLUSTER", "NODES")))  # noqa: B023 - called immediately
-            replica.ask("CLUSTER", "REPLICATE", name)
         for node in self.nodes:
-            self.wait_for(lambda: "cluster_state:ok" in str(node.ask("CLUSTER", "INFO")))  # noqa: B023
-            self.wait_for(lambda: str(node.ask("CLUSTER", "NODES")).count("slave") == 3)  # noqa: B023
-        for replica in replicas:
-            self.wait_for(lambda: replica.ask("INFO", "replication")["master_link_status"] == "up")  # noqa: B023
+            self.wait_for(lambda: "cluster_state:ok" in str(node.ask("CLUSTER", "INFO")))  # noqa: B023 - called immediately
 
     @staticmethod
     def wait_for(condition) -> None:
@@ -328,12 +323,35 @@ class RedisClusterOfSix:
             time.sleep(0.05)
 
     @property
+    def connection(self) -> dict:
+        """The config's `connection`."""
+        return {"url": self.url}
+
+    @property
     def url(self) -> str:
         return "redis+cluster://:pass%20word@" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
 
     def stop(self) -> None:
         for node in self.nodes:
             node.stop()
+
+
+class RedisClusterOfSix(RedisClusterOfThree):
+    """Three masters, with a replica each."""
+
+    number = 6
+
+    def join(self) -> None:
+        super().join()
+        masters, replicas = self.nodes[:3], self.nodes[3:]
+        names = [master.ask("CLUSTER", "MYID").decode() for master in masters]
+        for replica, name in zip(replicas, names, strict=True):
+            self.wait_for(lambda: name in str(replica.ask("CLUSTER", "NODES")))  # noqa: B023
+            replica.ask("CLUSTER", "REPLICATE", name)
+        for node in self.nodes:
+            self.wait_for(lambda: str(node.ask("CLUSTER", "NODES")).count("slave") == 3)  # noqa: B023
+        for replica in replicas:
+            self.wait_for(lambda: replica.ask("INFO", "replication")["master_link_status"] == "up")  # noqa: B023
 
 
 class Sentinel(Server):

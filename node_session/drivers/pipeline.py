@@ -1,7 +1,7 @@
 """Commands to a Redis server, sent together for many requests.
 
-The commands of one turn of the event loop go over one connection in one piece, and the answers come back nearly so. A
-connection from the pool, a time limit and a system call for each were most of the cost of a command.
+The commands of one turn of the event loop go over one connection in one piece, and the answers come back nearly so (see
+`turns`). A connection from the pool, a time limit and a system call for each were most of the cost of a command.
 
 Only the order tells to which command an answer belongs. So:
 
@@ -15,29 +15,23 @@ Only the order tells to which command an answer belongs. So:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from functools import partial
 from typing import Any
 
-from async_timeout import timeout_at
 from hiredis import pack_command
 from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError, RedisError, ResponseError
 
 from .trust import Trust
+from .turn import Asked, Kind, Turn
+from .turns import Turns
 
-
-class _Command:
-    __slots__ = ("answer", "packed", "repeatable", "tries")
-
-    def __init__(self, packed: bytes, answer: asyncio.Future[Any], repeatable: bool) -> None:
-        self.packed = packed
-        self.answer = answer
-        self.repeatable = repeatable
-        self.tries = 2
+_PAGE = 100  # keys of a listing at a time, more or less; a few milliseconds of the loop
+_MOST = 500  # commands in a turn; a listing asks for two things of each key in a page
 
 
 class Pipeline:
-    """The sender of one event loop's commands.
+    """The sender of one event loop's commands to one server.
 
     Args:
         pool: Of redis-py, for at least so many connections.
@@ -45,107 +39,133 @@ class Pipeline:
         seconds: After which a command has failed, waiting for a connection and connecting included.
     """
 
+    _has_time_for_new = True  # whether a new connection may be silent for the rest of the time
+
     def __init__(self, pool: Any, connections: int, seconds: float) -> None:
         self._pool = pool
-        self._gate = asyncio.Semaphore(connections)
-        self._seconds = seconds
+        self._turns = Turns(connections, seconds)
         self._trust = Trust()
-        self._collecting: list[_Command] | None = None  # what this turn's task will send
-        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself would forget them
+        kind = partial(Kind, shares_ids=True, most=_MOST, needs_task=True)
+        self._first_try = kind(partial(self._send, once_more=True))
+        self._last_try = kind(partial(self._send, once_more=False))
 
-    def ask(self, *command: Any, repeatable: bool = False) -> asyncio.Future[Any]:
-        """Send a command; gives a future of the answer, as redis-py parses it.
+    def ask(self, key: str | bytes, *command: Any, repeatable: bool = False) -> Awaitable[Any]:
+        """Send a command.
 
         Args:
+            key: That it is about; empty: about none.
             command: Its name and arguments.
             repeatable: Whether it does no harm to do it twice.
+
+        Returns:
+            The answer, as redis-py parses it, or an error, which is not raised since several requests may share it.
         """
-        loop = asyncio.get_running_loop()
-        asked = _Command(pack_command(command), loop.create_future(), repeatable)
-        if self._collecting is None:
-            batch = self._collecting = [asked]
-            self._start(batch, loop.time() + self._seconds)
-        else:
-            self._collecting.append(asked)
-        return asked.answer
+        packed = pack_command(command)
+        return self._turns.ask(self._first_try, "", packed, repeatable, key, command, size=len(packed))
+
+    async def pages(self, pattern: str) -> AsyncIterator[Sequence[bytes]]:
+        """List the keys that match, some at a time; raises what the server or the connection says instead.
+
+        The next page is asked for together with what the caller asks about the keys of one.
+        """
+        asking = asyncio.ensure_future(self._page(0, pattern))
+        try:
+            while True:
+                answer = await asking
+                if isinstance(answer, Exception):
+                    raise answer
+                cursor, keys = answer
+                if int(cursor):
+                    asking = asyncio.ensure_future(self._page(cursor, pattern))
+                yield keys
+                if not int(cursor):
+                    return
+        finally:
+            asking.cancel()
 
     async def close(self) -> None:
         """Wait for the commands that are on their way, which have a time limit."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._turns.finish()
 
-    def _start(self, batch: list[_Command], deadline: float) -> None:
-        # A task of its own, since a request that is cancelled must not take the others with it.
-        task = asyncio.get_running_loop().create_task(self._send(batch, deadline))
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._end, batch))
+    def _page(self, cursor: object, pattern: str) -> Awaitable[Any]:
+        return self.ask("", "SCAN", cursor, "MATCH", pattern, "COUNT", _PAGE, repeatable=True)
 
-    def _ask_again(self, batch: list[_Command], commands: Iterable[_Command], deadline: float) -> None:
-        """Send some of a batch's commands on another connection, if they have a try left."""
-        again = [command for command in commands if command.tries > 1 and not command.answer.done()]
-        if again:
-            for command in again:
-                command.tries -= 1
-                batch.remove(command)
-            self._start(again, deadline)
-
-    async def _send(self, batch: list[_Command], deadline: float) -> None:
-        if self._collecting is batch:
-            self._collecting = None
-        async with timeout_at(deadline), self._gate:
-            wanted = [command for command in batch if not command.answer.done()]
-            if not wanted:
-                return
-            connection = await self._connect()
+    async def _send(self, turn: Turn, *, once_more: bool) -> None:
+        """Send a turn's commands, some of them once more if need be."""
+        try:
+            connection = await self._connect(turn)
             try:
-                await self._exchange(connection, batch, wanted, deadline)
+                await self._exchange(connection, turn, once_more)
             finally:
                 await self._pool.release(connection)
+        except asyncio.CancelledError:
+            if turn.until <= turn.loop.time():
+                self._trust.lost()
+            raise
 
-    async def _exchange(self, connection: Any, batch: list[_Command], wanted: list[_Command], deadline: float) -> None:
+    async def _exchange(self, connection: Any, turn: Turn, once_more: bool) -> None:
         """Send commands over a connection, and read their answers."""
         used_before = self._trust.knows(connection)
         if not used_before:
             self._trust.answered(connection)
-        patience = self._patience(batch, deadline) if used_before else None
-        refused: list[_Command] = []
+        has_substitute = once_more and (used_before or not self._has_time_for_new)
+        patience = turn.loop.call_later(turn.patience(), self._lose_patience, turn) if has_substitute else None
+        undone: dict[Asked, Exception] = {}
+        takes_no_writes = False
         try:
-            await connection.send_packed_command([command.packed for command in wanted])
-            for command in wanted:
-                if not await _receive(connection, command):
-                    refused.append(command)
+            await connection.send_packed_command([asked.values[0] for asked in turn.asked])
+            for asked in turn.asked:
+                try:
+                    outcome = await connection.read_response()
+                except (ResponseError, BusyLoadingError) as error:  # the server's answer; the next one's follows
+                    outcome = error.with_traceback(None)
+                    takes_no_writes |= is_refused(error)
+                    if once_more and self._was_not_done(error):
+                        undone[asked] = error
+                        continue
+                asked.tell(outcome)
             self._trust.answered(connection)
         except BaseException as error:
             await self._close(connection)
-            if used_before and isinstance(error, (RedisError, OSError)):
-                self._trust.lost()
-                self._ask_again(batch, [command for command in batch if command.repeatable], deadline)
+            if has_substitute and isinstance(error, (RedisError, OSError)):
+                self._lose(turn)
             raise
         finally:
             if patience is not None:
                 patience.cancel()
-            if refused:
+            if takes_no_writes:
                 self._trust.demoted()
-                self._ask_again(batch, refused, deadline)
-        if refused:
+            if undone:
+                self._hand_over(undone)
+        if takes_no_writes:
             await self._close(connection)
 
-    def _patience(self, batch: list[_Command], deadline: float) -> asyncio.TimerHandle:
-        """Start the timer that ends after half of the time."""
-        loop = asyncio.get_running_loop()
-        return loop.call_at((loop.time() + deadline) / 2, self._lose_patience, asyncio.current_task(), batch, deadline)
+    def _lose_patience(self, turn: Turn) -> None:
+        """Go on waiting for a silent connection only where a command must not be sent twice."""
+        self._lose(turn)
+        if turn.task is not None and not turn.waiting():
+            turn.task.cancel()
 
-    def _lose_patience(self, task: asyncio.Task[None] | None, batch: list[_Command], deadline: float) -> None:
-        """Send the repeatable commands of a silent connection on another one.
-
-        It goes on waiting for the rest, which must not be sent twice.
-        """
+    def _lose(self, turn: Turn) -> None:
+        """Send the repeatable commands of a silent or broken connection once more."""
         self._trust.lost()
-        self._ask_again(batch, [command for command in batch if command.repeatable], deadline)
-        if task is not None and all(command.answer.done() for command in batch):
-            task.cancel()
+        self._ask_again([asked for asked in turn.waiting() if asked.values[1]])
 
-    async def _connect(self) -> Any:
+    def _hand_over(self, undone: dict[Asked, Exception]) -> None:
+        """Send commands that the server has not done to another one, or once more."""
+        self._ask_again([*undone])
+
+    def _ask_again(self, commands: Sequence[Asked]) -> None:
+        """Send commands once more, on another connection."""
+        if commands:
+            self._turns.again(commands, kind=self._last_try)
+
+    def _was_not_done(self, error: Exception) -> bool:
+        """Whether an answer says that nothing was done, and that it may be done elsewhere."""
+        return is_refused(error)
+
+    async def _connect(self, turn: Turn) -> Any:
+        """Take a connection from the pool that may be used."""
         connection = await self._pool.get_connection()
         try:
             if not self._trust.allows(connection):
@@ -159,36 +179,6 @@ class Pipeline:
     async def _close(self, connection: Any) -> None:
         self._trust.forget(connection)
         await connection.disconnect(nowait=True)
-
-    def _end(self, batch: list[_Command], task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if self._collecting is batch:  # it was cancelled before it began
-            self._collecting = None
-        error = ConnectionError("the connection is being closed") if task.cancelled() else task.exception()
-        if isinstance(error, asyncio.TimeoutError):
-            self._trust.lost()
-        for command in batch:
-            if error is not None and not command.answer.done():
-                command.answer.set_exception(error)
-
-
-async def _receive(connection: Any, command: _Command) -> bool:
-    """Read one answer, and hand it over.
-
-    Returns:
-        False if the command must be sent on another connection instead.
-    """
-    try:
-        result = await connection.read_response()
-    except (ResponseError, BusyLoadingError) as error:  # the server's answer to this command; the next one's follows
-        if is_refused(error) and command.tries > 1:
-            return False
-        if not command.answer.done():
-            command.answer.set_exception(error)
-    else:
-        if not command.answer.done():
-            command.answer.set_result(result)
-    return True
 
 
 def is_refused(error: Exception) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from redis.asyncio import Connection as RedisConnection
-from redis.asyncio import Redis, RedisCluster, Sentinel
+from redis.asyncio import Redis, RedisCluster, Sentinel, cluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
@@ -29,12 +29,22 @@ def make_client(to: Connection) -> Any:
         nodes = [ClusterNode(host, port) for host, port in _addresses(to.url, 6379)]
         # In the other half of the time a command may be sent again, or the cluster asked where the keys are now.
         options |= dict.fromkeys(("socket_timeout", "socket_connect_timeout"), to.seconds / 2)
-        return RedisCluster(startup_nodes=nodes, **options)
+        # On one MOVED in so many, redis-py would close all connections, also those that are in use.
+        return RedisCluster(startup_nodes=nodes, reinitialize_steps=0, **options)
     if to.url and parts.scheme in ("redis+sentinel", "rediss+sentinel"):
         return _of_sentinels(_addresses(to.url, 26379), to, parts.path, options)
     if to.url:
         return Redis.from_url(to.url, **options)
     return Redis(host=to.host, port=to.port or 6379, db=int(to.database or 0), **options)
+
+
+def make_client_of_one(to: Connection, host: str, port: int) -> Redis:
+    """Make a client of one of a cluster's servers."""
+    client = Redis(host=host, port=port, **_options(to, urlsplit(to.url or "")))
+    parser = getattr(cluster, "ClusterParser", None)
+    if parser is not None:  # the usual parser of redis-py 5 does not tell MOVED and the like from other errors
+        client.connection_pool.connection_kwargs["parser_class"] = parser
+    return client
 
 
 def _options(to: Connection, parts: SplitResult) -> dict[str, Any]:
@@ -80,6 +90,10 @@ def _of_sentinels(sentinels: list[tuple[str, int]], to: Connection, path: str, o
 async def close_client(client: Any) -> None:
     """Close a client, and its connections to sentinels."""
     await client.aclose()
+    servers = getattr(client, "nodes_manager", None)
+    if servers is not None:  # a cluster's client closes nothing while it is about to look for the servers again
+        await servers.aclose()
+        await servers.aclose("startup_nodes")
     pool = getattr(client, "connection_pool", None)
     for sentinel in getattr(getattr(pool, "sentinel_manager", None), "sentinels", []):
         await sentinel.aclose()

@@ -24,12 +24,14 @@ class Kind:
         shares_ids: Whether several operations on one id may go together, since they change nothing, or all the same.
         most: Operations in a turn.
         is_refusal: Whether an error of `send` says that nothing was done, so that parts may be sent again.
+        needs_task: Whether `send` is ended from outside, and so needs a task of its own also where a request is alone.
     """
 
     send: Callable[[Turn], Awaitable[None]]
     shares_ids: bool = False
     most: int = _MOST
     is_refusal: Callable[[Exception], bool] = lambda error: False
+    needs_task: bool = False
 
 
 class Asked:

@@ -65,7 +65,7 @@ class Turns:
         Returns:
             The outcome that `Kind.send` has told, or an error: `asyncio.TimeoutError` if there was none in time.
         """
-        if self._is_quiet and not self._under_way and not self._queue:
+        if self._is_quiet and not self._under_way and not self._queue and not kind.needs_task:
             return await self._ask_alone(kind, id, values)
         turn = self._collecting.get(kind)
         if turn is None or not turn.has_room(id, size):
@@ -75,7 +75,7 @@ class Turns:
         turn.add(asked, size)
         if self._timer is None and self._seconds < math.inf:
             self._timer = self._loop.call_at(asked.deadline, self._expire)
-        if self._places:
+        if self._queue and self._places:
             self._begin()
         return await self._outcome(asked)
 
@@ -108,7 +108,7 @@ class Turns:
         """Send parts of a turn by themselves, before all that wait; nothing of them may have been done.
 
         Args:
-            parts: None of them empty.
+            parts: None of them empty; of other `Turns` as well.
             kind: How; None: as they were sent.
         """
         for part in reversed(parts):
@@ -116,6 +116,11 @@ class Turns:
             for asked in part:
                 turn.add(asked)
             self._queue.appendleft(turn)
+            if self._timer is not None and self._timer.when() > part[0].deadline:
+                self._timer.cancel()
+                self._timer = None
+            if self._timer is None and self._seconds < math.inf:
+                self._timer = self._loop.call_at(part[0].deadline, self._expire)
         self._begin()
 
     async def finish(self, seconds: float | None = None) -> None:

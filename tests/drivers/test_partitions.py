@@ -104,7 +104,7 @@ class TestPartitions(TurnsContract, DriverContract):
             "_select": [name(1), 0],
             "_select_many": [[name(1), name(2)], 0],
             "_touch_many": [1, [name(1), name(2)], 0],
-            "_swap_many": [[name(1)], ["old"], ["new"], 1],
+            "_swap_many": [[name(1)], ["old"], ["new"], 1, [name(1)]],
         }
 
         async def main():

@@ -16,6 +16,7 @@ from servers import Server, start
 
 from drivers.proxy import Proxy
 from node_session.drivers.pipeline import Pipeline
+from node_session.drivers.turn import Kind, Turn
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,10 @@ class Asked:
 
     def __init__(self, proxy: Proxy, client: redis.asyncio.Redis, pipeline: Pipeline) -> None:
         self.proxy, self.client, self.pipeline = proxy, client, pipeline
-        self.ask = pipeline.ask
+
+    def ask(self, *command, repeatable: bool = False) -> asyncio.Future:
+        """Send a command about no key in particular; gives a future of its answer."""
+        return asyncio.ensure_future(answer(self.pipeline, *command, repeatable=repeatable))
 
     async def outcomes(self, *commands: tuple) -> list:
         """The results of concurrent commands."""
@@ -44,6 +48,14 @@ class Asked:
     def connections(self) -> int:
         """The number of connections so far."""
         return len(self.proxy.writers) // 2
+
+
+async def answer(pipeline: Pipeline, *command, repeatable: bool = False) -> object:
+    """The answer to a command, or its error raised."""
+    outcome = await pipeline.ask("", *command, repeatable=repeatable)
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 def run(server: Server, scenario, *, connections: int = 10, seconds: float = 10) -> None:
@@ -96,12 +108,51 @@ def test_turns_do_not_wait_for_each_other(server):
     run(server, scenario)
 
 
+def test_first_come_first_served(server):
+    """While all connections are busy, commands wait; then they are sent together, in the order in which they came."""
+
+    async def scenario(asked):
+        blocked = asked.ask("BLPOP", "list", 0)
+        await asyncio.sleep(0.1)
+        waiting = []
+        for number in range(20):
+            waiting.append(asked.ask("RPUSH", "order", number))
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
+        assert not await asked.client.exists("order")
+        await asked.client.rpush("list", "pushed")
+        await blocked
+        assert await asyncio.gather(*waiting) == list(range(1, 21))
+        assert await asked.client.lrange("order", 0, -1) == [b"%d" % number for number in range(20)]
+        assert asked.connections() == 1
+
+    run(server, scenario, connections=1)
+
+
+def test_nobody_waits_any_more(server, monkeypatch):
+    """When all requests of a turn have given up, it frees its place in a moment, and its connection is closed."""
+
+    async def scenario(asked):
+        blocked = [asked.ask("BLPOP", "list", 0) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        waiting = asked.ask("ECHO", "a")
+        blocked[0].cancel()
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        blocked[1].cancel()
+        assert await waiting == b"a" and await asked.echoes()
+        assert asked.connections() == 2
+
+    monkeypatch.setattr("node_session.drivers.turn.MOMENT", 0.01)
+    run(server, scenario, connections=1, seconds=60)
+
+
 def test_errors_are_their_askers_own(server):
     """A command the server refuses, or that is none, fails alone."""
 
     async def scenario(asked):
         with pytest.raises(TypeError):
-            asked.ask("ECHO", object())
+            await asked.ask("ECHO", object())
         refused, answer, unknown, last = await asked.outcomes(
             ("INCR",), ("ECHO", "a"), ("NO-SUCH-COMMAND",), ("ECHO", "b")
         )
@@ -136,10 +187,13 @@ def test_cancelled_before_it_was_sent(server):
 
     async def scenario(asked):
         given_up, kept = asked.ask("SET", "a", "1"), asked.ask("SET", "b", "1")
+        await asyncio.sleep(0)
         given_up.cancel()
         await kept
         assert await asked.client.keys() == [b"b"]
-        asked.ask("SET", "a", "1").cancel()
+        given_up = asked.ask("SET", "a", "1")
+        await asyncio.sleep(0)
+        given_up.cancel()
         assert await asked.echoes() and await asked.client.keys() == [b"b"]
 
     run(server, scenario)
@@ -163,9 +217,18 @@ def test_no_connection_in_time(server):
     """A command that has waited too long for a connection fails, and is not sent afterwards."""
 
     async def scenario(asked):
-        async with asked.pipeline._gate:
-            with pytest.raises(asyncio.TimeoutError):
-                await asked.ask("SET", "late", "1")
+        async def hold(turn: Turn) -> None:
+            for each in turn.take():  # so that it is not ended when its time is over
+                await released.wait()
+                each.tell(None)
+
+        released = asyncio.Event()
+        holding = asyncio.ensure_future(asked.pipeline._turns.ask(Kind(hold), ""))
+        await asyncio.sleep(0.1)
+        with pytest.raises(asyncio.TimeoutError):
+            await asked.ask("SET", "late", "1")
+        released.set()
+        await holding
         assert await asked.echoes() and await asked.client.keys() == []
 
     run(server, scenario, connections=1, seconds=0.3)
@@ -217,6 +280,9 @@ def test_closed_meanwhile(server):
         await asyncio.sleep(0.1)
         waiting = asked.ask("ECHO", "a")
         await asked.pipeline.close()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert sent.done() and waiting.done()
         with pytest.raises(asyncio.TimeoutError):
             await sent
         assert await waiting == b"a" and await asked.echoes()
@@ -239,24 +305,42 @@ def test_silent_connection(server):
     run(server, scenario, seconds=6)
 
 
+async def fill_pool(asked: Asked) -> None:
+    """Have four idle connections."""
+    waiting = []
+    for _ in range(4):  # each needs a connection of its own
+        waiting.append(asked.ask("BLPOP", "list", 0))
+        await asyncio.sleep(0.1)
+    await asked.client.rpush("list", *"abcd")
+    await asyncio.gather(*waiting)
+    assert asked.connections() == 4
+
+
 def test_siblings_of_a_silent_connection(server):
     """No connection that was idle while another was silent is used again."""
 
     async def scenario(asked):
-        waiting = [asked.ask("BLPOP", "list", 0)]
-        for _ in range(3):  # each needs a connection of its own
-            await asyncio.sleep(0.1)
-            waiting.append(asked.ask("BLPOP", "list", 0))
-        await asyncio.sleep(0.1)
-        await asked.client.rpush("list", *"abcd")
-        await asyncio.gather(*waiting)
-        assert asked.connections() == 4
+        await fill_pool(asked)
         asked.proxy.forget()
         assert await asked.ask("GET", "n", repeatable=True) is None
         assert await asyncio.gather(*(asked.ask("INCR", "n") for _ in range(4))) == [1, 2, 3, 4]
         assert asked.connections() == 5
 
     run(server, scenario, seconds=4)
+
+
+def test_siblings_of_a_connection_that_was_too_slow(server):
+    """Nor is one that was idle while a command that may not be repeated had no answer in time."""
+
+    async def scenario(asked):
+        await fill_pool(asked)
+        asked.proxy.forget()
+        with pytest.raises(asyncio.TimeoutError):
+            await asked.ask("INCR", "n")
+        assert await asyncio.gather(*(asked.ask("INCR", "n") for _ in range(4))) == [1, 2, 3, 4]
+        assert asked.connections() == 5
+
+    run(server, scenario, seconds=2)
 
 
 class Fake:
@@ -301,11 +385,11 @@ def test_refused(refusal, times):
         port = listening.sockets[0].getsockname()[1]
         pool = redis.asyncio.ConnectionPool(host="127.0.0.1", port=port, protocol=2, socket_timeout=None)
         pipeline = Pipeline(pool, 10, 10)
-        assert await pipeline.ask("GET", "a") == b"OK"
-        got = await asyncio.gather(pipeline.ask("GET", "a"), pipeline.ask("SET", "a", "1"), return_exceptions=True)
+        assert await pipeline.ask("a", "GET", "a") == b"OK"
+        got = await asyncio.gather(pipeline.ask("a", "GET", "a"), pipeline.ask("a", "SET", "a", "1"))
         assert got[0] == b"OK"
         if times == 1:
-            assert got[1] == b"OK" and await pipeline.ask("SET", "a", "1") == b"OK"
+            assert got[1] == b"OK" and await pipeline.ask("a", "SET", "a", "1") == b"OK"
         else:
             assert isinstance(got[1], REFUSALS[refusal])
         assert fake.asked[:4] == [(1, b"GET"), (1, b"GET"), (1, b"SET"), (2, b"SET")]

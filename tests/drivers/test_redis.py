@@ -14,8 +14,8 @@ from drivers.server_contract import ServerContract
 from drivers.serving import ID, SECRET, TABLES, application
 from node_session import drivers
 from node_session.config import Config
-from node_session.drivers.one_by_one import OneByOne
-from node_session.errors import ConflictError, DamagedError
+from node_session.drivers.turns import Turns
+from node_session.errors import ConflictError, DamagedError, UnavailableError
 from node_session.testing import DriverContract
 
 
@@ -181,6 +181,78 @@ class TestContract(ServerContract):
 
         self._run(scenario)
 
+    def test_scan_by_pages(self, monkeypatch):
+        """A listing takes one round trip for each page, and renews nothing."""
+
+        async def counted(turns, turn):
+            sent.append(len(turn.asked))
+            await send(turns, turn)
+
+        async def scenario(driver):
+            async with self.connected() as client:
+                for number in range(950):
+                    await client.set(f"{self.table}:{number:040d}", "text", px=1_000_000)
+                await client.config_resetstat()
+                sent.clear()
+                found = [entry.id async for entry in driver.scan()]
+                assert sorted(found) == [f"{number:040d}" for number in range(950)]
+                stats = await client.info("commandstats")
+                calls = {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()}
+                assert calls.pop("get") == calls.pop("pttl") == 950
+                pages = await client.dbsize() / 100  # with what other tests have left
+                assert len(sent) == calls["scan"] + 1 <= 2 * pages + 5
+                assert set(calls) <= {"scan", "config|resetstat", "auth", "select", "client|setinfo", "hello"}
+
+        sent: list[int] = []
+        send = Turns._send
+        monkeypatch.setattr(Turns, "_send", counted)
+        self._run(scenario, lifetime=2_000_000)
+
+    def test_scan_while_records_vanish(self):
+        """Records that vanish during a listing are not in it; it ends without an error."""
+
+        async def scenario(driver):
+            await asyncio.gather(*(driver.write(f"{number:040d}", "text", None) for number in range(400)))
+            found = []
+            async with self.connected() as client:
+                async for entry in driver.scan():
+                    if not found:
+                        await client.delete(*await client.keys(f"{self.table}:*"))
+                    found.append(entry.id)
+            assert 0 < len(found) < 200
+
+        self._run(scenario)
+
+    def test_scan_of_a_key_of_another_type(self):
+        """A key of another type in the table is an error of the listing that says so."""
+
+        async def scenario(driver):
+            await driver.write(ID, "text", None)
+            async with self.connected() as client:
+                await client.rpush(f"{self.table}:{'b' * 40}", "value")
+            with pytest.raises(UnavailableError, match="WRONGTYPE"):
+                _ = [entry async for entry in driver.scan()]
+            assert (await driver.read(ID)).payload == "text"
+
+        self._run(scenario)
+
+    def test_listings_share_the_connections(self):
+        """Listings and requests wait for each other's connections, instead of failing."""
+
+        async def main():
+            driver = await drivers.create(Config.from_dict(self.config({"poolSize": 1})))
+            ids = [f"{number:040d}" for number in range(150)]
+            await asyncio.gather(*(driver.write(id, "text", None) for id in ids))
+
+            async def list_all() -> list[str]:
+                return sorted([entry.id async for entry in driver.scan()])
+
+            *listings, record = await asyncio.gather(*(list_all() for _ in range(5)), driver.read(ids[0]))
+            assert listings == [ids] * 5 and record.payload == "text"
+            await driver.close()
+
+        asyncio.run(main())
+
     @pytest.mark.parametrize("adapter", ["redis", "sails-redis"])
     def test_by_adapter_and_url(self, adapter):
         """The database driver takes Redis as an adapter as well, and a URL in place of its parts."""
@@ -239,18 +311,3 @@ class TestSentinel(TestCluster):
 
     def url(self) -> str:
         return f"redis+sentinel://:pass%20word@127.0.0.1:1,127.0.0.1:{self.sentinel.port}/sessions"
-
-
-@pytest.mark.parametrize("error", [AttributeError("'NoneType' object has no attribute 'writelines'"), RuntimeError()])
-def test_connection_closed_by_another(error):
-    """A connection of a cluster that redis-py closes under a request costs it a 503, and no 500."""
-
-    class Client:
-        async def execute_command(self, *command):
-            raise error
-
-    async def main():
-        with pytest.raises(redis.exceptions.ConnectionError):
-            await OneByOne(Client(), 1, 5).ask("SET", "a", "1")
-
-    asyncio.run(main())

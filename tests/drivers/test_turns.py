@@ -521,6 +521,24 @@ def test_taken_by_a_thread():
     run(scenario)
 
 
+def test_operations_of_others():
+    """Operations that are handed over to other turns keep the time that each has left, in whatever order they come."""
+
+    async def scenario():
+        async def hand_over(turn: Turn) -> None:
+            backend.turns.again(turn.asked, kind=backend.kind)
+
+        backend = Backend()
+        backend.gate.clear()
+        patient = asyncio.ensure_future(Turns(1, 60).ask(Kind(hand_over), "a"))
+        await settle()
+        assert isinstance(await Turns(1, 0.1).ask(Kind(hand_over), "b"), asyncio.TimeoutError)
+        backend.gate.set()
+        assert await patient == "A" and backend.sent == [["a"], ["b"]]
+
+    run(scenario)
+
+
 def test_loop_that_stalls():
     """That a handler keeps the loop busy for longer than the time limit is no reason to fail an operation."""
 
