@@ -25,9 +25,9 @@ from typing import TypeVar
 
 from ..errors import DamagedError, UnavailableError, UnreadableError
 from .base import Driver, Entry, Record
-from .batches import Batches
 from .file_folder import Folder
 from .file_records import FileRecords
+from .file_turns import FileTurns
 from .file_walk import FileWalk
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class FileDriver(Driver):
         self._folder = Folder(str(folder), durable=durable)
         self._records = FileRecords(self._folder, lifetime / 1000, clock)
         self._walk = FileWalk(self._folder, self._records, clock)
-        self._batches = Batches()
+        self._turns = FileTurns()
 
     @property
     def any_owner(self) -> bool:
@@ -142,7 +142,7 @@ class FileDriver(Driver):
         try:
             if self._folder.durable:  # each waits for the disk, and they had better do it concurrently
                 return await asyncio.to_thread(work, id, *args)
-            return await self._batches.run(work, id, *args)
+            return await self._turns.run(work, id, *args)
         except OSError as error:
             raise UnavailableError(self._folder.message(doing, id, error)) from error
 

@@ -10,6 +10,7 @@ changed in between is a conflict like any other.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,7 +20,7 @@ from ..errors import ConflictError
 from .base import Driver, Entry, Record
 from .payload import decode, decode_leniently, encode
 
-_PAGE = 500  # records that scan asks for at a time
+_PAGE = 500  # records that scan asks for at a time, at most
 
 
 class Dialect(NamedTuple):
@@ -141,13 +142,11 @@ class SqlDriver(Driver):
     async def scan(self) -> AsyncIterator[Entry]:
         """See `Driver.scan`."""
         last_id = ""
-        while True:
-            rows = await self._fetch(self._page, last_id, self._oldest())
+        while rows := await self._fetch(self._page, last_id, self._oldest()):
             for id, stored, last_activity in rows:
                 yield Entry(as_text(id), decode_leniently(stored), float(last_activity))
-            if len(rows) < _PAGE:
-                return
             last_id = rows[-1][0]
+            await asyncio.sleep(0)  # a driver may read without waiting
 
     def _oldest(self) -> int:
         """Find the earliest last activity of a record that has not expired."""

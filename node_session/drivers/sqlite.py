@@ -31,7 +31,8 @@ logger = logging.getLogger("node_session")
 
 _DIALECT = Dialect(quote='"', placeholder=lambda number: "?")
 
-_STEP = 500  # records that gc removes at a time
+_STEP = 100  # records that gc removes at a time, in a millisecond or two
+_PAGE_SIZE = 64 * 1024  # characters of a page of scan, which is read in the loop
 
 # Attempts to copy the rest of a log that somebody still reads, and the seconds between them.
 _COPIES, _COPY_SECONDS = 500, 0.01
@@ -123,7 +124,8 @@ class SqliteDriver(SqlDriver):
                 # In WAL mode there is hardly ever anything to wait for. If there is, the thread waits for it.
                 try:  # contextlib.suppress would take a fifth of the time that SQLite does
                     # All rows: a query that is half read would keep its snapshot, and the log from being emptied.
-                    return reader.execute(statement, values).fetchall()
+                    cursor = reader.execute(statement, values)
+                    return cursor.fetchall() if statement is not self._page else _first(cursor)
                 except sqlite3.OperationalError:
                     pass
             return list(await writer.connection.execute_fetchall(statement, values))
@@ -195,6 +197,18 @@ class SqliteDriver(SqlDriver):
         if isinstance(error, sqlite3.IntegrityError) and str(error).startswith("UNIQUE"):
             return ConflictError("the record is there already")
         return UnavailableError(f"sqlite at {self._database}: {error}")
+
+
+def _first(cursor: sqlite3.Cursor) -> list[tuple[Any, ...]]:
+    """Read some of a page, so that large records do not keep the loop busy; the rest is another page."""
+    rows, size = [], 0
+    with contextlib.closing(cursor):
+        for row in cursor:
+            rows.append(row)
+            size += len(str(row[1]))
+            if size >= _PAGE_SIZE:
+                break
+    return rows
 
 
 async def _close(connections: _Open) -> None:

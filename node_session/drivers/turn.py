@@ -25,6 +25,7 @@ class Kind:
         most: Operations in a turn.
         is_refusal: Whether an error of `send` says that nothing was done, so that parts may be sent again.
         needs_task: Whether `send` is ended from outside, and so needs a task of its own also where a request is alone.
+        may_be_late: Whether `send` ends by itself, if too late, and must not be broken off: a thread may be at work.
     """
 
     send: Callable[[Turn], Awaitable[None]]
@@ -32,6 +33,7 @@ class Kind:
     most: int = _MOST
     is_refusal: Callable[[Exception], bool] = lambda error: False
     needs_task: bool = False
+    may_be_late: bool = False
 
 
 class Asked:
@@ -81,7 +83,7 @@ class Turn:
         """Whether an operation may join this turn."""
         if len(self.asked) >= self.kind.most or (self._bytes + size > _MOST_BYTES and self.asked):
             return False
-        return id not in self._ids or all(asked.id != id for asked in self.waiting())
+        return not self._ids or id not in self._ids or all(asked.id != id for asked in self.waiting())
 
     def add(self, asked: Asked, size: int = 0) -> None:
         """Take an operation in."""

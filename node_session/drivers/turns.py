@@ -77,7 +77,11 @@ class Turns:
             self._timer = self._loop.call_at(asked.deadline, self._expire)
         if self._queue and self._places:
             self._begin()
-        return await self._outcome(asked)
+        try:
+            return await asked.answer
+        except asyncio.CancelledError:
+            asked.turn.leave()
+            raise
 
     async def _ask_alone(self, kind: Kind, id: str, values: tuple[Any, ...]) -> Any:
         """Send an operation in the task of its request, since there is no other one."""
@@ -88,18 +92,14 @@ class Turns:
         self._under_way.add(turn)
         error: BaseException | None = None
         try:
-            async with timeout_at(asked.deadline if self._seconds < math.inf else None):
+            async with timeout_at(None if kind.may_be_late else asked.deadline):
                 await kind.send(turn)
         except Exception as raised:
             error = raised
         finally:
             self._end(turn, error)
-        return await self._outcome(asked)  # which comes later if it was sent again
-
-    async def _outcome(self, asked: Asked) -> Any:
-        """Wait for an operation's outcome."""
         try:
-            return await asked.answer
+            return await asked.answer  # which comes later if it was sent again
         except asyncio.CancelledError:
             asked.turn.leave()
             raise

@@ -65,7 +65,8 @@ def test_one_transaction(path, database):
 
     async def main():
         async with opened(database or path) as driver:
-            version = await driver.write(IDS[0], "old", None)
+            # Two, since one alone is followed by a transaction of one.
+            version, _ = await asyncio.gather(driver.write(IDS[0], "old", None), driver.touch(IDS[0]))
             statements = await traced(driver)
             first, second, absent, again, new, *rest = await all_at_once(
                 driver.write(IDS[0], "first", version),
@@ -86,7 +87,7 @@ def test_one_transaction(path, database):
 
 
 def test_while_a_transaction_runs(path):
-    """What is asked for while the writer is busy waits for it, and is one transaction, too."""
+    """What is asked for while the writer is busy waits for it, and is one transaction, too: the next one."""
 
     async def main():
         async with opened(path) as driver:
@@ -100,7 +101,7 @@ def test_while_a_transaction_runs(path):
             other.execute("ROLLBACK")
             other.close()
             await asyncio.gather(*writes)
-            assert statements.count("INSERT") == 20 and statements.count("COMMIT") == 1
+            assert statements.count("INSERT") == 20 and statements.count("COMMIT") == 2
 
     asyncio.run(main())
     assert len(stored(path)) == 20
@@ -197,6 +198,19 @@ def test_time_limits_while_another_process_writes(path):
     assert stored(path) == {IDS[1]: "late"}
 
 
+def test_slow_transaction(path):
+    """A change that a transaction has taken is waited for, beyond its time limit: it may have happened."""
+
+    async def main():
+        async with opened(path, timeout=100) as driver:
+            hold = lambda statement: statement.startswith("INSERT") and time.sleep(0.4)  # noqa: E731 - in the thread
+            await (await connection(driver)).set_trace_callback(hold)
+            assert types(await all_at_once(*(driver.write(id, "text", None) for id in IDS[:2]))) == [str] * 2
+
+    asyncio.run(main())
+    assert set(stored(path)) == set(IDS[:2])
+
+
 def test_locked_for_long(path):
     """Those who come while everybody waits in vain are told in time, too, as often as that happens."""
 
@@ -218,6 +232,31 @@ def test_locked_for_long(path):
             await driver.write(IDS[0], "text", None)
 
     asyncio.run(main())
+
+
+def test_all_give_up_while_another_process_writes(path, monkeypatch):
+    """If the last request of a transaction gives up while it waits, nothing of it is done, and what comes later is."""
+    monkeypatch.setattr("node_session.drivers.turn.MOMENT", 0.01)
+
+    async def main():
+        async with opened(path, timeout=20_000) as driver:
+            statements = await traced(driver)
+            other = sqlite3.connect(path, isolation_level=None)
+            other.execute("BEGIN IMMEDIATE")
+            given_up = [asyncio.ensure_future(driver.write(id, "given up", None)) for id in IDS[:3]]
+            await asyncio.sleep(0.05)
+            for task in given_up:
+                task.cancel()
+            while (await driver._connections.get()).writer._turns._under_way:
+                await asyncio.sleep(0.005)
+            later = [asyncio.ensure_future(driver.write(id, "later", None)) for id in IDS[2:5]]
+            await asyncio.sleep(0.05)
+            other.execute("ROLLBACK")
+            other.close()
+            assert types(await all_at_once(*later)) == [str] * 3 and statements.count("INSERT") == 3
+
+    asyncio.run(main())
+    assert stored(path) == dict.fromkeys(IDS[2:5], "later")
 
 
 def test_close_does_what_waits(path):
@@ -263,7 +302,7 @@ def test_connection_that_is_closed(path):
 
 
 def test_loop_that_is_shut_down(path):
-    """A loop that ends while another process writes does not wait for that, and its requests are cancelled."""
+    """A loop that ends while another process writes does not wait for that, and its requests get an error."""
     other = sqlite3.connect(path, isolation_level=None)
 
     async def main():
@@ -274,7 +313,7 @@ def test_loop_that_is_shut_down(path):
         await asyncio.sleep(0.05)
         for task in asyncio.all_tasks() - {asyncio.current_task(), write}:
             task.cancel()
-        with pytest.raises(asyncio.CancelledError):
+        with pytest.raises(UnavailableError, match="is being closed"):
             await asyncio.wait_for(write, 30)
         other.execute("ROLLBACK")
         other.close()
@@ -372,7 +411,7 @@ def test_gc_goes_in_steps(path):
             await asyncio.sleep(0)
             await driver.write("meanwhile", "text", None)
             assert not removing.done() and await removing == len(IDS)
-            assert statements.count("DELETE") == 3
+            assert statements.count("DELETE") == 13
             assert await driver.gc(1000) == 0
 
     asyncio.run(main())

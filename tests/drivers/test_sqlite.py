@@ -401,3 +401,31 @@ def test_table_with_another_column(path):
         await driver.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("number", "size", "turns"), [(3000, 100, 6), (60, 50_000, 25)])
+def test_scan_lets_others_have_their_turn(path, number, size, turns):
+    """Listing all records reads some at a time, of so many bytes, and lets the event loop go on in between."""
+
+    async def main():
+        driver = SqliteDriver(path, "sessions", 60_000)
+        ids = [f"{each:040d}" for each in range(number)]
+        await asyncio.gather(*(driver.write(id, "x" * size, None) for id in ids))
+        counted = 0
+
+        async def count():
+            nonlocal counted
+            while True:
+                counted += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.ensure_future(count())
+        await asyncio.sleep(0)
+        found, before = [], counted
+        async for entry in driver.scan():
+            found.append(entry.id)
+        counting.cancel()
+        assert found == ids and counted - before >= turns
+        await driver.close()
+
+    asyncio.run(main())

@@ -161,6 +161,29 @@ def test_the_end_of_one_alone(end, monkeypatch):
     run(scenario)
 
 
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_work_that_may_be_late(is_alone):
+    """What a thread has taken is waited for, also where the request sends it itself."""
+
+    async def scenario():
+        async def send(turn: Turn) -> None:
+            taken = turn.take()
+            tasks.append(asyncio.current_task())
+            await asyncio.sleep(0.1)
+            for asked in taken:
+                asked.tell("done")
+
+        tasks: list[asyncio.Task | None] = []
+        turns, kind = Turns(1, 0.05), Kind(send, may_be_late=True)
+        if is_alone:
+            await turns.ask(kind, "first")
+            await settle()
+        assert await turns.ask(kind, "a") == "done"
+        assert (tasks[-1] is asyncio.current_task()) == is_alone
+
+    run(scenario)
+
+
 def test_kinds_do_not_mix():
     """Operations of different kinds go in turns of their own, concurrently."""
 
