@@ -17,6 +17,7 @@ from __future__ import annotations
 import enum
 import gc
 import sys
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -30,9 +31,10 @@ deeper values may stay as deep as it is."""
 
 _TRUSTED_DEPTH = 50
 _USUAL_DEPTH = 6  # of nearly all sessions
-_SCALARS = frozenset({str, int, float, bool, type(None), UUID})
+_FEW = 100  # objects that are looked at one by one in any case
+_SCALARS = frozenset({str, int, float, bool, type(None), UUID, date, datetime})
 _CONTAINERS = frozenset({dict, list, tuple})
-_PARSED = _SCALARS - {UUID} | _CONTAINERS  # values that refer to nothing but what they contain
+_PLAIN = _SCALARS - {UUID} | _CONTAINERS  # values that refer to nothing but what they contain
 _MOST_CONTAINERS = 1_000_000  # side by side: in a list that contains itself twice, each level has twice as many
 
 
@@ -57,9 +59,9 @@ def is_safe_for_orjson(value: Any, usual: int) -> bool:
         types = set(map(type, level))
         if types <= _SCALARS:
             return True
-        if types <= _PARSED and len(level) <= _MOST_CONTAINERS:
+        if types <= _PLAIN and len(level) <= _MOST_CONTAINERS:
             continue
-        level = [each for each in level if type(each) not in _SCALARS and not _is_plain_enum(each)]
+        level = [each for each in level if type(each) in _CONTAINERS or not _is_plain(each)]
         if not level:
             return True
         if len(level) > _MOST_CONTAINERS or not _CONTAINERS.issuperset(map(type, level)):
@@ -76,13 +78,21 @@ def depth_of(attributes: dict[str, Any]) -> int:
     return depth
 
 
-def _is_plain_enum(value: Any) -> bool:
-    # orjson writes it, and a session of 4 KB with one takes a fiftieth of the time that `JsonWriter` takes.
+def _is_plain(value: Any) -> bool:
+    if type(value) in _SCALARS:
+        return True
+    # An enum: orjson writes it, and a session of 4 KB with one takes a fiftieth of the time that `JsonWriter` takes.
     return isinstance(value, enum.Enum) and type(value.value) in _SCALARS
 
 
 def _values(*objects: Any) -> list[Any]:
     """The items of containers, and the objects that other objects refer to."""
+    if len(objects) > _FEW:
+        kinds = set(map(type, objects))
+        if kinds <= _SCALARS:  # most values of a session are on such a level
+            return []
+        if dict not in kinds:
+            return gc.get_referents(*objects)
     found: list[Any] = []
     for each in objects:
         kind = type(each)

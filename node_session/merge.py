@@ -26,7 +26,8 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .equality import SCALARS, Comparison
+from .equality import Comparison
+from .forms import SCALARS
 from .keytree import KeyTree
 from .merge_flash import FlashMerge
 from .merge_sums import put_sums, sums_of
@@ -156,9 +157,11 @@ class _Merger:
         depth, _, sums = place
         length = len(base)
         places = self._comparison.differences(base, theirs, depth, is_live=False)
-        mine_changed = self._changed(base, mine, self._comparison.differences(base, mine, depth, is_live=True))
-        theirs_changed = self._changed(base, theirs, places)
-        if self._keeps_places(base, mine, mine_changed) and self._keeps_places(base, theirs, theirs_changed):
+        mine_changed = self._comparison.differences(base, mine, depth, is_live=True)
+        is_same = self._comparison.is_same
+        theirs_changed = [place for place in places if not is_same(theirs[place], base[place], depth + 1)]
+        keeps_places = self._keeps_places
+        if keeps_places(base, mine, mine_changed, depth) and keeps_places(base, theirs, theirs_changed, depth):
             content = [*mine[:length]]
             for index in places if self._is_tree else range(length):
                 below = (depth + 1, None, sums and sums.at(str(index)))
@@ -174,24 +177,22 @@ class _Merger:
                 content = [*mine]
         if isinstance(mine, list):
             return self._become(mine, content)
-        form = self._comparison.form
-        is_same = len(content) == len(mine) and [*map(form, content)] == [*map(form, mine)]
-        return mine if is_same else content
+        forms = self._comparison.forms
+        return mine if len(content) == len(mine) and forms(content) == forms(mine) else content
 
-    def _changed(self, before: list[Any], after: Sequence[Any], places: list[int]) -> list[int]:
-        """Select the places of two lists whose items are not stored alike."""
-        form = self._comparison.form
-        return [place for place in places if form(before[place]) != form(after[place])]
-
-    def _keeps_places(self, before: list[Any], after: Sequence[Any], changed: list[int]) -> bool:
+    def _keeps_places(self, before: list[Any], after: Sequence[Any], changed: list[int], depth: int) -> bool:
         """Whether each item is in its place, and only new items were added."""
         if len(after) < len(before):
             return False
         if not changed:
             return True
-        form = self._comparison.form
-        new = [*(after[place] for place in changed), *after[len(before) :]]
-        return {form(before[place]) for place in changed}.isdisjoint(map(form, new))
+        added = after[len(before) :]
+        if len(changed) == 1:  # it is no copy of what is in its place now
+            old = before[changed[0]]
+            return not any(self._comparison.is_same(each, old, depth + 1) for each in added)
+        forms = self._comparison.forms
+        new = [*(after[place] for place in changed), *added]
+        return not set(forms([before[place] for place in changed])).intersection(forms(new))
 
     def _become(self, mine: Any, content: Any) -> Any:
         """Note the new content of a container of mine."""
@@ -210,6 +211,8 @@ def _has_shared_containers(value: dict[str, Any]) -> bool:
         if len(found) < len(level) or not found.isdisjoint(seen):
             return True
         seen |= found
-        items = (each.values() if isinstance(each, dict) else each for each in level)
-        level = [each for each in itertools.chain.from_iterable(items) if isinstance(each, (dict, list, tuple))]
+        items = [*itertools.chain.from_iterable([each.values() if isinstance(each, dict) else each for each in level])]
+        kinds = [*map(type, items)]
+        containers = {kind for kind in set(kinds) if issubclass(kind, (dict, list, tuple))}
+        level = [*itertools.compress(items, map(containers.__contains__, kinds))]
     return False

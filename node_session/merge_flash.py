@@ -31,6 +31,7 @@ class FlashMerge:
         self._base, self._mine, self._aged, self._comparison = base, mine, aged, comparison
         self._values: dict[str, Any] = {}
         self._lists: dict[str, list[Any]] = {}
+        self._changed: dict[str, bool] = {}
         for which in ("new", "old"):
             before, own, other = (_listed(side, which) for side in (base, mine, theirs))
             known, listed = (set(map(comparison.form, each)) for each in (before, other))
@@ -39,9 +40,10 @@ class FlashMerge:
             # A merge key by key would lose the values: one side has removed what the other flashed again, unchanged.
             for side, keys in ((mine, own), (theirs, other)):
                 for key in keys:
-                    value = paths.find(side, key) if isinstance(key, str) else MISSING
-                    if value is not MISSING:
-                        self._values.setdefault(key, value)
+                    if isinstance(key, str) and key not in self._values:
+                        value = paths.find(side, key)
+                        if value is not MISSING:
+                            self._values[key] = value
 
     def put_into(self, result: dict[str, Any]) -> None:
         """Put the flash data into the merged session."""
@@ -63,6 +65,11 @@ class FlashMerge:
         return self._aged and not self._comparison.is_same(self._mine, self._base, 0)
 
     def _has_changed(self, key: str) -> bool:
+        if key not in self._changed:  # it may be listed many times
+            self._changed[key] = self._compare(key)
+        return self._changed[key]
+
+    def _compare(self, key: str) -> bool:
         before, after = (paths.find(side, key) for side in (self._base, self._mine))
         if before is MISSING or after is MISSING:
             return before is not after

@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from . import paths
-from .equality import float_of
 from .errors import PathError
+from .forms import float_of
 from .paths import MISSING
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from node_session import DamagedError, SerializationError
 from node_session.depth import MAX_DEPTH
+from node_session.json_writer import JsonWriter
 from node_session.serializer import dumps, loads
 
 
@@ -117,7 +118,7 @@ def test_deep_values_cost_no_more_than_flat_ones():
     deep = flat
     for _ in range(MAX_DEPTH - 5):
         deep = [deep]
-    cost = [count_calls(lambda value=value: dumps({"a": value, "b": 2**53})) for value in (flat, deep)]
+    cost = [count_calls(JsonWriter({"a": value}, MAX_DEPTH).text) for value in (flat, deep)]
     assert cost[1] < 2 * cost[0]
 
 
@@ -147,11 +148,13 @@ def test_orjson_gets_nothing_deep(depth, wrap, known, monkeypatch):
     monkeypatch.setattr(orjson, "dumps", write)
     value = {"a": nested(depth, wrap, 1)}
     text = dumps(value, known)
-    assert text == dumps({**value, "d": date(1, 1, 1)})[: len(text) - 1] + "}"
+    assert text == JsonWriter(value, MAX_DEPTH).text()
+    assert text == dumps({**value, "d": [date(1, 1, 1), 2**53]})[: len(text) - 1] + "}"
     assert max(written, default=0) <= 51
 
 
-def test_the_dict_of_an_object_is_looked_into():
+@pytest.mark.parametrize("beside", [[], [1] * 200, [[]] * 200, [{"n": 1}] * 200, [{}, [], "x"] * 200], ids=len)
+def test_the_dict_of_an_object_is_looked_into(beside):
     """Also where Python keeps an object's attributes in the object, and not in what `vars` gives."""
 
     class Form:
@@ -160,7 +163,7 @@ def test_the_dict_of_an_object_is_looked_into():
 
     form = Form(nested(300, lambda each: (each,), 1))
     with pytest.raises(SerializationError, match="nested more than"):
-        dumps({"form": vars(form)})
+        dumps({"forms": [*beside, vars(form), *beside]}, "x" * 100_000)
 
 
 def test_deep_lists_do_not_kill_the_process():

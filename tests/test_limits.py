@@ -356,7 +356,7 @@ def threads(monkeypatch):
 SHAPES = {
     "rows": lambda size: [{"id": number, "name": "x" * 20} for number in range(size // 40)],
     "numbers": lambda size: [1.5, 1.0] * (size // 7),
-    "dates": lambda size: [date(2026, 11, 22)] * (size // 4),  # so many that they are counted as large
+    "dates": lambda size: [date(2026, 11, 22)] * (size // 4 if size > 1000 else 30),  # as many as count as large
     "deep": lambda size: nested(60, [1] * (size // 2)),
 }
 

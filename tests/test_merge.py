@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from node_session import equality, paths, serializer
+from node_session import forms, paths, serializer
 from node_session.depth import MAX_DEPTH
 from node_session.merge import merge
 from node_session.paths import MISSING
@@ -139,8 +139,8 @@ def test_deep_lists_cost_no_more_than_flat_ones(monkeypatch: pytest.MonkeyPatch)
         looked_at[0] += len(value)
         return original(self, value)
 
-    original = equality.Forms._container
-    monkeypatch.setattr(equality.Forms, "_container", container)
+    original = forms.Forms._container
+    monkeypatch.setattr(forms.Forms, "_container", container)
     for times in (1, 100):
         looked_at[0] = 0
         sides = [{"a": nested([*range(100)], times)} for _ in range(3)]
@@ -150,8 +150,8 @@ def test_deep_lists_cost_no_more_than_flat_ones(monkeypatch: pytest.MonkeyPatch)
 
 def test_integers_with_one_hash() -> None:
     """Integers chosen to have one hash in Python are compared by their parsed text, which has many."""
-    forms = {equality.canonical(number * (2**61 - 1)) for number in range(16, 1000)}
-    assert len({hash(form) for form in forms}) > 100
+    hashed = {forms.canonical(number * (2**61 - 1)) for number in range(16, 1000)}
+    assert len({hash(number) for number in hashed}) > 100
 
 
 def test_deep_lists_are_merged_item_by_item() -> None:
@@ -474,14 +474,14 @@ def test_orjson_gets_nothing_deep(monkeypatch):
         inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
         return 1 + max(map(deepest, inner), default=0)
 
-    def deep():
-        value = ["x"]
+    def deep(bottom="x"):
+        value = [bottom]
         for _ in range(100):
             value = [value]
-        return {"deep": value, "flat": {"n": 1}}
+        return {"deep": [value, 1], "flat": {"n": 1}}
 
     original = orjson.dumps
     monkeypatch.setattr(orjson, "dumps", write)
-    merged = merge(deep(), {**deep(), "mine": 1}, {**deep(), "theirs": 2}, increments={})
-    assert merged == {**deep(), "mine": 1, "theirs": 2}
+    merged = merge(deep(), {**deep(), "mine": 1}, {**deep("y"), "flat": 2}, increments={})
+    assert merged == {**deep("y"), "mine": 1, "flat": 2}
     assert 0 < max(written) <= 51

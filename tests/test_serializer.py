@@ -9,8 +9,11 @@ import math
 import os
 import shutil
 import subprocess
+import sys
 from collections import OrderedDict, namedtuple
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
+from typing import NamedTuple
 from uuid import UUID
 
 import pytest
@@ -18,6 +21,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from node_session import DamagedError
+from node_session.depth import MAX_DEPTH
+from node_session.json_writer import JsonWriter
 from node_session.serializer import dumps, loads
 
 KEYS = st.text().filter(lambda key: key != "__proto__")  # which is refused
@@ -67,7 +72,7 @@ OBJECTS = st.dictionaries(KEYS, JSON)
 def test_text(value, text):
     """The text is the one JSON.stringify gives for the same data."""
     assert dumps(value) == text
-    assert dumps({"k": value, "d": date(1, 1, 1)})[5 : 5 + len(text)] == text  # written without orjson
+    assert JsonWriter(value, MAX_DEPTH).text() == text
 
 
 @given(OBJECTS)
@@ -86,9 +91,66 @@ def _is_exact(value):
 
 @given(OBJECTS)
 def test_both_ways_to_write(value):
-    """Orjson's text and the one written here, where orjson refuses a value, are the same."""
-    quick, slow = dumps(value), dumps({"date": date(1, 1, 1), "value": value})
-    assert slow == f'{{"date":"0001-01-01T00:00:00.000Z","value":{quick}}}'
+    """Orjson's text, the one written here, and the one written by both are the same."""
+    text = dumps(value)
+    assert JsonWriter(value, MAX_DEPTH).text() == text
+    odd = {"date": date(1, 1, 1), "value": value, 1: [(value, 2**53)]}
+    assert dumps(odd) == JsonWriter(odd, MAX_DEPTH).text()
+
+
+DATES = st.dates() | st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=st.none() | st.just(ZONE))
+
+
+@given(st.recursive(DATES | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner)))
+def test_dates_are_spelled_in_one_way(value):
+    """A date has the same text in orjson's text and in the one written here, at any place."""
+    assert dumps({"value": value}) == JsonWriter({"value": value}, MAX_DEPTH).text()
+
+
+def count_calls(work):
+    """The number of Python functions entered: the cost without a clock."""
+    count = [0]
+
+    def profile(frame, event, argument):
+        count[0] += event == "call"
+
+    sys.setprofile(profile)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count[0]
+
+
+class Pair(NamedTuple):
+    x: int
+    y: int
+
+
+@pytest.mark.parametrize(
+    ("odd", "text"),
+    [
+        (datetime(2026, 11, 22, tzinfo=timezone.utc), '"2026-11-22T00:00:00.000Z"'),
+        ([date(2026, 11, 22)], '["2026-11-22T00:00:00.000Z"]'),
+        (2**60, "1152921504606846976"),
+        ({"id": [2**60]}, '{"id":[1152921504606846976]}'),
+        (Pair(1, 2), "[1,2]"),
+        ({1: "x"}, '{"1":"x"}'),
+        ("\ud800", '"\\ud800"'),
+        ({"a": {"b": {"c": [[2**60]]}}}, '{"a":{"b":{"c":[[1152921504606846976]]}}}'),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("place", [lambda rest, odd: {"rows": rest, "odd": odd}, lambda rest, odd: {"a": [rest, odd]}])
+def test_one_odd_value_is_written_alone(odd, text, place):
+    """A value that orjson does not write leaves the rest of the session to orjson, however large that is."""
+    calls = []
+    for count in (500, 5000):
+        rows = [{"id": number, "name": "x", "price": 1.5} for number in range(count)]
+        attributes = place(rows, odd)
+        calls.append(count_calls(partial(dumps, attributes)))
+        assert dumps(attributes) == dumps(place(rows, "ODD")).replace('"ODD"', text)
+    assert calls[0] == calls[1] < 200
 
 
 @pytest.mark.skipif(shutil.which("node") is None and "CI" not in os.environ, reason="needs Node")

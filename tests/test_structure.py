@@ -26,7 +26,7 @@ ROOMS = {
     ),
     "events": ("events report", [*BASICS, "text"]),
     "content": ("changes attributes tracking content flash csrf_token late", [*BASICS, "events"]),
-    "merge": ("equality merge merge_flash merge_sums aside", [*BASICS, "text", "content"]),
+    "merge": ("forms equality merge merge_flash merge_sums aside", [*BASICS, "text", "content"]),
     "drivers": ("drivers drivers.", BASICS),
     "config": ("config checks doubts", [*BASICS, "drivers"]),
     "core": (

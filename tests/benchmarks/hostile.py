@@ -58,6 +58,17 @@ def tiny_lists(size: int) -> Callable[[], Any]:
     return _sides(lambda number: {"a": [*([[]] * (size // 3)), number]})
 
 
+def deep_and_unchanged(size: int) -> Callable[[], Any]:
+    """Many values nested 60 deep that neither side changed."""
+    values = [_nested(place, 60, lambda inner: [inner]) for place in range(size // 130)]
+    return _sides(lambda number: {"a": values, f"key{number}": number})
+
+
+def flat_and_changed(size: int) -> Callable[[], Any]:
+    """Many keys of which both sides changed each one."""
+    return _sides(lambda number: {f"key{place}": number for place in range(size // 12)})
+
+
 def changed_lists(size: int) -> Callable[[], Any]:
     """Many small lists in a list, all of them extended by both sides."""
     return _sides(lambda number: {"a": [[place, number] if number else [place] for place in range(size // 7)]})
@@ -175,6 +186,8 @@ SHAPES: list[Shape] = [
     deeper_objects,
     deep_tiny_lists,
     tiny_lists,
+    deep_and_unchanged,
+    flat_and_changed,
     changed_lists,
     moved_items,
     colliding_pairs,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import timeit
 from collections.abc import Callable, Coroutine
+from datetime import datetime, timezone
 from typing import Any
 
 from contestants import SECRET, session_data
@@ -42,6 +43,7 @@ def steps(size: int) -> dict[str, Callable[[], Any]]:
     text = serializer.dumps(session)
     attributes, other = serializer.loads(text), serializer.loads(text)
     other["count"] = 1
+    dated = {**attributes, "at": datetime(2026, 11, 22, tzinfo=timezone.utc)}
     value = cookies.sign(ID, SECRET)
     header = f"theme=dark; node_session={value}; _ga=GA1.1.1234567890.1700000000"
     set_cookie = cookies.SetCookie("node_session", lifetime=300_000, same_site="lax")
@@ -74,6 +76,7 @@ def steps(size: int) -> dict[str, Callable[[], Any]]:
         "parse the text": lambda: serializer.loads(text),
         "write the text, changed": lambda: serializer.dumps(attributes),
         "write the text, unchanged": lambda: serializer.dumps(attributes, text),
+        "write the text, with one datetime": lambda: serializer.dumps(dated, text),
         "make and start a session": start,
         "see that it has not changed": stage,
         "get a dotted key": lambda: paths.find(attributes, "data.user.name"),

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import enum
+from datetime import date, datetime, timezone
+from uuid import UUID
 
 import pytest
 
+from node_session import writing
 from node_session.aside import LARGE_TO_MERGE
 
 pytestmark = pytest.mark.gen_test
@@ -107,3 +111,54 @@ async def test_new_id_while_merging(world, while_merging):
     stored = await world.stored()
     assert (stored["ours"], stored["theirs"], stored["n"]) == (1, "after", 11)
     assert await world.is_left(before)
+
+
+SHARED = ["in two places"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "stored"),
+    [
+        (date(2026, 11, 22), "2026-11-22T00:00:00.000Z"),
+        ([{"at": datetime(2026, 11, 22, tzinfo=timezone.utc)}], [{"at": "2026-11-22T00:00:00.000Z"}]),
+        (UUID(int=1), str(UUID(int=1))),
+        (enum.Enum("E", {"A": "x"}).A, "x"),
+        ({"one": SHARED, "other": SHARED}, {"one": SHARED, "other": SHARED}),
+    ],
+    ids=["date", "datetime", "uuid", "enum", "shared"],
+)
+async def test_any_value_is_merged_in_a_thread(world, monkeypatch, ours, stored):
+    """A date in a large session, or a list in two places of it, is no reason for the event loop to wait for a merge."""
+    session = await conflict(world, ours=ours)
+    monkeypatch.setattr(writing, "merge", lambda *args, **options: pytest.fail("merged in the event loop"))
+    await session.save()
+    assert (await world.stored())["ours"] == stored
+    assert (await world.stored())["theirs"] == "after"
+    assert session.get("ours") is ours
+
+
+async def test_merged_again_in_a_thread(world, while_merging, monkeypatch):
+    """If a task changes the session while a thread merges, a thread merges again."""
+    session = await conflict(world, ours=1)
+    monkeypatch.setattr(writing, "merge", lambda *args, **options: pytest.fail("merged in the event loop"))
+
+    async def change():
+        session.put("ours", date(2026, 11, 22))
+
+    while_merging(change)
+    await session.save()
+    stored = await world.stored()
+    assert (stored["ours"], stored["theirs"], stored["n"]) == ("2026-11-22T00:00:00.000Z", "after", 11)
+
+
+async def test_an_object_of_a_class_of_its_own_while_merging(world, while_merging):
+    """A dict of a program's own class, which is no plain copy, is filled in the event loop, and stays the same one."""
+
+    class Own(dict):
+        pass
+
+    own = Own(n=1)
+    session = await conflict(world, own=own)
+    await session.save()
+    assert (await world.stored())["own"] == {"n": 1}
+    assert session.get("own") is own
