@@ -14,6 +14,7 @@
 # make bench-hostile    measure the cost of sessions made up to be expensive, at one size and at twice that
 # make bench-capacity    measure what a store carries, for docs/capacity.md, in ten minutes; ARGS='--calculate --clicks 50'
 #              calculates with other assumptions
+# make bench-sweeps    measure what removing expired files costs the requests beside it
 # make profile show the time of one request by function; ARGS='--driver file --path /write'
 # make instructions    count the instructions of a request, by valgrind; ARGS='--driver file --size 64000'
 # PYTHON=…     the Python to use; make sets up the virtual environment
@@ -28,7 +29,7 @@ CONNECTION ?= {}
 export CONFIG
 
 .PHONY: demo demo-migration test test-newest pins screenshots lint check fuzz audit soak soak-node vectors
-.PHONY: bench bench-quick bench-hostile bench-capacity profile clean instructions
+.PHONY: bench bench-quick bench-hostile bench-capacity bench-sweeps profile clean instructions
 
 demo: $(VENV)/installed
 	$(BIN)/python samples/shop/shop.py --driver $(DRIVER) --connection '$(CONNECTION)' $(ARGS)
@@ -92,6 +93,9 @@ bench-hostile: $(VENV)/installed
 
 bench-capacity: $(VENV)/bench
 	$(BIN)/python tests/benchmarks/capacity.py $(ARGS)
+
+bench-sweeps: $(VENV)/installed
+	$(BIN)/python tests/benchmarks/sweeps.py
 
 profile: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/profile_request.py $(ARGS)

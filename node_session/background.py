@@ -11,11 +11,12 @@ for ever.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 from tornado.httputil import HTTPServerRequest
@@ -33,9 +34,9 @@ _TICK = 1 / 8
 _DUE = 1 / 2
 _URGENT = 3 / 4
 
-# After a sweep comes a rest of this many times its length. So removing expired sessions takes at most a tenth of one
-# thread, even if the lottery is won often and the store is large.
-_REST_AFTER_SWEEP = 9
+# After each step of a sweep comes a rest of this many times its length, if its driver wants no shorter one. So removing
+# expired sessions takes about a tenth of one thread, even if the lottery is won often and the store is large.
+_REST = 9
 
 _Requests = dict[HTTPServerRequest, UnitOfWork]
 
@@ -46,15 +47,16 @@ class Background:
     Args:
         config: The program's; its `lifetime` and `lottery` count here.
         events: Receives the end of each request.
-        sweep: Removes the expired sessions.
+        sweep: Removes the expired sessions, in steps. Yields after each how many seconds to rest at most.
     """
 
-    def __init__(self, config: Config, events: Events, sweep: Callable[[], Awaitable[int]]) -> None:
+    def __init__(self, config: Config, events: Events, sweep: Callable[[], AsyncGenerator[float, None]]) -> None:
         self._seconds = config.lifetime / 1000
         self._lottery = config.lottery
         self._events = events
         self._sweep = sweep
         self._sweep_again_at = 0.0
+        self._end_of_sweep: asyncio.Future[None] | None = None  # set when a sweep is to end after its step
         self._requests: dict[asyncio.AbstractEventLoop, _Requests] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps no strong references
 
@@ -88,11 +90,15 @@ class Background:
         first, of = self._lottery
         if random.random() * of < first and time.monotonic() >= self._sweep_again_at:  # noqa: S311 - no secret
             self._sweep_again_at = math.inf  # one sweep at a time
-            self._run(self._sweep_and_rest(), "remove expired sessions")
+            self._end_of_sweep = asyncio.get_running_loop().create_future()
+            self._run(self._sweep_and_rest(self._end_of_sweep), "remove expired sessions")
 
     async def finish(self) -> None:
-        """Wait for the tasks of this loop; another loop may not run any more."""
+        """Wait for the tasks of this loop; another loop may not run any more. A sweep ends after its step."""
         loop = asyncio.get_running_loop()
+        end = self._end_of_sweep
+        if end is not None and end.get_loop() is loop and not end.done():
+            end.set_result(None)
         while here := [task for task in self._tasks if task.get_loop() is loop]:
             await asyncio.wait(here)
         self._sweep_again_at = 0.0
@@ -103,13 +109,19 @@ class Background:
         finally:
             self._events.request_ended(session, request.method or "", request.path)
 
-    async def _sweep_and_rest(self) -> None:
+    async def _sweep_and_rest(self, end: asyncio.Future[None]) -> None:
         started = time.monotonic()
         try:
-            await self._sweep()
+            async with contextlib.aclosing(self._sweep()) as steps:
+                async for longest_rest in steps:
+                    rest = min(longest_rest, _REST * (time.monotonic() - started))
+                    await asyncio.wait([end], timeout=rest)
+                    if end.done():
+                        break
+                    started = time.monotonic()
         finally:
             now = time.monotonic()
-            self._sweep_again_at = now + _REST_AFTER_SWEEP * (now - started)
+            self._sweep_again_at = now + _REST * (now - started)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> _Requests:
         for ended in [each for each in self._requests if each.is_closed()]:

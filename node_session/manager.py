@@ -14,8 +14,9 @@ A program makes one and uses it for all its requests. With `node_session.web.Ses
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tornado.httputil import HTTPServerRequest
@@ -64,16 +65,18 @@ class NodeSession:
 
     Raises:
         ConfigError: The config has errors; the message names all of them.
+        ImportError: The client library of the database is there, but cannot be imported.
     """
 
     def __init__(
         self, config: Mapping[str, Any] | Config, encrypter: Encrypter | None = None, *, on_event: OnEvent | None = None
     ) -> None:
         self.config = config if isinstance(config, Config) else Config.from_dict(config)
+        drivers.load(self.config)
         self._events = Events(self.config.driver, on_event)
         self._encrypter = encryption.choose(self.config.encrypt, self.config.secret)
         self._records = Once(self._make_records)
-        self._background = Background(self.config, self._events, self.sweep)
+        self._background = Background(self.config, self._events, self._sweep_in_steps)
         transport = Transport(self.config, self._events, self.ends_with_browser)
         self._starter = Starter(self.config.cookie, self._records, transport, self._background, self._events)
         if encrypter is not None:
@@ -185,9 +188,7 @@ class NodeSession:
             UnavailableError: The store cannot be reached.
         """
         removed = await (await self.driver()).gc(self.config.lifetime or _FOR_EVER)
-        if removed:
-            self._events.note("removed", count=removed)
-        logger.debug("removed %d expired sessions", removed)
+        self._note_removed(removed)
         return removed
 
     async def close(self) -> None:
@@ -199,6 +200,22 @@ class NodeSession:
         records = self._records.forget()
         if records is not None:
             await records.driver.close()
+
+    async def _sweep_in_steps(self) -> AsyncGenerator[float, None]:
+        removed = 0
+        driver = await self.driver()
+        try:
+            async with contextlib.aclosing(driver.gc_in_steps(self.config.lifetime or _FOR_EVER)) as steps:
+                async for step in steps:
+                    removed += step
+                    yield driver.longest_rest
+        finally:
+            self._note_removed(removed)
+
+    def _note_removed(self, removed: int) -> None:
+        if removed:
+            self._events.note("removed", count=removed)
+        logger.debug("removed %d expired sessions", removed)
 
     async def _make_records(self) -> Records:
         driver = await drivers.create(self.config)

@@ -14,11 +14,11 @@ import asyncio
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..errors import ConfigError, SessionError, UnavailableError
 from .arguments import parse
-from .outcome import ATTENTION, DONE, UNAVAILABLE, WRONG, Outcome, as_json
+from .outcome import ATTENTION, DONE, UNAVAILABLE, WRONG, Outcome, as_json, as_text
 from .spelling import printable
 
 __all__ = ["ATTENTION", "DONE", "UNAVAILABLE", "WRONG", "main"]
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parse(arguments)
         outcome: Outcome = asyncio.run(options.command(options))
-        return _print(as_json(outcome.data) if options.json else printable(outcome.text), outcome.code)
+        return _print(as_json(outcome.data) if options.json else as_text(outcome.text), outcome.code)
     except (ConfigError, NotImplementedError) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return WRONG
@@ -56,10 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG
 
 
-def _print(text: str, code: int) -> int:
+def _print(parts: Iterator[str], code: int) -> int:
     encoding = sys.stdout.encoding or "utf-8"
     try:
-        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+        for part in parts:
+            print(part.encode(encoding, "backslashreplace").decode(encoding), end="")
+        sys.stdout.flush()
         return code
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its end

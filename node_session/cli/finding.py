@@ -34,13 +34,16 @@ async def find(store: OpenStore, start: str) -> tuple[Records, str]:
                     continue
             return records, start
         raise NotFoundError(f"there is no session {ids.shorten(start)}")
-    found = [entry.id async for entry in store.scan() if entry.id.startswith(start)]
-    if len(found) != 1:
+    found, count = "", 0
+    async for entry in store.scan():
+        if entry.id.startswith(start):
+            found, count = entry.id, count + 1
+    if count != 1:
         start = ids.shorten(start)
-        if not found:
+        if not count:
             raise NotFoundError(f"there is no session whose id begins with {start!r}; ls lists them")
-        raise NotFoundError(f"the ids of {len(found)} sessions begin with {start!r}; give more of it")
-    return store.kept, found[0]
+        raise NotFoundError(f"the ids of {count} sessions begin with {start!r}; give more of it")
+    return store.kept, found
 
 
 def is_session(entry: Entry) -> bool:

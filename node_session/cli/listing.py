@@ -5,38 +5,32 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from .. import ids
 from ..drivers import Entry
 from ..errors import DamagedError, MismatchError
 from .finding import find, holds, require_readable
+from .lines import Line, Lines
 from .open_store import OpenStore, open_store, unreadable
 from .outcome import ATTENTION, DONE, Outcome
-from .spelling import columns, plural, printable, size, span
-
-
-class Line(NamedTuple):
-    """A record in a listing: without its text, to fit into memory."""
-
-    id: str
-    size: int
-    idle: float
-    damage: DamagedError | None
+from .spelling import aligned, plural, printable, size, span
 
 
 async def ls(options: argparse.Namespace) -> Outcome:
     """List the sessions."""
-    lines: list[Line] = []
+    lines = Lines()
     async with open_store(options.config) as store:
         if options.user:
             require_readable(store)
         async for entry in store.scan():
             line, attributes = await look(store, entry)
             if holds(attributes, options.user):
-                lines.append(line)
-    lines.sort(key=lambda line: getattr(line, options.sort), reverse=options.reverse)
-    return _listing(lines, lines[: options.limit], options.whole)
+                lines.add(line)
+    return _listing(
+        lines, lambda: lines.sorted(options.sort, reverse=options.reverse, limit=options.limit), options.whole
+    )
 
 
 async def show(options: argparse.Namespace) -> Outcome:
@@ -70,40 +64,48 @@ async def look(store: OpenStore, entry: Entry) -> tuple[Line, dict[str, Any]]:
         Its line and its content; no content if it is damaged, or none can be read.
     """
     attributes: dict[str, Any] = {}
-    damage = None
+    damage, is_mismatch = "", False
     if not store.is_unreadable:
         try:
             attributes = (await store.load(entry)).attributes
         except DamagedError as error:
-            damage = error
+            damage, is_mismatch = str(error), isinstance(error, MismatchError)
     idle = max(0.0, time.time() * 1000 - entry.last_activity)
-    return Line(entry.id, _size(entry.payload), idle, damage), attributes
+    return Line(entry.id, _size(entry.payload), idle, damage, is_mismatch), attributes
 
 
 def _size(payload: str) -> int:
     return len(payload.encode("utf-8", "surrogatepass"))
 
 
-def _listing(lines: list[Line], shown: list[Line], whole: bool) -> Outcome:
-    data = [
+def _listing(lines: Lines, shown: Callable[[], Iterator[Line]], whole: bool) -> Outcome:
+    """Make the outcome; it gets each of the lines only when it is printed."""
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        yield "ID", "SIZE", "IDLE", ""
+        for line in shown():
+            yield _name(line, whole), size(line.size), span(line.idle), _spell_damage(line)
+
+    def text() -> Iterator[str]:
+        if next(shown(), None) is not None:
+            yield from aligned(rows)
+        yield f"{plural(lines.count, 'session')}, {size(lines.size)}"
+
+    data = (
         {
-            "id": line.id if whole else ids.shorten(line.id),
+            "id": _name(line, whole),
             "size": line.size,
             "idleMilliseconds": round(line.idle),
-            **({"damage": str(line.damage)} if line.damage else {}),
+            **({"damage": line.damage} if line.damage else {}),
         }
-        for line in shown
-    ]
-    rows = [
-        (str(each["id"]), size(line.size), span(line.idle), _spell_damage(line.damage))
-        for each, line in zip(data, shown, strict=True)
-    ]
-    total = f"{plural(len(lines), 'session')}, {size(sum(line.size for line in lines))}"
-    text = "\n".join([columns([("ID", "SIZE", "IDLE", ""), *rows]), total]) if rows else total
-    return Outcome(text, data, ATTENTION if any(line.damage for line in lines) else DONE)
+        for line in shown()
+    )
+    return Outcome(text(), data, ATTENTION if lines.damaged else DONE)
 
 
-def _spell_damage(damage: DamagedError | None) -> str:
-    if damage is None:
-        return ""
-    return f"{'unreadable' if isinstance(damage, MismatchError) else 'damaged'}: {damage}"
+def _name(line: Line, whole: bool) -> str:
+    return line.id if whole else ids.shorten(line.id)
+
+
+def _spell_damage(line: Line) -> str:
+    return f"{'unreadable' if line.is_mismatch else 'damaged'}: {line.damage}" if line.damage else ""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .spelling import plural
+from .spelling import plural, printable
 
 DONE = 0
 ATTENTION = 1
@@ -25,12 +25,12 @@ class Outcome(NamedTuple):
     """The result of a command.
 
     Attributes:
-        text: For a person.
-        data: The same for a program; what JSON can hold.
+        text: For a person; an iterator of lines if there are many.
+        data: The same for a program; what JSON can hold, or an iterator of a list's items.
         code: The exit code.
     """
 
-    text: str
+    text: str | Iterator[str]
     data: Any
     code: int = DONE
 
@@ -53,8 +53,25 @@ def summarize(counts: Counter[str], text: str, names: Sequence[str], notes: Mapp
     return Outcome("; ".join(parts), data, ATTENTION if any(counts[name] for name in _PROBLEMS) else DONE)
 
 
-def as_json(data: Any) -> str:
-    """JSON for any program and any terminal: ASCII, no control characters, no NaN."""
+def as_text(text: str | Iterator[str]) -> Iterator[str]:
+    """The parts of an outcome's text, as a terminal can show it."""
+    for line in [text] if isinstance(text, str) else text:
+        yield f"{printable(line)}\n"
+
+
+def as_json(data: Any) -> Iterator[str]:
+    """The parts of JSON for any program and any terminal: ASCII, no control characters, no NaN."""
+    if isinstance(data, Iterator):
+        separator = "["
+        for each in data:
+            yield separator + _dump(each)
+            separator = ", "
+        yield "]\n" if separator == ", " else "[]\n"
+    else:
+        yield f"{_dump(data)}\n"
+
+
+def _dump(data: Any) -> str:
     return json.dumps(_finite(data)).replace("\x7f", "\\u007f")
 
 

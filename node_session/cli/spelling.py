@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import zip_longest
 
 from .. import ids
 
@@ -50,9 +51,21 @@ def plural(count: int, noun: str) -> str:
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
     """A table: each column is as wide as its widest cell."""
-    rows = [[printable(cell, kept="") for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(aligned(lambda: rows))
+
+
+def aligned(rows: Callable[[], Iterable[Sequence[str]]]) -> Iterator[str]:
+    """The lines of a table whose rows need not fit into memory.
+
+    Args:
+        rows: Gives the rows, and gives them again.
+    """
+    widths: list[int] = []
+    for row in rows():
+        lengths = [len(printable(cell, kept="")) for cell in row]
+        widths = [max(pair) for pair in zip_longest(widths, lengths, fillvalue=0)]
+    for row in rows():
+        yield "  ".join(printable(cell, kept="").ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def bars(counts: Sequence[tuple[str, int]], width: int = 40) -> str:

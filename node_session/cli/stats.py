@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from .lines import Lines, Spread
 from .listing import look
 from .open_store import open_store
 from .outcome import ATTENTION, DONE, Outcome
@@ -24,41 +24,36 @@ _IDLE = [
 
 async def stats(options: argparse.Namespace) -> Outcome:
     """Count the sessions."""
-    sizes: list[int] = []
-    idles: list[float] = []
-    damaged = 0
+    lines = Lines()
     async with open_store(options.config) as store:
         async for entry in store.scan():
             line, _ = await look(store, entry)
-            sizes.append(line.size)
-            idles.append(line.idle)
-            damaged += bool(line.damage)
+            lines.add(line)
+    sizes, idles = lines.spread("size"), lines.spread("idle")
     data = {
-        "sessions": len(sizes),
-        "damaged": damaged,
-        "bytes": {"total": sum(sizes), **_spread(sizes)},
-        "idleMilliseconds": _spread(idles),
+        "sessions": lines.count,
+        "damaged": lines.damaged,
+        "bytes": {"total": lines.size, **_rounded(sizes)},
+        "idleMilliseconds": _rounded(idles),
     }
-    text = [f"{plural(len(sizes), 'session')}, {size(sum(sizes))}"]
-    if sizes:
-        text += [_sentence("size", sizes, size), bars(_histogram(sizes, _SIZES))]
-        text += [_sentence("idle", idles, span), bars(_histogram(idles, _IDLE))]
-    if damaged:
-        text.append(f"{plural(damaged, 'unreadable record')}: see ls")
-    return Outcome("\n".join(text), data, ATTENTION if damaged else DONE)
+    text = [f"{plural(lines.count, 'session')}, {size(lines.size)}"]
+    if sizes and idles:
+        text += [_sentence("size", sizes, size), bars(_histogram(lines.values("size"), _SIZES))]
+        text += [_sentence("idle", idles, span), bars(_histogram(lines.values("idle"), _IDLE))]
+    if lines.damaged:
+        text.append(f"{plural(lines.damaged, 'unreadable record')}: see ls")
+    return Outcome("\n".join(text), data, ATTENTION if lines.damaged else DONE)
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
-    if not values:
-        return {}
-    return {"least": round(min(values)), "median": round(statistics.median(values)), "most": round(max(values))}
+def _rounded(spread: Spread | None) -> dict[str, float]:
+    return {} if spread is None else {name: round(value) for name, value in spread._asdict().items()}
 
 
-def _sentence(name: str, values: Sequence[float], spell: Callable[[float], str]) -> str:
-    return f"{name}: {spell(min(values))} to {spell(max(values))}, median {spell(statistics.median(values))}"
+def _sentence(name: str, spread: Spread, spell: Callable[[float], str]) -> str:
+    return f"{name}: {spell(spread.least)} to {spell(spread.most)}, median {spell(spread.median)}"
 
 
-def _histogram(values: Sequence[float], limits: Sequence[tuple[float, str]]) -> list[tuple[str, int]]:
+def _histogram(values: Iterable[float], limits: Sequence[tuple[float, str]]) -> list[tuple[str, int]]:
     """Count the values up to each limit and above the one before."""
     counts = dict.fromkeys((name for _, name in limits), 0)
     for value in values:

@@ -6,7 +6,7 @@ from .base import Driver, Entry, Record
 from .file import FileDriver
 from .memory import MemoryDriver
 from .plain import PlainDriver
-from .registry import Creator, create, names, nearest, problems, register
+from .registry import Creator, create, load, names, nearest, problems, register
 
 __all__ = [
     "Creator",
@@ -17,6 +17,7 @@ __all__ = [
     "PlainDriver",
     "Record",
     "create",
+    "load",
     "names",
     "nearest",
     "problems",

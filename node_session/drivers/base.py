@@ -11,7 +11,7 @@ what such a class cannot offer: of two requests that save the same session concu
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import NamedTuple
 
 
@@ -59,10 +59,13 @@ class Driver(ABC):
         renews_on_read: Whether `read` renews the last activity as well, so that no `touch` is needed after it.
         half_written_for: Milliseconds after its last activity for which a record that looks damaged may be one that
             another program is still writing, so that it is read again. 0: every record is replaced as a whole.
+        longest_rest: Seconds that the caller of `gc_in_steps` rests after a step at most. By default it rests nine
+            times as long as the step has taken.
     """
 
     renews_on_read = False
     half_written_for: float = 0
+    longest_rest = float("inf")
 
     @abstractmethod
     async def read(self, id: str) -> Record | None:
@@ -123,6 +126,17 @@ class Driver(ABC):
         Returns:
             How many were removed; 0 for a store that expires records by itself.
         """
+
+    async def gc_in_steps(self, lifetime: float) -> AsyncGenerator[int, None]:
+        """Remove expired records like `gc`, beside requests: the caller rests after each step, or stops there.
+
+        By default `gc` is the only step. Override this method if a long `gc` would slow down the requests of its
+        process, or if one process is to remove expired records for all.
+
+        Yields:
+            How many records this step has removed.
+        """
+        yield await self.gc(lifetime)
 
     def scan(self) -> AsyncIterator[Entry]:
         """List every record that has not expired, in no order.

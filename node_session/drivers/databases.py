@@ -29,16 +29,18 @@ class Adapter(NamedTuple):
         client: The module it imports.
         extra: To install that: ``pip install "node-session[extra]"``; None if every installation has it.
         schemes: Of its URLs.
+        own_client: What the module imports only if the program gives no client of its own.
     """
 
     module: str
     client: str
     extra: str | None
     schemes: tuple[str, ...]
+    own_client: str | None = None
 
 
 _SQLITE = Adapter(".sqlite", "aiosqlite", None, ())
-_MONGO = Adapter(".mongo", "motor", None, ("mongodb", "mongodb+srv"))
+_MONGO = Adapter(".mongo", "motor", None, ("mongodb", "mongodb+srv"), "motor.motor_asyncio")
 _POSTGRESQL = Adapter(".postgresql", "asyncpg", "postgresql", ("postgresql", "postgres"))
 _MYSQL = Adapter(".mysql", "asyncmy", "mysql", ("mysql", "mariadb"))
 _REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
@@ -135,6 +137,15 @@ def create(options: Options, *, default: str = "sqlite") -> Driver:
     module, connection = _chosen(options, default)
     driver: Driver = module.create(options, connection)
     return driver
+
+
+def load(connection: Mapping[str, Any] | bool, *, default: str = "sqlite") -> None:
+    """Import an adapter and its client library, which takes up to a tenth of a second."""
+    options = connection if isinstance(connection, Mapping) else {}
+    adapter = ADAPTERS[options.get("adapter", default)]
+    importlib.import_module(adapter.module, __package__)
+    if adapter.own_client is not None and options.get("client") is None:
+        importlib.import_module(adapter.own_client)
 
 
 def ddl(options: Options) -> str | None:

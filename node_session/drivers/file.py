@@ -1,8 +1,8 @@
 """The file driver: a file for each session, in one folder.
 
 The name of a file is the id, its content the stored text. Any number of processes share the folder, the npm original
-among them. `file_folder` says who may use a folder,
-`file_records` how a record is replaced, and `file_walk` goes through all of them.
+among them. `file_folder` says who may use a folder, `file_records` how a record is replaced, `file_walk` goes through
+all of them, and `file_sweep` does so beside requests.
 
 - *Reading* happens in the event loop; a small file takes a few microseconds there, and ten times that in a thread.
 - *Writing* happens in a thread, together for all requests that wait for it.
@@ -17,9 +17,10 @@ with the original. `durable` waits for the disk, for those who want to pay.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +29,7 @@ from .base import Driver, Entry, Record
 from .file_folder import Folder
 from .file_records import FileRecords
 from .file_turns import FileTurns
+from .file_sweep import LONGEST_REST, sweep
 from .file_walk import FileWalk
 
 T = TypeVar("T")
@@ -49,6 +51,8 @@ class FileDriver(Driver):
     # The original truncates a file and then fills it. That takes a millisecond; but its machine may be busy, and the
     # clock of a file server a little off.
     half_written_for = 10_000
+
+    longest_rest = LONGEST_REST
 
     def __init__(
         self, folder: Path, lifetime: float, *, durable: bool = False, clock: Callable[[], float] = time.time
@@ -117,7 +121,16 @@ class FileDriver(Driver):
         try:
             return await asyncio.to_thread(self._walk.gc, lifetime / 1000)
         except OSError as error:
-            raise UnavailableError(f"cannot remove sessions from {self._folder.path}: {error.strerror}") from error
+            raise UnavailableError(self._cannot_remove(error)) from error
+
+    async def gc_in_steps(self, lifetime: float) -> AsyncGenerator[int, None]:
+        """See `Driver.gc_in_steps`. One process does it for all; in the others, there is no step."""
+        try:
+            async with contextlib.aclosing(sweep(self._folder, self._walk, lifetime / 1000)) as steps:
+                async for removed in steps:
+                    yield removed
+        except OSError as error:
+            raise UnavailableError(self._cannot_remove(error)) from error
 
     async def scan(self) -> AsyncIterator[Entry]:
         """See `Driver.scan`."""
@@ -136,6 +149,9 @@ class FileDriver(Driver):
     async def set_aside(self, id: str, version: object) -> None:
         """See `Driver.set_aside`: the file becomes ``.damaged-…``, for a week."""
         await self._in_thread("set aside", id, self._records.set_aside, _bytes(version))
+
+    def _cannot_remove(self, error: OSError) -> str:
+        return f"cannot remove sessions from {self._folder.path}: {error.strerror}"
 
     async def _in_thread(self, doing: str, id: str, work: Callable[..., T], *args: object) -> T:
         self._folder.record(id)  # refuses an id that is none

@@ -67,13 +67,30 @@ class Folder:
 
         All records of the same shard share it.
         """
-        path = f"{self.path}/.lock-{zlib.crc32(id.encode()) & 0xFF:02x}"
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        file = self._open_lock(f"{zlib.crc32(id.encode()) & 0xFF:02x}")
         try:
             _flock(file)
             yield
         finally:
             os.close(file)  # releases the lock as well
+
+    @contextlib.contextmanager
+    def lock_for_sweep(self) -> Iterator[bool]:
+        """Hold the lock of the process that sweeps this folder; give False if another process holds it."""
+        file = self._open_lock("sweep")
+        try:
+            try:
+                _flock(file, wait=False)
+            except BlockingIOError:
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                # A child that was forked meanwhile has this file as well: closing it here would leave it locked.
+                fcntl.flock(file, fcntl.LOCK_UN)
+        finally:
+            os.close(file)
 
     def write_temporary(self, content: bytes) -> str:
         """Write a new file, and make the folder if need be; gives the path of the file."""
@@ -102,6 +119,9 @@ class Folder:
     def message(self, doing: str, id: str, error: OSError) -> str:
         """Describe a failure, without ``str(error)``, which quotes the path and so the id."""
         return f"cannot {doing} session {ids.shorten(id)} in {self.path}: {error.strerror or type(error).__name__}"
+
+    def _open_lock(self, name: str) -> int:
+        return os.open(f"{self.path}/.lock-{name}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
     def _make(self) -> None:
         os.makedirs(self.path, 0o700, exist_ok=True)
@@ -132,9 +152,9 @@ def folder_problem(folder: str, any_owner: bool = False) -> str | None:
     return None
 
 
-def _flock(file: int) -> None:
+def _flock(file: int, *, wait: bool = True) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         # Without a lock one of two saves would be lost. fcntl's locks are no way out: they belong to the process, and
         # file systems without flock, such as Lustre's and NFS without its lock service, mostly lack them as well.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import re
 import stat
@@ -21,6 +22,9 @@ logger = logging.getLogger("node_session")
 # that was set aside.
 _ORPHANED = 60 * 60
 _FORGOTTEN = 7 * 24 * 60 * 60
+
+REMOVAL = 9
+"""How many times as long it takes to remove a file as to look at it."""
 
 # How many files a listing reads in one go.
 _BATCH = 200
@@ -47,20 +51,46 @@ class FileWalk:
     def gc(self, seconds: float) -> int:
         """Remove the records that have been idle for so long, and our own orphans.
 
+        If another process sweeps the folder, this one does so as well: somebody has asked for it.
+
         Returns:
             The number of records.
         """
-        removed = 0
         self._folder.check()
-        with contextlib.suppress(FileNotFoundError), os.scandir(self._folder.path) as files:
-            for file in files:
-                with contextlib.suppress(OSError):  # gone already, or not ours: that is no reason to stop
-                    if ids.is_valid(file.name):
-                        removed += self._remove_if_older(file, seconds, file.name)
-                    elif _is_temporary(file.name):
-                        self._remove_if_older(file, _ORPHANED, None)
-                    elif _is_damaged(file.name):
-                        self._remove_if_older(file, _FORGOTTEN, None)
+        with (
+            contextlib.suppress(FileNotFoundError),
+            self._folder.lock_for_sweep(),
+            os.scandir(self._folder.path) as files,
+        ):
+            return self.remove_some(files, seconds) or 0
+        return 0
+
+    def remove_some(self, files: Iterator[os.DirEntry[str]], seconds: float, work: float = math.inf) -> int | None:
+        """Remove more records that have been idle for so long, and our own orphans.
+
+        Args:
+            files: The files that are left to look at.
+            seconds: How long a record has been idle.
+            work: After how much work to stop. To look at a file counts 1, to remove it `REMOVAL` more.
+
+        Returns:
+            The number of records; None after the last file.
+        """
+        removed = None
+        for file in files:
+            removed = removed or 0
+            work -= 1
+            with contextlib.suppress(OSError):  # gone already, or not ours: that is no reason to stop
+                if ids.is_valid(file.name):
+                    if self._remove_if_older(file, seconds, file.name):
+                        removed += 1
+                        work -= REMOVAL
+                elif _is_temporary(file.name):
+                    self._remove_if_older(file, _ORPHANED, None)
+                elif _is_damaged(file.name):
+                    self._remove_if_older(file, _FORGOTTEN, None)
+            if work <= 0:
+                break
         return removed
 
     def next_entries(self, files: Iterator[os.DirEntry[str]]) -> list[Entry] | None:

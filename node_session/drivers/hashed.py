@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from .base import Driver, Entry, Record
 
@@ -26,6 +26,7 @@ class HashedDriver(Driver):
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self.renews_on_read = driver.renews_on_read
+        self.longest_rest = driver.longest_rest
         # half_written_for stays 0: it is about the npm original, which cannot share such a store.
 
     async def read(self, id: str) -> Record | None:
@@ -47,6 +48,10 @@ class HashedDriver(Driver):
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""
         return await self.driver.gc(lifetime)
+
+    def gc_in_steps(self, lifetime: float) -> AsyncGenerator[int, None]:
+        """See `Driver.gc_in_steps`."""
+        return self.driver.gc_in_steps(lifetime)
 
     async def set_aside(self, id: str, version: object) -> None:
         """See `Driver.set_aside`."""

@@ -91,6 +91,13 @@ def problems(options: Options) -> list[str]:
     return []
 
 
+def load(options: Options) -> None:
+    """Import what the chosen driver needs, so that no request has to wait for it."""
+    creator = _creators[options.driver]
+    if creator in (_database, _redis):
+        databases.load(options.connection, default="redis" if creator is _redis else "sqlite")
+
+
 async def create(options: Options) -> Driver:
     """Make the driver that is chosen, and adapt it if it is not a `Driver`.
 

@@ -71,7 +71,8 @@ def test_gc_spares_what_was_used_in_the_meantime(driver, folder, monkeypatch):
     flock = fcntl.flock
 
     def use_and_lock(file, operation):
-        os.utime(folder / ID)
+        if operation == fcntl.LOCK_EX:  # the record's lock; gc has looked at the record
+            os.utime(folder / ID)
         return flock(file, operation)
 
     monkeypatch.setattr(fcntl, "flock", use_and_lock)

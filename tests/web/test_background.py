@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 from stores import settle
@@ -13,7 +15,8 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from node_session import NodeSession, SessionMixin, serializer
+from node_session import NodeSession, SessionMixin, background, serializer
+from node_session.drivers import MemoryDriver
 from web.handlers import Return, Unchanged, route
 
 pytestmark = pytest.mark.gen_test
@@ -118,6 +121,61 @@ async def test_gc_is_one_at_a_time(app, browser, config, io_loop):
     await asyncio.gather(*(browser.get("/page") for _ in range(20)))
     await sessions.close()
     assert most == [1]
+
+
+class Steps(MemoryDriver):
+    """A driver whose gc has steps without end, until it has done enough of them."""
+
+    def __init__(self, enough: float, longest_rest: float) -> None:
+        super().__init__(1000)
+        self.enough, self.longest_rest = enough, longest_rest
+        self.steps, self.is_closed, self.done = 0, False, asyncio.Event()
+
+    async def gc_in_steps(self, lifetime):
+        try:
+            while self.steps < self.enough:
+                self.steps += 1
+                yield 2
+        finally:
+            self.is_closed = True
+            self.done.set()
+
+
+async def test_a_sweep_rests_after_each_step(app, browser, config, monkeypatch):
+    """After a step comes a rest of nine times its length, or of what the driver allows."""
+    rests = []
+    wait = asyncio.wait
+
+    async def note(tasks, *, timeout=None, **options):
+        if timeout is not None:
+            rests.append(timeout)
+        return await wait(tasks, timeout=0 if timeout is not None else None, **options)
+
+    monkeypatch.setattr(asyncio, "wait", note)
+    clock = iter(range(1000))
+    monkeypatch.setattr(background, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    route(app, page=Return)
+    for longest_rest, expected in ((math.inf, [9, 9, 9]), (0.5, [0.5, 0.5, 0.5])):
+        rests.clear()
+        driver = Steps(3, longest_rest)
+        NodeSession.register_handler("steps", lambda config, driver=driver: driver)
+        app.settings["node_session"] = sessions = NodeSession({**config, "driver": "steps", "lottery": [1, 1]})
+        await browser.get("/page")
+        await driver.done.wait()
+        await sessions.close()
+        assert rests == expected and sessions.stats.removed == 6
+
+
+async def test_close_ends_a_sweep_after_its_step(app, browser, config):
+    """close() does not wait for all the steps of a sweep, nor for a rest; what was removed is counted."""
+    route(app, page=Return)
+    for longest_rest in (0, math.inf):
+        driver = Steps(math.inf, longest_rest)
+        NodeSession.register_handler("steps", lambda config, driver=driver: driver)
+        app.settings["node_session"] = sessions = NodeSession({**config, "driver": "steps", "lottery": [1, 1]})
+        await browser.get("/page")
+        await sessions.close()
+        assert driver.is_closed and sessions.stats.removed == 2 * driver.steps > 0
 
 
 async def test_close_waits(app, browser, sessions, pass_time):
