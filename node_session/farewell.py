@@ -3,8 +3,8 @@
     {"_left": {"at": 1764160000000, "to": "…", "attributes": {"name": "Ann"}}}
 
 It says when the session left, its new id, and its content then. For a grace period (`regenerateGrace`), requests under
-way that still bring the old cookie read that content. After it the record only leads a log-out to the session. To the
-npm original it is an anonymous session.
+way that still bring the old cookie read that content, and a log-out follows the session to its new id. After it the
+record is destroyed (`node_session.graces`). To the npm original it is an anonymous session.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KEY = "_left"
 """The only key of such a record, reserved in sessions."""
 
 TRACEABLE = 10_000
-"""Milliseconds for which the record is kept if nobody may read it (a grace of 0).
+"""Milliseconds for which the record is kept, without content, if nobody may read it (a grace of 0).
 
 A log-out that was under way with the old cookie must still find the session."""
 
@@ -70,6 +70,11 @@ def is_farewell(attributes: dict[str, Any]) -> bool:
     if not isinstance(left, dict) or not is_number(left.get("at")) or left.keys() not in _FORMS:
         return False
     return isinstance(left.get("attributes", {}), dict) and ("to" not in left or ids.is_valid(left["to"]))
+
+
+def was_left_at(attributes: dict[str, Any], at: int) -> bool:
+    """Whether a record's content has this form, and was written at this time."""
+    return is_farewell(attributes) and bool(attributes[KEY]["at"] == at)
 
 
 def parse(attributes: dict[str, Any], id: str, idle: float, version: object) -> Farewell:

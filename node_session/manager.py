@@ -14,9 +14,8 @@ A program makes one and uses it for all its requests. With `node_session.web.Ses
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tornado.httputil import HTTPServerRequest
@@ -34,16 +33,13 @@ from .policy import Policy
 from .records import Records
 from .session import Session
 from .starting import Starter
+from .sweeping import Sweeper
 from .transport import Transport
 
 logger = logging.getLogger("node_session")
 
 Creator = Callable[[Config], "Driver | Awaitable[Driver] | Any"]
 """Function from a config to a driver; see `NodeSession.register_handler`."""
-
-# The lifetime, in milliseconds, for a sweep if sessions do not expire: a hundred years. The file driver still has to
-# remove temporary files of killed processes.
-_FOR_EVER = 100 * 365 * 24 * 60 * 60 * 1000.0
 
 # An unchanged session is renewed when this part of its lifetime has passed since the last time. It may expire this much
 # too early; in return, a session with many requests a second is not written for each.
@@ -76,7 +72,8 @@ class NodeSession:
         self._events = Events(self.config.driver, on_event)
         self._encrypter = encryption.choose(self.config.encrypt, self.config.secret)
         self._records = Once(self._make_records)
-        self._background = Background(self.config, self._events, self._sweep_in_steps)
+        self._sweeper = Sweeper(self.config, self._records, self._events)
+        self._background = Background(self.config, self._events, self._sweeper.in_steps)
         transport = Transport(self.config, self._events, self.ends_with_browser)
         self._starter = Starter(self.config.cookie, self._records, transport, self._background, self._events)
         if encrypter is not None:
@@ -187,9 +184,7 @@ class NodeSession:
         Raises:
             UnavailableError: The store cannot be reached.
         """
-        removed = await (await self.driver()).gc(self.config.lifetime or _FOR_EVER)
-        self._note_removed(removed)
-        return removed
+        return await self._sweeper.sweep()
 
     async def close(self) -> None:
         """Wait for background work, and release the driver's files and connections.
@@ -199,23 +194,8 @@ class NodeSession:
         await self._background.finish()
         records = self._records.forget()
         if records is not None:
+            await records.graces.finish()
             await records.driver.close()
-
-    async def _sweep_in_steps(self) -> AsyncGenerator[float, None]:
-        removed = 0
-        driver = await self.driver()
-        try:
-            async with contextlib.aclosing(driver.gc_in_steps(self.config.lifetime or _FOR_EVER)) as steps:
-                async for step in steps:
-                    removed += step
-                    yield driver.longest_rest
-        finally:
-            self._note_removed(removed)
-
-    def _note_removed(self, removed: int) -> None:
-        if removed:
-            self._events.note("removed", count=removed)
-        logger.debug("removed %d expired sessions", removed)
 
     async def _make_records(self) -> Records:
         driver = await drivers.create(self.config)

@@ -189,9 +189,12 @@ async def _leave(work: UnitOfWork, old: OldRecord, path: list[str], there: Loade
     """
     id, records = path[-1], work.records
     if old.grace:
-        attributes = there.attributes if records.policy.regenerate_grace else None
-        text = await compose(id, work.id, attributes, records.clock() * 1000)
-        await records.write(id, text, there.version)
+        attributes, at = there.attributes if records.policy.regenerate_grace else None, int(records.clock() * 1000)
+        text = await compose(id, work.id, attributes, at)
+        try:
+            await records.write(id, text, there.version)
+        finally:  # also if only the answer was lost
+            records.graces.begin(id, at)
         return
     await records.driver.destroy(id, there.version)
     for each in path[:-1]:

@@ -10,6 +10,7 @@ A program makes one `Records`, which knows no session. The command line uses it,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import logging
 import time
@@ -20,9 +21,10 @@ from typing import Any
 from . import aside, encryption, farewell, ids, serializer
 from .drivers.base import Driver, Record
 from .encryption import CustomEncrypter, SessionEncrypter
-from .errors import DamagedError, MismatchError
+from .errors import ConflictError, DamagedError, MismatchError
 from .events import Events
-from .farewell import Farewell
+from .farewell import TRACEABLE, Farewell
+from .graces import Graces
 from .policy import Policy
 from .serializer import LARGE
 
@@ -81,6 +83,7 @@ class Records:
         policy: As given.
         events: As given.
         clock: As given.
+        graces: Destroys farewells when their grace is over.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Records:
         self.encrypter = encrypter
         self.events = Events(type(driver).__name__) if events is None else events
         self.clock = _now if clock is None else clock
+        self.graces = Graces((self.policy.regenerate_grace or TRACEABLE) / 1000, self.destroy_farewell)
 
     async def load(self, id: str) -> Loaded | Farewell | Lack:
         """Find the session under an id.
@@ -169,6 +173,19 @@ class Records:
         if encrypter is not None:
             text = await _crypt(encrypter, encrypter.encrypt, text, id)
         return await self.driver.write(id, text, version)
+
+    async def destroy_farewell(self, id: str, at: int) -> None:
+        """Destroy the farewell under an id that was written at a time (ms since 1970).
+
+        Another record stays: the npm original may have begun a session under this id.
+
+        Raises:
+            UnavailableError: The store cannot tell.
+        """
+        with contextlib.suppress(DamagedError, ConflictError):
+            there = await self.read(id, ())
+            if there is not None and farewell.was_left_at(there.attributes, at):
+                await self.driver.destroy(id, there.version)
 
     async def _set_aside(self, id: str, error: DamagedError) -> None:
         self.events.note("damaged", id)

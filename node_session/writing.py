@@ -11,7 +11,6 @@ import asyncio
 import logging
 import random
 import time
-import weakref
 from typing import Any
 
 from . import aside, farewell, ids, serializer
@@ -20,16 +19,12 @@ from .depth import WRITABLE_DEPTH
 from .errors import ConflictError, SerializationError, TooLargeError, UnavailableError
 from .loading import load_alive
 from .merge import merge
+from .queues import Queue, Stored, queue_of
 from .records import Loaded
 from .state import GONE
 from .work import Sent, UnitOfWork
 
 logger = logging.getLogger("node_session")
-
-# Queues per driver, loop and id. After a conflict, a write waits here for its turn, and so do later ones: otherwise
-# newcomers would starve a request that has to read and merge again. A session that one request at a time saves has no
-# entry, and no request holds a place while its handler works.
-_queues: weakref.WeakValueDictionary[tuple[int, int, str], asyncio.Lock] = weakref.WeakValueDictionary()
 
 
 async def write(work: UnitOfWork, text: str) -> None:
@@ -42,21 +37,26 @@ async def write(work: UnitOfWork, text: str) -> None:
 
 
 async def _write_under(work: UnitOfWork, session_id: str, text: str) -> None:
-    place = (id(work.records.driver), id(asyncio.get_running_loop()), session_id)
-    queue, tries = _queues.get(place) if _queues else None, 0
-    if queue is None:
-        if await _try_to_write(work, text):
+    queue, tries = queue_of(work.records.driver, session_id), 0
+    if queue.turn is None:
+        if await _try_to_write(work, text, queue):
             return
-        queue, tries = _queues.setdefault(place, asyncio.Lock()), 1
+        tries = 1
+        if queue.turn is None:
+            queue.turn = asyncio.Lock()
     retry = Retry(work, tries)
-    async with queue:
+    async with queue.turn:
         while work.id == session_id:
-            caught_up = await _catch_up(work)
-            if caught_up is None:
+            last = queue.last
+            caught_up = await _catch_up(work, last)
+            if caught_up is None and last is None:
                 return
-            if await _try_to_write(work, caught_up):
+            if caught_up is not None and await _try_to_write(work, caught_up, queue):
                 return
-            await retry.wait()
+            if last is None:
+                await retry.wait()
+            elif queue.last is last:  # another process was first; or nothing is to be written, if that is still stored
+                queue.last = None
 
 
 class Retry:
@@ -167,7 +167,7 @@ def end(work: UnitOfWork) -> None:
     work.enter(GONE)
 
 
-async def _try_to_write(work: UnitOfWork, text: str) -> bool:
+async def _try_to_write(work: UnitOfWork, text: str, queue: Queue) -> bool:
     """Try to write a text; return False if another request was first."""
     if 0 < work.records.policy.max_size < len(text) * 4:  # UTF-8 takes four bytes a character at most
         await _require_size(work, text)
@@ -181,8 +181,10 @@ async def _try_to_write(work: UnitOfWork, text: str) -> bool:
         take_back(work, sent)
         return False
     except BaseException:  # it was cancelled, for example, or the answer was lost
+        queue.last = None
         work.unconfirmed = (*work.unconfirmed, sent)
         raise
+    queue.last = Stored(text, version)
     if work.version is None and (work.old is None or work.old.is_trail):
         work.note("created")
     work.note("saved")
@@ -198,10 +200,18 @@ async def _try_to_write(work: UnitOfWork, text: str) -> bool:
     return True
 
 
-async def _catch_up(work: UnitOfWork) -> str | None:
-    """Merge the stored content into the session; return the text to write, or None."""
+async def _catch_up(work: UnitOfWork, last: Stored | None) -> str | None:
+    """Merge the stored content into the session; return the text to write, or None.
+
+    Args:
+        work: The session's.
+        last: What is probably stored; None: it must be read.
+    """
     id = work.id
-    loaded = await load_alive(work, id)
+    if last is None:
+        loaded = await load_alive(work, id)
+    else:
+        loaded = Loaded(await aside.loads(last.text), last.text, last.version, idle=0)
     if work.has_left(id):
         return None
     if loaded is None:

@@ -58,6 +58,9 @@ def _program() -> str:
     return "node-session" if Path(sys.argv[0]).name.startswith("node-session") else "python -m node_session"
 
 
+_OLD = "The old record of a regenerated session, which is kept for regenerateGrace, is not counted."
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=_program(),
@@ -94,11 +97,20 @@ def _add_table(commands: _Commands) -> None:
 
 
 def _add_gc(commands: _Commands) -> None:
-    _add_config(_add(commands, "gc", gc, "remove the expired records"))
+    details = (
+        "With lifetime 0, where none expires: the old records of regenerated sessions that killed processes have left."
+    )
+    _add_config(_add(commands, "gc", gc, "remove the expired records", details))
 
 
 def _add_ls(commands: _Commands) -> None:
-    parser = _add(commands, "ls", ls, "list the sessions, the last used first")
+    parser = _add(
+        commands,
+        "ls",
+        ls,
+        "list the sessions, the last used first",
+        _OLD,
+    )
     _add_config(parser)
     parser.add_argument("--sort", choices=["idle", "size", "id"], default="idle", help="the order (default: idle)")
     parser.add_argument("--reverse", action="store_true", help="reverse the order")
@@ -157,7 +169,7 @@ def _add_rewrap(commands: _Commands) -> None:
 
 
 def _add_stats(commands: _Commands) -> None:
-    _add_config(_add(commands, "stats", stats, "count the sessions, by size and by idle time"))
+    _add_config(_add(commands, "stats", stats, "count the sessions, by size and by idle time", _OLD))
 
 
 def _add(

@@ -11,6 +11,7 @@ from typing import Any
 from .. import ids
 from ..drivers import Entry
 from ..errors import DamagedError, MismatchError
+from ..farewell import is_farewell
 from .finding import find, holds, require_readable
 from .lines import Line, Lines
 from .open_store import OpenStore, open_store, unreadable
@@ -26,7 +27,7 @@ async def ls(options: argparse.Namespace) -> Outcome:
             require_readable(store)
         async for entry in store.scan():
             line, attributes = await look(store, entry)
-            if holds(attributes, options.user):
+            if not is_farewell(attributes) and holds(attributes, options.user):
                 lines.add(line)
     return _listing(
         lines, lambda: lines.sorted(options.sort, reverse=options.reverse, limit=options.limit), options.whole

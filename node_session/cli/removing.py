@@ -10,6 +10,7 @@ from collections import Counter
 from .. import ids
 from ..drivers import Entry
 from ..errors import ConfigError
+from ..orphans import remove_orphans
 from .each import BUSY, for_each, retry
 from .finding import NotFoundError, find, holds, is_session, require_readable
 from .open_store import OpenStore, open_store
@@ -21,9 +22,15 @@ async def gc(options: argparse.Namespace) -> Outcome:
     """Remove the expired records."""
     async with open_store(options.config) as store:
         lifetime = store.config.lifetime
-        removed = await store.kept.driver.gc(lifetime) if lifetime else 0
-    note = "" if lifetime else ": with lifetime 0 no session expires"
-    return Outcome(f"removed {plural(removed, 'expired record')}{note}", {"removed": removed})
+        if lifetime:
+            removed = await store.kept.driver.gc(lifetime)
+            text = f"removed {plural(removed, 'expired record')}"
+        else:  # then a process that was killed has left old records that do not expire, either
+            removed = await remove_orphans(store.kept, store.config.regenerate_grace)
+            text = (
+                f"removed {plural(removed, 'old record')} of regenerated sessions: with lifetime 0 no session expires"
+            )
+    return Outcome(text, {"removed": removed})
 
 
 async def destroy(options: argparse.Namespace) -> Outcome:

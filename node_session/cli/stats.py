@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Sequence
 
+from ..farewell import is_farewell
 from .lines import Lines, Spread
 from .listing import look
 from .open_store import open_store
@@ -24,15 +25,19 @@ _IDLE = [
 
 async def stats(options: argparse.Namespace) -> Outcome:
     """Count the sessions."""
-    lines = Lines()
+    lines, old = Lines(), 0
     async with open_store(options.config) as store:
         async for entry in store.scan():
-            line, _ = await look(store, entry)
-            lines.add(line)
+            line, attributes = await look(store, entry)
+            if is_farewell(attributes):
+                old += 1
+            else:
+                lines.add(line)
     sizes, idles = lines.spread("size"), lines.spread("idle")
     data = {
         "sessions": lines.count,
         "damaged": lines.damaged,
+        "old": old,
         "bytes": {"total": lines.size, **_rounded(sizes)},
         "idleMilliseconds": _rounded(idles),
     }
@@ -40,6 +45,8 @@ async def stats(options: argparse.Namespace) -> Outcome:
     if sizes and idles:
         text += [_sentence("size", sizes, size), bars(_histogram(lines.values("size"), _SIZES))]
         text += [_sentence("idle", idles, span), bars(_histogram(lines.values("idle"), _IDLE))]
+    if old:
+        text.append(f"not counted: {plural(old, 'old record')} of regenerated sessions")
     if lines.damaged:
         text.append(f"{plural(lines.damaged, 'unreadable record')}: see ls")
     return Outcome("\n".join(text), data, ATTENTION if lines.damaged else DONE)

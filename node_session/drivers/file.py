@@ -28,8 +28,8 @@ from ..errors import DamagedError, UnavailableError, UnreadableError
 from .base import Driver, Entry, Record
 from .file_folder import Folder
 from .file_records import FileRecords
-from .file_turns import FileTurns
 from .file_sweep import LONGEST_REST, sweep
+from .file_turns import FileTurns
 from .file_walk import FileWalk
 
 T = TypeVar("T")

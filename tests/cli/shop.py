@@ -15,6 +15,12 @@ SAILS_DISK = Path(__file__).parent / "sails-disk.json"  # written by sails-disk 
 ANN, BOB, EVE = "Ann" + "a" * 37, "Bob" + "b" * 37, "Eve" + "e" * 37
 
 
+def old_record(seconds: float = 0) -> str:
+    """The text that a session of Ann's left under its old id when it was regenerated, so many seconds ago."""
+    at = round((time.time() - seconds) * 1000)
+    return json.dumps({"_left": {"at": at, "to": BOB, "attributes": {"user": {"name": "Ann"}, "notes": "x" * 2000}}})
+
+
 class Shop:
     """A folder with a config and its sessions."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cli.shop import ANN, BOB, EVE
+from cli.shop import ANN, BOB, EVE, old_record
 from node_session import ConflictError
 from node_session.cli import ATTENTION, WRONG, main
 from node_session.drivers import FileDriver
@@ -16,6 +16,15 @@ def test_gc(shop):
     assert shop.run("gc", shop.config).strip() == "removed 1 expired record"
     assert sorted(shop.stored()) == [ANN, BOB, EVE]
     assert shop.json("gc", shop.write("sessions.json", lifetime=0)) == {"removed": 0}
+
+
+def test_gc_where_no_session_expires(shop):
+    """With lifetime 0, gc removes the old records of regenerated sessions that killed processes have left."""
+    config = shop.write("sessions.json", lifetime=0)
+    shop.put("X" * 40, old_record(seconds=3600), idle=3600)
+    shop.put("Y" * 40, old_record(seconds=0))
+    assert shop.run("gc", config).startswith("removed 1 old record of regenerated sessions")
+    assert sorted(shop.stored()) == [ANN, BOB, EVE, "Y" * 40]
 
 
 def test_destroy_one(shop):

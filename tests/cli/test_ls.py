@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.shop import ANN, BOB
+from cli.shop import ANN, BOB, old_record
 from node_session.cli import ATTENTION
 
 
@@ -100,6 +100,17 @@ def test_stats(shop):
     data = shop.json("stats", shop.config)
     assert data["sessions"] == 3 and data["bytes"]["most"] == 2013
     assert data["bytes"]["total"] == sum(map(len, shop.stored().values()))
+
+
+def test_old_records_are_no_sessions(shop):
+    """Neither ls nor stats counts the old record that a regenerated session leaves for the grace."""
+    shop.put("X" * 40, old_record())
+    assert len(shop.json("ls", shop.config)) == 3
+    assert "3 sessions, 2.1 kB" in shop.run("ls", shop.config)
+    text = shop.run("stats", shop.config)
+    assert "3 sessions, 2.1 kB" in text and "not counted: 1 old record of regenerated sessions" in text
+    data = shop.json("stats", shop.config)
+    assert (data["sessions"], data["old"], data["bytes"]["most"]) == (3, 1, 2013)
 
 
 def test_an_empty_store(shop):

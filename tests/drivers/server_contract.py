@@ -10,7 +10,9 @@ import sys
 
 import pytest
 from concurrency.hammer import hammer
+from pushes import push_concurrently
 from rotations import log_out_against_rotations
+from world import start_session_of
 
 from drivers.neighbours_contract import NeighboursContract
 from drivers.outages import Outages
@@ -56,6 +58,39 @@ class ServerContract(Outages, TurnsContract, NeighboursContract, DriverContract)
             choose = random.Random(4).randrange
             for _ in range(100):
                 await log_out_against_rotations(sessions, choose)
+            await sessions.close()
+
+        asyncio.run(main())
+
+    def test_the_queue_reads_nothing_again(self) -> None:
+        """Ten concurrent pushes onto one session's list read again at most twice what this process has stored."""
+
+        async def main() -> None:
+            sessions = NodeSession(await self.with_table(self.config()))
+            counts = await push_concurrently(sessions, 10)
+            # A conflict may be answered before the write that won, which then tells of it too late.
+            assert counts["read"] <= 2 and counts["write"] <= 20
+            await sessions.close()
+
+        asyncio.run(main())
+
+    @pytest.mark.filterwarnings("ignore::node_session.errors.ConfigWarning")
+    @pytest.mark.parametrize("lifetime", [300_000, 0])
+    def test_the_old_record_is_gone_after_the_grace(self, lifetime) -> None:
+        """The old record of a regenerated session is destroyed when its grace is over; the new one stays."""
+
+        async def main() -> None:
+            config = await self.with_table(self.config(lifetime=lifetime, regenerateGrace=20))
+            sessions = NodeSession(config)
+            session = await start_session_of(sessions, None)
+            await session.save()
+            old = session.get_id()
+            session.regenerate(True)
+            await session.save()
+            driver = await sessions.driver()
+            while await driver.read(old) is not None:
+                await asyncio.sleep(0.01)
+            assert await driver.read(session.get_id()) is not None
             await sessions.close()
 
         asyncio.run(main())

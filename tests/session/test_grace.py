@@ -79,6 +79,28 @@ def test_grace_ends(monkeypatch, strict):
     run(main())
 
 
+def test_another_session_under_the_old_id_stays(monkeypatch):
+    """A late request destroys the old record only, and not a session that somebody has begun there meanwhile."""
+    driver = MemoryDriver(0)
+    old, _ = regenerate_and_store(driver, regenerate_grace=10_000)
+    later, read = time.time() + 20.1, driver.read
+    monkeypatch.setattr(time, "time", lambda: later)
+
+    async def replace(id):
+        record = await read(id)
+        await driver.destroy(id)
+        await driver.write(id, '{"user":"Eve"}', None)
+        return record
+
+    async def main():
+        driver.read = replace
+        late = await start_session(driver, old, regenerate_grace=10_000)
+        assert late.get("user") is None and late.get_id() != old
+        assert (await read(old)).payload == '{"user":"Eve"}'
+
+    run(main())
+
+
 def test_no_grace_after_a_logout():
     """invalidate() destroys the record immediately, without grace."""
     driver = MemoryDriver(0)

@@ -1,0 +1,80 @@
+"""The removal of expired sessions: by the driver, and of orphans where sessions never expire."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import AsyncGenerator
+
+from .config import Config
+from .drivers.hashed import HashedDriver
+from .events import Events
+from .farewell import TRACEABLE
+from .once import Once
+from .orphans import remove_orphans
+from .records import Records
+
+logger = logging.getLogger("node_session")
+
+# The lifetime, in milliseconds, for a sweep if sessions do not expire: a hundred years. The file driver still has to
+# remove temporary files of killed processes.
+_FOR_EVER = 100 * 365 * 24 * 60 * 60 * 1000.0
+
+# If sessions never expire, the first sweep this many graces after the start also looks for what processes that ended
+# before have left behind: by then it is an orphan.
+_ORPHANED_AFTER = 3
+
+
+class Sweeper:
+    """The sweeps of a program.
+
+    Args:
+        config: The program's.
+        records: Its records.
+        events: Receives the number of removed sessions.
+    """
+
+    def __init__(self, config: Config, records: Once[Records], events: Events) -> None:
+        self._lifetime = config.lifetime
+        self._records = records
+        self._events = events
+        grace = config.regenerate_grace or TRACEABLE
+        self._look_for_orphans_at = time.monotonic() + _ORPHANED_AFTER * grace / 1000
+
+    async def sweep(self) -> int:
+        """Remove the expired sessions without a rest; returns their number."""
+        records = await self._records.get()
+        removed = await records.driver.gc(self._lifetime or _FOR_EVER)
+        removed += await self._remove_orphans(records)
+        self._note(removed)
+        return removed
+
+    async def in_steps(self) -> AsyncGenerator[float, None]:
+        """Remove the expired sessions; yields after each step the seconds to rest at most."""
+        records = await self._records.get()
+        driver, removed = records.driver, 0
+        try:
+            async with contextlib.aclosing(driver.gc_in_steps(self._lifetime or _FOR_EVER)) as steps:
+                async for step in steps:
+                    removed += step
+                    yield driver.longest_rest
+            removed += await self._remove_orphans(records)
+        finally:
+            self._note(removed)
+
+    async def _remove_orphans(self, records: Records) -> int:
+        if self._lifetime or time.monotonic() < self._look_for_orphans_at:
+            return 0
+        driver, encrypter = records.driver, records.encrypter
+        if isinstance(driver, HashedDriver):  # its listing has no ids, and texts can be decrypted with these only
+            driver, encrypter = driver.driver, None
+        removed = await remove_orphans(Records(driver, encrypter=encrypter), records.policy.regenerate_grace)
+        self._look_for_orphans_at = math.inf  # each process that is killed is followed by one that starts
+        return removed
+
+    def _note(self, removed: int) -> None:
+        if removed:
+            self._events.note("removed", count=removed)
+        logger.debug("removed %d expired sessions", removed)
