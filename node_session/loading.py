@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Awaitable
 from typing import Any
 
 from . import aside, ids
@@ -130,17 +131,31 @@ async def reload(work: UnitOfWork) -> bool:
 async def touch(work: UnitOfWork) -> None:
     """Renew the record's last activity."""
     id = work.stored_id
-    if id is None:
-        return
+    if id is not None:
+        await _renew(work, work.records.driver.touch(id))
+
+
+async def touch_if_same(work: UnitOfWork) -> bool:
+    """Renew the record if that is due and nobody has changed it; returns whether that was so."""
+    if not work.wants_touch or work.records.driver.renews_on_read:
+        return False
+    return await _renew(work, work.records.driver.confirm(work.id, work.version))
+
+
+async def _renew(work: UnitOfWork, renewing: Awaitable[bool | None]) -> bool:
     before, work.active_at = work.active_at, time.monotonic()  # first, so that no other task renews it, too
     try:
-        await work.records.driver.touch(id)
+        is_renewed = await renewing is not False
     except BaseException:
         work.active_at = before
         raise
+    if not is_renewed:
+        work.active_at = before
+        return False
     if work.trace.saved == "left alone":
         work.trace.saved = "touched"
     work.note("touched")
+    return True
 
 
 async def renew_if_due(work: UnitOfWork) -> None:

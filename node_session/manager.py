@@ -41,9 +41,9 @@ logger = logging.getLogger("node_session")
 Creator = Callable[[Config], "Driver | Awaitable[Driver] | Any"]
 """Function from a config to a driver; see `NodeSession.register_handler`."""
 
-# An unchanged session is renewed when this part of its lifetime has passed since the last time. It may expire this much
-# too early; in return, a session with many requests a second is not written for each.
-_RENEWED_PART = 0.01
+# An unchanged session is renewed when it has been idle for these seconds, but for no longer than a twentieth and no
+# shorter than a hundredth of its lifetime. It may expire this much too early; in return, not each click writes.
+_RENEWED_AFTER = 15
 
 
 class NodeSession:
@@ -210,6 +210,10 @@ def _policy_of(config: Config) -> Policy:
         save_uninitialized=config.save_uninitialized,
         absolute_lifetime=config.absolute_lifetime,
         regenerate_grace=config.regenerate_grace,
-        renew_after=config.lifetime * _RENEWED_PART,
+        renew_after=_renew_after(config.lifetime),
         max_size=config.max_size,
     )
+
+
+def _renew_after(lifetime: float) -> float:
+    return max(lifetime / 100, min(lifetime / 20, _RENEWED_AFTER * 1000))

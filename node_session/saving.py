@@ -14,7 +14,7 @@ from .attributes import Attributes
 from .depth import WRITABLE_DEPTH
 from .errors import SessionError
 from .flash import settle_flash
-from .loading import load_alive
+from .loading import load_alive, touch_if_same
 from .moving import end_record, move, run_out, settle_old
 from .policy import is_number
 from .report import changed_keys
@@ -124,10 +124,16 @@ def needs_confirmation(work: UnitOfWork) -> bool:
 
 
 async def confirm(work: UnitOfWork) -> None:
-    """Ask the store whether the session still exists, before its cookie is sent again."""
+    """Ask the store whether the session still exists, before its cookie is sent again.
+
+    If the record is due for renewal, that asks as well.
+    """
     with contextlib.suppress(Exception):  # the store cannot tell; nothing must be saved, so the request need not fail
+        is_over = work.records.policy.is_over(work.content.attributes, work.records.clock())
+        if not is_over and await touch_if_same(work):
+            return
         record = await work.records.driver.read(work.id)
-        if record is not None and work.records.policy.is_over(work.content.attributes, work.records.clock()):
+        if record is not None and is_over:
             await run_out(work)
         elif record is None or (record.version != work.version and await load_alive(work, work.id) is None):
             end(work)

@@ -106,6 +106,14 @@ class Driver(ABC):
         An absent or expired record stays as it is.
         """
 
+    async def confirm(self, id: str, version: object) -> bool:
+        """Do the same if the record is still this version, and tell whether it is.
+
+        A request that was long, and whose session is due for renewal, asks this before it sends the cookie again. A
+        driver that cannot tell in one operation says False, as this one does: then the record is read.
+        """
+        return False
+
     @abstractmethod
     async def destroy(self, id: str, version: object = None) -> None:
         """Remove a record. An absent one is no error.

@@ -41,6 +41,10 @@ class HashedDriver(Driver):
         """See `Driver.touch`."""
         await self.driver.touch(_hash(id))
 
+    async def confirm(self, id: str, version: object) -> bool:
+        """See `Driver.confirm`."""
+        return await self.driver.confirm(_hash(id), version)
+
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
         await self.driver.destroy(_hash(id), version)

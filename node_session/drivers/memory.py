@@ -50,6 +50,14 @@ class MemoryDriver(Driver):
         if record is not None:
             self._put(id, record.payload)
 
+    async def confirm(self, id: str, version: object) -> bool:
+        """See `Driver.confirm`."""
+        record = self._alive(id)
+        if record is None or record.version != version:
+            return False
+        self._put(id, record.payload)
+        return True
+
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
         if version is not None and self._stored(id) not in (None, version):

@@ -57,6 +57,7 @@ class MongoDriver(Driver):
         self._turns = PerLoop(self._open_turns, Turns.close)
         self._reads = Kind(self._send_reads, shares_ids=True, is_refusal=_is_answer)
         self._touches = Kind(self._send_touches, shares_ids=True, is_refusal=_is_answer)
+        self._confirmations = Kind(self._send_confirmations, is_refusal=_is_answer)
         self._creations = Kind(self._send_creations)
         self._swaps = Kind(self._send_swaps, most=_CHANGES)
         self._alone = Kind(self._send_alone, most=1)
@@ -83,6 +84,11 @@ class MongoDriver(Driver):
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
         await self._ask(self._touches, id)
+
+    async def confirm(self, id: str, version: object) -> bool:
+        """See `Driver.confirm`."""
+        is_same: bool = await self._ask(self._confirmations, id, version, size=len(str(version)))
+        return is_same
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
@@ -151,11 +157,29 @@ class MongoDriver(Driver):
             asked.tell(by_id.get(asked.id))
 
     async def _send_touches(self, turn: Turn) -> None:
-        change = {"$set": {"lastActivity": float(self._now())}}
-        wanted = {"_id": {"$in": list({asked.id for asked in turn.asked})}, **self._alive()}
-        await self._run(turn, lambda records: records.update_many(wanted, change), repeatable=True)
+        await self._renew(turn, {"_id": {"$in": list({asked.id for asked in turn.asked})}})
         for asked in turn.asked:
             asked.tell(None)
+
+    async def _send_confirmations(self, turn: Turn) -> None:
+        if len(turn.asked) == 1:
+            (asked,) = turn.asked
+            asked.tell(await self._renew(turn, {"_id": asked.id, "payload": asked.values[0]}) > 0)
+            return
+        versions = {asked.id: asked.values[0] for asked in turn.asked}
+        wanted = {"_id": {"$in": list(versions)}, **self._alive()}
+        documents = await self._run(turn, lambda records: records.find(wanted).to_list(None), repeatable=True)
+        same = {each["_id"] for each in documents if each.get("payload") == versions[each["_id"]]}
+        if same:
+            await self._renew(turn, {"_id": {"$in": list(same)}})
+        for asked in turn.asked:
+            asked.tell(asked.id in same)
+
+    async def _renew(self, turn: Turn, wanted: dict[str, Any]) -> int:
+        change = {"$set": {"lastActivity": float(self._now())}}
+        wanted = {**wanted, **self._alive()}
+        result = await self._run(turn, lambda records: records.update_many(wanted, change), repeatable=True)
+        return int(result.matched_count)
 
     async def _send_creations(self, turn: Turn) -> None:
         # Each finds an expired record and replaces it, or none and inserts one, unless the id is taken.

@@ -57,6 +57,7 @@ class ServerTurns(ServerDriver):
         kind = partial(Kind, is_refusal=self._is_refusal)
         self._reads = kind(self._send_reads, shares_ids=True)
         self._touches = kind(self._send_touches, shares_ids=True)
+        self._confirmations = kind(self._send_confirmations)
         self._swaps = kind(self._send_swaps)
         self._creations = kind(self._send_creations)
 
@@ -81,6 +82,11 @@ class ServerTurns(ServerDriver):
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
         await self._ask(self._touches, id)
+
+    async def confirm(self, id: str, version: object) -> bool:
+        """See `Driver.confirm`."""
+        is_same: bool = await self._ask(self._confirmations, id, version, size=len(str(version)))
+        return is_same
 
     @abstractmethod
     async def _select_all(self, connection: Any, ids: Sequence[str], oldest: int) -> Sequence[Sequence[Any]]:
@@ -128,6 +134,27 @@ class ServerTurns(ServerDriver):
             return
         for asked in turn.asked:
             asked.tell(None)
+
+    async def _send_confirmations(self, turn: Turn) -> None:
+        now, oldest = self._now(), self._oldest()
+        versions = {asked.id: asked.values[0] for asked in turn.asked}
+        if len(versions) == 1:
+            (asked,) = turn.asked
+            done = await self._run(turn, self._confirm, now, asked.id, oldest, *asked.values, repeatable=True)
+            asked.tell(done.changed > 0)
+            return
+
+        async def work(connection: Any) -> list[str] | None:
+            found = await self._select_all(connection, sorted(versions), oldest)
+            same = sorted(id for id, stored, _ in found if versions.get(as_text(id)) == stored)
+            return same if not same or await self._touch_all(connection, same, now, oldest) else None
+
+        same = await self._work(turn, work, True)
+        if same is None:
+            _send_each(turn)
+            return
+        for asked in turn.asked:
+            asked.tell(asked.id in same)
 
     async def _send_swaps(self, turn: Turn) -> None:
         await self._examine(turn)

@@ -76,6 +76,9 @@ class SqlDriver(Driver):
             f"UPDATE {table} SET payload = ?, {last} = ? WHERE id = ? AND {last} < ?"  # noqa: S608
         )
         self._touch = statement(f"UPDATE {table} SET {last} = ? WHERE id = ? AND {last} >= ?")  # noqa: S608
+        self._confirm = statement(
+            f"UPDATE {table} SET {last} = ? WHERE id = ? AND {last} >= ? AND {same_payload}"  # noqa: S608
+        )
         self._delete = statement(f"DELETE FROM {table} WHERE id = ?")  # noqa: S608
         self._delete_version = statement(f"DELETE FROM {table} WHERE id = ? AND {same_payload}")  # noqa: S608
         self._delete_expired = statement(f"DELETE FROM {table} WHERE {last} < ?")  # noqa: S608
@@ -127,6 +130,10 @@ class SqlDriver(Driver):
     async def touch(self, id: str) -> None:
         """See `Driver.touch`."""
         await self._change(self._touch, self._now(), id, self._oldest())
+
+    async def confirm(self, id: str, version: object) -> bool:
+        """See `Driver.confirm`."""
+        return await self._change(self._confirm, self._now(), id, self._oldest(), version) > 0
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""

@@ -44,6 +44,23 @@ class VersionTests(DriverScenario):
 
         self._run(scenario)
 
+    def test_confirm_only_that_version(self) -> None:
+        """Only the present version of a record is confirmed, unless the driver confirms nothing."""
+
+        async def scenario(driver: Driver) -> None:
+            old = await driver.write(record_id(1), "one", None)
+            new = await driver.write(record_id(1), "two", old)
+            assert not await driver.confirm(record_id(1), old)
+            assert not await driver.confirm(record_id(2), new)
+            await driver.confirm(record_id(1), new)
+            assert await read_text(driver, record_id(1)) == "two"
+            await driver.destroy(record_id(1))
+            assert not await driver.confirm(record_id(1), new)
+            assert await driver.read(record_id(1)) is None
+
+        if self.versions:
+            self._run(scenario)
+
     def test_destroy_only_that_version(self) -> None:
         """Destroying an old version is a conflict; a current or absent one is none."""
 

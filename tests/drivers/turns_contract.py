@@ -58,6 +58,32 @@ class TurnsContract(OnServer):
 
         self._run(scenario)
 
+    def test_confirmations(self) -> None:
+        """Of many sessions, or one, each is confirmed and renewed in its present version, if it has not expired."""
+
+        async def scenario(driver):
+            if driver.renews_on_read:
+                return  # nobody asks it
+            versions = await self._filled(driver, 40)
+            for each in range(40):
+                await self.age(driver, name(each), 30_000)
+            new = await driver.write(name(3), "new", versions[3])
+            await driver.destroy(name(5))
+            await self.age(driver, name(7), 60_000)
+            asked = [(name(each), versions[each]) for each in range(40)]
+            for answers in (
+                await gather(*(driver.confirm(*each) for each in asked)),
+                [await driver.confirm(*each) for each in asked],
+            ):
+                assert [each for each, answer in enumerate(answers) if answer is not True] == [3, 5, 7]
+                assert not any(answers[each] for each in (3, 5, 7))
+            assert await driver.confirm(name(3), new)
+            records = await gather(*(driver.read(name(each)) for each in range(40)))
+            assert records[5] is records[7] is None
+            assert max(record.idle for record in records if record) < 30_000
+
+        self._run(scenario)
+
     def test_one_statement(self, monkeypatch) -> None:
         """What is read, renewed or made in one turn of the loop is one statement."""
         if self.name == "redis":

@@ -36,13 +36,16 @@ async def test_unchanged_session_is_touched_not_written(app, browser, sessions, 
     assert after.st_mtime > before.st_mtime + 50
 
 
-@pytest.mark.parametrize("options", [{"lifetime": 10_000_000}])
-async def test_renewed_after_a_hundredth_of_the_lifetime(app, browser, sessions, tmp_path):
-    """A session that was active less than a hundredth of its lifetime ago is left alone, one longer ago is renewed."""
+@pytest.mark.parametrize(
+    ("options", "due"),
+    [({"lifetime": 100_000}, 5), ({"lifetime": 600_000}, 15), ({"lifetime": 10_000_000}, 100)],
+)
+async def test_renewed_only_if_due(app, browser, sessions, tmp_path, due):
+    """A session is renewed after 15 seconds, but not before a hundredth nor after a twentieth of its lifetime."""
     route(app, page=Return, unchanged=Unchanged)
     await browser.get("/page")
     file = tmp_path / "sessions" / browser.id
-    for idle, is_renewed in ((50, False), (150, True)):
+    for idle, is_renewed in ((due / 2, False), (due * 1.5, True)):
         active = time.time() - idle
         os.utime(file, (active, active))
         await browser.get("/unchanged")
@@ -58,7 +61,7 @@ async def test_a_long_request_renews_at_its_end(app, browser, config, tmp_path):
             await asyncio.sleep(0.25)
             super().get()
 
-    app.settings["node_session"] = sessions = NodeSession({**config, "lifetime": 20_000})  # renewed after 200 ms
+    app.settings["node_session"] = sessions = NodeSession({**config, "lifetime": 4000})  # renewed after 200 ms
     route(app, page=Return, long=Long)
     await browser.get("/page")
     file = tmp_path / "sessions" / browser.id
@@ -192,7 +195,7 @@ async def test_close_waits(app, browser, sessions, pass_time):
     driver.touch = slow_touch
     route(app, page=Return, unchanged=Unchanged)
     await browser.get("/page")
-    pass_time(4)  # a hundredth of the lifetime, and more
+    pass_time(16)  # a twentieth of the lifetime, and more
     await browser.get("/unchanged")
     await sessions.close()
     assert calls == ["begun", "done"]
@@ -278,7 +281,7 @@ async def test_what_a_request_costs(app, browser, sessions, monkeypatch, pass_ti
     await settle(sessions)
     assert calls == ["read", "loads", "dumps_quickly"]
     calls.clear()
-    pass_time(4)  # a hundredth of the lifetime, and more
+    pass_time(16)  # a twentieth of the lifetime, and more
     await browser.get("/look")
     await settle(sessions)
     assert calls == ["read", "loads", "dumps_quickly", "touch"]

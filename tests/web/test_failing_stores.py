@@ -146,7 +146,7 @@ async def test_slow_reader_of_a_store_that_went_down(app, browser, sessions, pas
     route(app, page=Return, slow=Slow)
     await browser.get("/page")
     if is_due:
-        pass_time(4)  # a hundredth of the lifetime, and more
+        pass_time(16)  # a twentieth of the lifetime, and more
     response = await browser.get("/slow")
     assert (response.code, response.body, "Set-Cookie" in response.headers) == (200, b"ok", is_due)
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from browser import SECRET
-from stores import STORES, another_program
+from stores import SLOW, STORES, another_program, settle
 from tornado.tcpclient import TCPClient
 from tornado.web import RequestHandler
 
@@ -29,7 +29,9 @@ def config(config, recwarn):
 
 class Page(SessionMixin, RequestHandler):
     def get(self):
-        self.session.put("user", "Ann")
+        self.session.put("user", self.get_query_argument("name", "Ann"))
+        if self.get_query_argument("regenerate", ""):
+            self.session.regenerate(True)
 
 
 class WhoAmI(SessionMixin, RequestHandler):
@@ -176,16 +178,28 @@ async def test_a_session_that_is_nearly_over_is_renewed_immediately(browser, ses
     assert touches == {browser.id: 1}
 
 
-async def count_reads(sessions) -> list[str]:
-    driver = await sessions.driver()
-    read, ids = driver.read, []
+async def list_operations(sessions) -> list[str]:
+    """Note what is asked of the driver, and not what it asks of itself."""
+    driver, names, inside = await sessions.driver(), [], []
 
-    async def counting(id):
-        ids.append(id)
-        return await read(id)
+    def noting(name):
+        operation = getattr(driver, name)
 
-    driver.read = counting
-    return ids
+        async def noted(*args):
+            if inside:
+                return await operation(*args)
+            names.append(name)
+            inside.append(name)
+            try:
+                return await operation(*args)
+            finally:
+                inside.clear()
+
+        setattr(driver, name, noted)
+
+    for name in ("read", "write", "touch", "confirm"):
+        noting(name)
+    return names
 
 
 @pytest.mark.usefixtures("long_requests")
@@ -199,14 +213,40 @@ async def test_a_long_request_reads_once(app, browser, config, sessions, pass_ti
     if case == "old secret":
         secrets = ["a new secret of thirty-two characters", SECRET]
         app.settings["node_session"] = sessions = await another_program(sessions, config, secret=secrets)
-    reads = await count_reads(sessions)
+    operations = await list_operations(sessions)
     upload = asyncio.ensure_future(browser.get("/upload" + ("?change=1" if case == "changed" else "")))
     await Upload.begun.wait()
     await asyncio.sleep(0.02)
     Upload.may_end.set()
     answer = await upload
     assert ("Set-Cookie" in answer.headers) is (case != "unchanged")
-    assert len(reads) == (2 if case in ("due", "old secret") else 1)
+    await settle(sessions)
+    asked = {"unchanged": [], "changed": ["write"], "due": ["confirm"], "old secret": ["read"]}
+    assert operations == ["read", *asked[case]]
+    if case == "due":
+        pass_time(86_000)  # nearly all of its lifetime: so it was renewed
+        assert (await browser.get("/whoami")).body == b"Ann"
+
+
+@pytest.mark.usefixtures("long_requests")
+@pytest.mark.parametrize("options", [{**store, "lifetime": 86_400_000} for store in [*STORES, SLOW]], ids=str)
+@pytest.mark.parametrize("meanwhile", ["changed", "destroyed", "regenerated"])
+async def test_a_confirmation_tells_what_happened_meanwhile(browser, new_browser, sessions, pass_time, meanwhile):
+    """A long request whose session is due for renewal sends its cookie again only if the session is still there."""
+    await browser.get("/page")
+    pass_time(1000)
+    upload = asyncio.ensure_future(browser.get("/upload"))
+    await Upload.begun.wait()
+    other = new_browser()
+    other.cookie = browser.cookie
+    if meanwhile == "destroyed":
+        await (await sessions.driver()).destroy(browser.id)
+    else:
+        await other.get("/page?name=Bob" + ("&regenerate=1" if meanwhile == "regenerated" else ""))
+    await asyncio.sleep(0.02)
+    Upload.may_end.set()
+    answer = await upload
+    assert answer.code == 200 and ("Set-Cookie" in answer.headers) == (meanwhile == "changed")
 
 
 @pytest.mark.parametrize("options", [{**store, "lifetime": 300_000} for store in STORES], ids=str)
