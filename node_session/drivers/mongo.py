@@ -10,7 +10,7 @@ records and changes as `mongo_bulk` has it.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from bson.errors import BSONError
@@ -19,11 +19,12 @@ from pymongo import errors
 from ..errors import ConflictError, DamagedError
 from .base import Driver, Entry, Record
 from .connection import POOL_SIZE, Connection
-from .mongo_bulk import put_all, swap_all
+from .mongo_bulk import put_all, removing, swap_all
 from .mongo_collection import MongoCollection, was_refused
 from .options import Options
 from .payload import decode, decode_leniently, encode
 from .per_loop import PerLoop
+from .removal import LOOK, Expired, all_of, remove_in_steps
 from .turn import Asked, Kind, Turn
 from .turns import Turns
 
@@ -101,9 +102,25 @@ class MongoDriver(Driver):
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""
-        expired = {"lastActivity": {"$lt": self._now() - lifetime}}
-        result = await self._do(lambda records: records.delete_many(expired))
-        return int(result.deleted_count)
+        return await all_of(self.gc_in_steps(lifetime))
+
+    def gc_in_steps(self, lifetime: float) -> AsyncGenerator[int, None]:
+        """Remove expired records like `gc`, in steps (see `removal`); yields how many each of them has removed."""
+        oldest = self._now() - lifetime
+        only = {"lastActivity": 1}  # and _id
+
+        async def look(since: Any) -> Sequence[Expired]:
+            wanted = {"lastActivity": {"$gte": since, "$lt": oldest}}
+            documents = await self._do(
+                lambda records: records.find(wanted, only).sort("lastActivity").limit(LOOK).to_list(None),
+                repeatable=True,
+            )
+            return [Expired(document["_id"], document["lastActivity"]) for document in documents]
+
+        async def remove(expired: Sequence[Expired]) -> int:
+            return int(await self._do(removing(expired), repeatable=True))
+
+        return remove_in_steps(look, remove)
 
     async def scan(self) -> AsyncIterator[Entry]:
         """See `Driver.scan`."""

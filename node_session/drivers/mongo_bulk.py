@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from pymongo import UpdateOne, errors
+
+from .removal import Expired
 
 Change = tuple[dict[str, Any], dict[str, Any]]
 """A filter that finds one document, and the update."""
@@ -72,3 +74,21 @@ def _swap_each(collection: Any, changes: Sequence[Change]) -> list[Outcome]:
         except Exception as error:
             outcomes.append(error)
     return outcomes
+
+
+def removing(expired: Sequence[Expired]) -> Callable[[Any], Awaitable[int]]:
+    """Make a function that removes documents if nobody has renewed them; it may be called again."""
+    wanted = {"_id": {"$in": [each.id for each in expired]}}
+    as_found = {"$gte": expired[0].last_activity, "$lte": expired[-1].last_activity}
+    attempts = 0
+
+    async def remove(collection: Any) -> int:
+        nonlocal attempts
+        attempts += 1
+        result = await collection.delete_many({**wanted, "lastActivity": as_found})
+        if attempts == 1:
+            return int(result.deleted_count)
+        # An earlier attempt, whose answer was lost, may have removed them.
+        return len(expired) - len(await collection.find(wanted, {"_id": 1}).to_list(None))
+
+    return remove

@@ -18,9 +18,10 @@ from asyncmy.converters import escape_string
 from asyncmy.errors import MySQLError
 
 from .connection import Connection
+from .mysql_errors import MysqlErrors, RefusedError
 from .options import Options
-from .server_client import TOO_LONG, TOO_SMALL, Result
-from .server_turns import ServerTurns
+from .server_client import Result
+from .server_removal import ServerRemoval
 from .sql import Dialect
 from .table_facts import MYSQL
 
@@ -35,18 +36,8 @@ _DIALECT = Dialect(
     is_id="id = {0} AND CAST(id AS BINARY) = CAST({0} AS BINARY)".format,
 )
 
-_DUPLICATE_KEY, _NO_TABLE, _DEADLOCK, _HELD = 1062, 1146, 1213, 1205
-_CURES: dict[object, str] = {1406: TOO_LONG, 1264: TOO_SMALL}
-_READ_ONLY = (1290, 1792, 1836, 1047)  # the last one: a node that has left its Galera cluster
-_LOST = (1053, 1927, 2006, 2013, 2055)  # shut down, killed, gone
-
-
 _REST = 500  # bytes of a statement for each value, at most, but for the value itself
 _PATIENCE = 1  # seconds that a statement waits for a record that somebody else holds; the least there is
-
-
-class _RefusedError(MySQLError):
-    """A refusal of ours; nothing was done."""
 
 
 def create(options: Options, connection: Connection) -> MysqlDriver:
@@ -59,7 +50,7 @@ def ddl(options: Options) -> str:
     return MysqlDriver(Connection(adapter="mysql"), options.table, options.lifetime).ddl()
 
 
-class MysqlDriver(ServerTurns):
+class MysqlDriver(MysqlErrors, ServerRemoval):
     """A driver that keeps records in a table of a MySQL or MariaDB database.
 
     Args:
@@ -68,8 +59,6 @@ class MysqlDriver(ServerTurns):
         lifetime: Milliseconds a record may be idle; 0: for ever.
         clock: Gives seconds since 1970.
     """
-
-    failures = (MySQLError, RuntimeError)  # the latter, if a package that its kind of password needs is missing
 
     def __init__(
         self, connection: Connection, table: str, lifetime: float, *, clock: Callable[[], float] = time.time
@@ -83,6 +72,8 @@ class MysqlDriver(ServerTurns):
             f"UPDATE {to} SET {last} = %(v1)s WHERE id IN %(v2)s AND CAST(id AS BINARY) IN %(v2)s"  # noqa: S608
             f" AND {last} >= %(v3)s"
         )
+
+        self._delete_many = f"DELETE FROM {to} WHERE id IN %(v1)s AND {last} BETWEEN %(v2)s AND %(v3)s"  # noqa: S608
 
     def ddl(self) -> str:
         """See `ServerDriver.ddl`."""
@@ -117,7 +108,7 @@ class MysqlDriver(ServerTurns):
         size = sum(len(escape_string(value).encode()) for value in values if isinstance(value, str))
         if size > room:
             most = f"max_allowed_packet allows {self._most_bytes:.0f}: raise that, or keep less in a session"
-            raise _RefusedError(f"the statement takes {size} bytes, with old text and new, and the server's {most}")
+            raise RefusedError(f"the statement takes {size} bytes, with old text and new, and the server's {most}")
 
     async def _select_all(self, connection: Any, ids: Sequence[str], oldest: int) -> Sequence[Sequence[Any]]:
         """See `ServerTurns._select_all`; it may find an id in another case, which nobody looks at."""
@@ -142,7 +133,7 @@ class MysqlDriver(ServerTurns):
         await connection.begin()
         try:
             if await self._swap_matching(connection, changes, now) < len(changes):
-                raise _RefusedError
+                raise RefusedError
             await connection.commit()
         except MySQLError as error:
             await connection.rollback()
@@ -178,6 +169,15 @@ class MysqlDriver(ServerTurns):
                 raise
             return set()
         return {id for id, _ in records}
+
+    async def _delete_all(self, connection: Any, ids: Sequence[Any], first: Any, last: Any) -> int:
+        """See `ServerRemoval._delete_all`; if one of them is held, the next sweep removes them."""
+        try:
+            return (await self._run_on(connection, self._delete_many, (tuple(ids), first, last))).changed
+        except MySQLError as error:
+            if not self._is_held(error):
+                raise
+            return 0
 
     async def _acquire(self, pool: Any) -> Any:
         return await pool.acquire()
@@ -219,32 +219,3 @@ class MysqlDriver(ServerTurns):
         pool.terminate()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(pool.wait_closed(), 1)
-
-    def _is_duplicate(self, error: Exception) -> bool:
-        return _code(error) == _DUPLICATE_KEY
-
-    def _is_no_table(self, error: Exception) -> bool:
-        return _code(error) == _NO_TABLE
-
-    def _is_broken_off(self, error: Exception) -> bool:
-        return _code(error) == _DEADLOCK
-
-    def _cure(self, error: Exception) -> str:
-        return _CURES.get(_code(error), "")
-
-    def _is_held(self, error: Exception) -> bool:
-        return _code(error) == _HELD
-
-    def _is_read_only(self, error: BaseException) -> bool:
-        return _code(error) in _READ_ONLY
-
-    def _is_lost(self, error: BaseException) -> bool:
-        return _code(error) in _LOST or isinstance(error, OSError)
-
-    def _leaves_it_usable(self, error: BaseException) -> bool:
-        code = _code(error)  # asyncmy has numbers of its own, from 2000 on
-        return isinstance(error, _RefusedError) or (isinstance(code, int) and code >= 1000 and not 2000 <= code < 3000)
-
-
-def _code(error: BaseException) -> object:
-    return error.args[0] if isinstance(error, MySQLError) and error.args else None

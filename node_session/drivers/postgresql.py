@@ -16,7 +16,7 @@ import asyncpg  # type: ignore[import-untyped]
 from .connection import Connection
 from .options import Options
 from .server_client import TOO_LONG, TOO_SMALL, Result
-from .server_turns import ServerTurns
+from .server_removal import ServerRemoval
 from .sql import Dialect, as_text
 from .table_facts import POSTGRESQL
 from .trust import IDLE_LIMIT
@@ -44,7 +44,7 @@ def ddl(options: Options) -> str:
     return PostgresqlDriver(Connection(adapter="postgresql"), options.table, options.lifetime).ddl()
 
 
-class PostgresqlDriver(ServerTurns):
+class PostgresqlDriver(ServerRemoval):
     """A driver that keeps records in a table of a PostgreSQL database.
 
     Args:
@@ -76,6 +76,12 @@ class PostgresqlDriver(ServerTurns):
             ' ON t.id::text COLLATE "C" = n.id AND t.payload COLLATE "C" = n.version'
             " WHERE t.id = ANY($5) FOR UPDATE OF t SKIP LOCKED)"
             f" UPDATE {to} t SET payload = mine.stored, {last} = $4 FROM mine WHERE t.id = mine.id RETURNING t.id"
+        )
+        # The planner knows neither the length of the range nor of the ids. "+ 0" leaves it only the index of id.
+        as_found = f"{last} + 0 BETWEEN $2 AND $3"
+        self._delete_many = (
+            f"DELETE FROM {to} WHERE {as_found} AND id = ANY(ARRAY"  # noqa: S608
+            f"(SELECT id FROM {to} WHERE id = ANY($1) AND {as_found} FOR UPDATE SKIP LOCKED))"
         )
         self._insert_many = (
             f"INSERT INTO {to} (id, payload, {last}) SELECT id, stored, $3::bigint"  # noqa: S608
@@ -115,6 +121,9 @@ class PostgresqlDriver(ServerTurns):
     async def _insert_all(self, connection: Any, records: Sequence[tuple[str, str]], now: int) -> set[str]:
         rows = await connection.fetch(self._insert_many, *zip(*records, strict=True), now)
         return {as_text(id) for (id,) in rows}
+
+    async def _delete_all(self, connection: Any, ids: Sequence[Any], first: Any, last: Any) -> int:
+        return (await self._run_on(connection, self._delete_many, (ids, first, last))).changed
 
     async def _acquire(self, pool: Any) -> Any:
         return await pool.acquire()

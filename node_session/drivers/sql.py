@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from ..errors import ConflictError
 from .base import Driver, Entry, Record
 from .payload import decode, decode_leniently, encode
+from .removal import LOOK
 
 _PAGE = 500  # records that scan asks for at a time, at most
 
@@ -81,7 +82,9 @@ class SqlDriver(Driver):
         )
         self._delete = statement(f"DELETE FROM {table} WHERE id = ?")  # noqa: S608
         self._delete_version = statement(f"DELETE FROM {table} WHERE id = ? AND {same_payload}")  # noqa: S608
-        self._delete_expired = statement(f"DELETE FROM {table} WHERE {last} < ?")  # noqa: S608
+        self._expired = statement(
+            f"SELECT id, {last} FROM {table} WHERE {last} >= ? AND {last} < ? ORDER BY {last} LIMIT {LOOK}"  # noqa: S608
+        )
         self._page = statement(
             f"SELECT id, payload, {last} FROM {table} WHERE id > ? AND {last} >= ? ORDER BY id LIMIT {_PAGE}"  # noqa: S608
         )
@@ -141,10 +144,6 @@ class SqlDriver(Driver):
             await self._change(self._delete, id)
         elif not await self._change(self._delete_version, id, version) and await self._fetch(self._is_there, id):
             raise ConflictError("the record is no longer the one that was read")
-
-    async def gc(self, lifetime: float) -> int:
-        """See `Driver.gc`."""
-        return await self._change(self._delete_expired, self._now() - int(lifetime))
 
     async def scan(self) -> AsyncIterator[Entry]:
         """See `Driver.scan`."""

@@ -15,6 +15,7 @@ and come back together: a round trip for each was most of their cost.
 - *Two changes of one record* never share a turn.
 
 While requests come one at a time, each sends its operation itself: to collect costs a task and two turns of the loop.
+If such a request is cancelled, its statement is broken off with it. So for a while after one has been, none does so.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from typing import Any
 from async_timeout import timeout_at
 
 from .turn import MOMENT, Asked, Kind, Turn
+
+_WARY = 100  # turns, after a request was cancelled, that requests do not send themselves
 
 _LATE = 0.02  # seconds by which a timer is late if the loop had no time for it; then no turn has had a chance either
 
@@ -51,7 +54,7 @@ class Turns:
         self._collecting: dict[Kind, Turn] = {}
         self._under_way: set[Turn] = set()
         self._timer: asyncio.TimerHandle | None = None  # one serves all
-        self._is_quiet = False  # whether the last turn had one operation only
+        self._wary = 1  # so many turns of one operation only must come before requests send them themselves
 
     async def ask(self, kind: Kind, id: str, *values: Any, size: int = 0) -> Any:
         """Send an operation with the others of its kind.
@@ -65,7 +68,7 @@ class Turns:
         Returns:
             The outcome that `Kind.send` has told, or an error: `asyncio.TimeoutError` if there was none in time.
         """
-        if self._is_quiet and not self._under_way and not self._queue and not kind.needs_task:
+        if not self._wary and not self._under_way and not self._queue and not kind.needs_task:
             return await self._ask_alone(kind, id, values)
         turn = self._collecting.get(kind)
         if turn is None or not turn.has_room(id, size):
@@ -80,6 +83,7 @@ class Turns:
         try:
             return await asked.answer
         except asyncio.CancelledError:
+            self._wary = _WARY
             asked.turn.leave()
             raise
 
@@ -96,11 +100,15 @@ class Turns:
                 await kind.send(turn)
         except Exception as raised:
             error = raised
+        except asyncio.CancelledError:
+            self._wary = _WARY
+            raise
         finally:
             self._end(turn, error)
         try:
             return await asked.answer  # which comes later if it was sent again
         except asyncio.CancelledError:
+            self._wary = _WARY
             asked.turn.leave()
             raise
 
@@ -162,7 +170,7 @@ class Turns:
     async def _send(self, turn: Turn) -> None:
         self._collects_no_more(turn)  # now, and not before: the rest of this turn of the loop has joined it
         turn.asked = turn.waiting()
-        self._is_quiet = len(turn.asked) == 1
+        self._wary = max(0, self._wary - 1) if len(turn.asked) == 1 else max(1, self._wary)
         if turn.asked:
             await turn.kind.send(turn)
 

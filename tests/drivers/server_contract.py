@@ -16,6 +16,7 @@ from world import start_session_of
 
 from drivers.neighbours_contract import NeighboursContract
 from drivers.outages import Outages
+from drivers.removal_contract import RemovalContract
 from drivers.serving import ID, application, check_interrupted
 from drivers.turns_contract import TurnsContract
 from node_session import NodeSession, drivers
@@ -147,7 +148,7 @@ class ServerContract(Outages, TurnsContract, NeighboursContract, DriverContract)
         assert len(json.loads(run("ls", str(file), "--json"))) == 1
 
 
-class TableContract(ServerContract):
+class TableContract(RemovalContract, ServerContract):
     """A database whose table somebody has to make, and which breaks statements off in favour of others."""
 
     deadlock: Exception
@@ -170,6 +171,10 @@ class TableContract(ServerContract):
     async def execute(self, *statements: str) -> None:
         """Run statements on a connection of our own."""
         raise NotImplementedError
+
+    async def age_all(self, driver, milliseconds) -> None:
+        later = f"{driver.last} - {milliseconds} - CAST(RIGHT(id, 4) AS decimal)"
+        await self.execute(f"UPDATE {driver.table} SET {driver.last} = {later}")
 
     @pytest.mark.parametrize("key", ["", "UNIQUE (id, payload)"])
     def test_table_without_a_key(self, key, tmp_path) -> None:

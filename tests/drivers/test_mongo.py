@@ -11,6 +11,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 
 from drivers.fake_mongo import FakeMongo
 from drivers.proxy import Proxy
+from drivers.removal_contract import RemovalContract
 from drivers.server_contract import ServerContract
 from drivers.serving import ID, SECRET, application
 from node_session import drivers
@@ -18,7 +19,7 @@ from node_session.config import Config
 from node_session.errors import DamagedError, UnavailableError
 
 
-class TestContract(ServerContract):
+class TestContract(RemovalContract, ServerContract):
     """The MongoDB driver keeps the contract, and survives its server."""
 
     name = "mongodb"
@@ -34,6 +35,16 @@ class TestContract(ServerContract):
     async def age(self, driver, id, milliseconds):
         with self.collection() as documents:
             documents.update_one({"_id": id}, {"$inc": {"lastActivity": -milliseconds}})
+
+    async def age_all(self, driver, milliseconds):
+        with self.collection() as documents:
+            ids = [document["_id"] for document in documents.find({}, {"_id": 1})]
+            documents.bulk_write(
+                [
+                    pymongo.UpdateOne({"_id": id}, {"$inc": {"lastActivity": -milliseconds - number}})
+                    for number, id in enumerate(ids)
+                ]
+            )
 
     def test_document(self):
         """The document is the original's, fields in its order, its number a double."""

@@ -8,8 +8,10 @@ import contextlib
 import asyncmy
 import pytest
 
+from drivers.removal_contract import EXPIRED, HOUR
 from drivers.server_contract import TableContract
 from drivers.serving import ID, SECRET
+from drivers.turns_contract import name
 from node_session import drivers
 from node_session.config import Config
 from node_session.drivers.connection import Connection
@@ -163,6 +165,19 @@ class TestContract(TableContract):
             assert {record.payload for record in await asyncio.gather(*map(driver.read, ids))} == {"new"}
 
         self._run(scenario)
+
+    def test_gc_beside_a_held_record(self):
+        """A sweep passes over a step with a record that another transaction holds; the next sweep removes it."""
+
+        async def main():
+            driver = await self._with_expired()
+            async with self.holding(f"SELECT 1 FROM {driver.table} WHERE id = '{name(50)}' FOR UPDATE"):
+                removed = await driver.gc(HOUR)
+                assert name(50) in await self._left(driver)
+            assert removed + await driver.gc(HOUR) == EXPIRED  # others may be held with it, if the table is small
+            await driver.close()
+
+        asyncio.run(main())
 
     def test_held_new_record(self):
         """So does a record that another transaction has made and not committed."""

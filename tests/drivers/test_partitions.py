@@ -97,7 +97,7 @@ class TestPartitions(TurnsContract, DriverContract):
         config = asyncio.run(self.with_table(self.config({"timeout": 30_000}, saveTimeout=60_000)))
         hammer(config, 2).check()
 
-    @pytest.mark.parametrize("statement", ["_select", "_touch_many", "_swap_many", "_select_many"])
+    @pytest.mark.parametrize("statement", ["_select", "_touch_many", "_swap_many", "_select_many", "_delete_many"])
     def test_uses_the_indexes(self, statement):
         """Each statement finds its rows by the partitions' keys, and reads no partition from end to end."""
         values = {
@@ -105,6 +105,7 @@ class TestPartitions(TurnsContract, DriverContract):
             "_select_many": [[name(1), name(2)], 0],
             "_touch_many": [1, [name(1), name(2)], 0],
             "_swap_many": [[name(1)], ["old"], ["new"], 1, [name(1)]],
+            "_delete_many": [[name(1), name(2)], 1, 100_000],
         }
 
         async def main():

@@ -184,6 +184,32 @@ def test_work_that_may_be_late(is_alone):
     run(scenario)
 
 
+def test_alone_and_cancelled():
+    """After a request that sent its operation itself was cancelled, the next hundred have theirs sent by a turn.
+
+    Those turns end by themselves, even if their requests are cancelled; each cancelled request begins the count again.
+    """
+
+    async def scenario():
+        backend = Backend()
+        backend.steps = 3
+        await backend.ask("first")
+        for number in range(50):
+            asker = backend.ask(f"{number}")
+            await settle_until(lambda number=number: len(backend.sent) == number + 2)
+            asker.cancel()
+            await settle()
+        # The first one has broken off its statement, and no other.
+        assert backend.ended == [["first"], *([f"{number}"] for number in range(1, 50))]
+        for number in range(100):
+            assert await backend.ask(f"a{number}") == f"A{number}"
+        assert not set(backend.tasks[2:]) & set(backend.askers)
+        await backend.ask("alone again")
+        assert backend.tasks[-1] is backend.askers[-1]
+
+    run(scenario)
+
+
 def test_kinds_do_not_mix():
     """Operations of different kinds go in turns of their own, concurrently."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
@@ -235,6 +236,44 @@ class TurnsContract(OnServer):
                     *(driver.write(name(each), f"next {each}", found[each].version) for each in range(10))
                 )
                 assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+                await driver.close()
+
+        asyncio.run(main())
+
+    def test_cancelled_requests(self) -> None:
+        """However many requests are cancelled, at whatever moment, others get through, and connections are kept."""
+        choose = random.Random(11)
+
+        async def main() -> None:
+            async with Proxy(self.server.port) as proxy:
+                config = await self.with_table(self.config({"port": proxy.port, "poolSize": 2}))
+                driver = await drivers.create(Config.from_dict(config))
+                await gather(*(driver.write(name(each), "text", None) for each in range(8)))
+                await gather(*(driver.read(name(each)) for each in range(8)))
+                before = proxy.connections
+                for number in range(100):  # one after the other
+                    asked = asyncio.ensure_future(driver.read(name(number % 8)))
+                    for _ in range(choose.randrange(8)):
+                        await asyncio.sleep(0)
+                    if choose.random() < 0.8:
+                        asked.cancel()
+                        await asyncio.wait([asked])
+                    else:
+                        assert (await asked).payload == "text"
+
+                async def get_through() -> None:
+                    for number in range(25):
+                        assert (await driver.read(name(number % 8))).payload == "text"
+
+                others = [asyncio.ensure_future(get_through()) for _ in range(3)]
+                for number in range(100):  # beside others
+                    asked = asyncio.ensure_future(driver.touch(name(number % 8)))
+                    for _ in range(choose.randrange(8)):
+                        await asyncio.sleep(0)
+                    asked.cancel()
+                    await asyncio.wait([asked])
+                await asyncio.gather(*others)
+                assert proxy.connections - before <= 3
                 await driver.close()
 
         asyncio.run(main())
