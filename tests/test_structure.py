@@ -43,7 +43,7 @@ ROOMS = {
     ),
     "front": ("node_session __main__", ["events", "text", "drivers", "config", "core", "web", "tools", *BASICS]),
 }
-TORNADO = ["web", "debug"]  # the core runs without a web server
+TORNADO = ["web", "debug", "testing.browser", "testing.visitor", "testing.plugin"]  # the core runs without a web server
 MOST_LINES = {"file": 250, "class": 200, "function": 40}
 
 

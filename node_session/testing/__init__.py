@@ -1,4 +1,4 @@
-"""The suite that every driver passes: those of this package, and yours.
+"""Tests of your own: of an application, by a `Visitor`; of a driver, by the suite that every driver passes.
 
     from node_session.testing import DriverContract
 
@@ -8,7 +8,7 @@
 
 pytest finds the tests in the class; no plugin is needed. A driver of three methods (see `node_session.drivers.base`)
 passes with ``versions = False`` and ``lists = False`` and, if it never expires a record by itself, ``expires = False``.
-`DriverScenario` describes these settings.
+`DriverScenario` describes these settings. The `visitor` module describes the other.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from .listing import ListingTests
 from .records import RecordTests
 from .scenario import TEXT, DriverScenario
 from .versions import VersionTests
+from .visitor import Visitor
 
-__all__ = ["TEXT", "DriverContract", "DriverScenario"]
+__all__ = ["TEXT", "DriverContract", "DriverScenario", "Visitor"]
 
 
 class DriverContract(RecordTests, VersionTests, ExpiryTests, ListingTests):

@@ -1,6 +1,6 @@
 """Another server takes over while requests are served: no acknowledged change is doubled, and how long that takes.
 
-The seconds of 503 are printed (``-s``); README.md tells them.
+The seconds of 503 are printed (``-s``); docs/drivers.md tells them.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ ID = "A" * 40
 
 
 class DictDriver:
-    """As in the README."""
+    """As in docs/drivers.md."""
 
     def __init__(self):
         self.texts = {}

@@ -1,4 +1,4 @@
-"""MIGRATING.md: every line of its Python runs, in front of its JavaScript, on a session of both."""
+"""docs/migrating.md: every line of its Python runs, in front of its JavaScript, on a session of both."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from types import CodeType
 import pytest
 from tornado.ioloop import IOLoop
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "samples" / "strangler"
-TEXT = (ROOT / "MIGRATING.md").read_text("utf-8")
-EXPRESS, PLAIN = re.findall(r"```js\n(.*?)```", TEXT, re.S)
+TEXT = (ROOT / "docs" / "migrating.md").read_text("utf-8")
+EXPRESS, PLAIN, OLD_POSTGRESQL = re.findall(r"```js\n(.*?)```", TEXT, re.S)
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 # With a secret, as the page says; its own is one that everybody can read.
 CONFIG = {
@@ -124,7 +124,7 @@ class Tornado:
         source = FIRST + LAST.replace(proxy, routes + proxy)
         # in one pass: a free port may read 53001
         source = re.sub(r"\b300[01]\b", lambda port: ports[port[0]], source)
-        self._code = compile(source, "MIGRATING.md", "exec")
+        self._code = compile(source, "migrating.md", "exec")
         self.lines = source.splitlines()
         self._run: set[int] = set()
         self._loop: IOLoop | None = None
@@ -164,7 +164,7 @@ class Tornado:
         return [self.lines[number - 1] for number in sorted(lines_of(self._code) - self._run)]
 
     def _trace(self, frame, event, argument):
-        if frame.f_code.co_filename != "MIGRATING.md":
+        if frame.f_code.co_filename != "migrating.md":
             return None
         self._run.add(frame.f_lineno)
         if frame.f_code.co_name == "main" and self._loop is None:
@@ -231,7 +231,7 @@ def test_in_front_of_a_plain_server(folder, start_node):
 def test_every_command(folder):
     """Every command of the page does its work on the page's config."""
     (folder / ".tmp").mkdir()
-    shutil.copy(Path(__file__).parent / "cli" / "sails-disk.json", folder / ".tmp" / "sessions.db")
+    shutil.copy(ROOT / "tests" / "cli" / "sails-disk.json", folder / ".tmp" / "sessions.db")
     config = {**CONFIG, "encrypt": "legacy", "lifetime": 100 * 365 * 24 * 60 * 60 * 1000}
     (folder / "new.json").write_text(json.dumps({**config, "files": "new"}))
     for command in COMMANDS:
@@ -244,3 +244,26 @@ def test_every_command(folder):
         if "rewrap" in command:
             assert done.stdout.startswith("rewritten: 1")
     assert len(COMMANDS) == 5 and len(list((folder / "new").glob("[!.]*"))) == 1
+
+
+def test_old_postgresql():
+    """The page shows the file with which the tests run the original on PostgreSQL."""
+    tested = (ROOT / "tests" / "interop" / "old_postgresql.js").read_text("utf-8")
+    assert tested.endswith(OLD_POSTGRESQL)
+
+
+def test_old_postgresql_before_a_program(tmp_path):
+    """Loaded before Node's program, as the page says, it lets the client see that it is not connected."""
+    modules = ROOT / "tests" / "interop" / "node_modules"
+    if shutil.which("node") is None or not (modules / "pg").is_dir():
+        pytest.skip("the original is not installed: make test does it")
+    (tmp_path / "node_modules").symlink_to(modules)
+    (tmp_path / "old_postgresql.js").write_text(OLD_POSTGRESQL)
+    program = "console.log(new (require('net').Stream)().readyState)"
+
+    def printed(*options: str) -> str:
+        command = ["node", *options, "-e", program]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert printed("-r", "./old_postgresql.js") == "closed"
+    assert printed() == "open"  # the reason why it hangs
