@@ -32,6 +32,7 @@ from .errors import (
 from .manager import NodeSession
 from .report import Report
 from .session import Session
+from .starting import session_of
 from .web import SessionMixin
 
 Store = Session
@@ -62,4 +63,5 @@ __all__ = [
     "TooLargeError",
     "UnavailableError",
     "UnreadableError",
+    "session_of",
 ]

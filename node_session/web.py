@@ -18,7 +18,6 @@ from tornado.escape import xhtml_escape
 from tornado.web import Finish, HTTPError, RequestHandler
 
 from .drivers import MemoryDriver
-from .errors import SessionError
 from .events import Events
 from .immediate import begin
 from .loading import start
@@ -27,6 +26,7 @@ from .origin import SAFE_METHODS, is_cross_site
 from .records import Records
 from .response import HeldResponse
 from .session import Session, work_of
+from .starting import session_of
 
 if TYPE_CHECKING:
     _Base = RequestHandler
@@ -77,10 +77,7 @@ class SessionMixin(_Base):
         Raises:
             SessionError: It is not loaded yet.
         """
-        session = getattr(self.request, "session", None)
-        if not isinstance(session, Session) or not session.is_started:
-            raise SessionError("there is no session yet: it is loaded right before prepare() runs")
-        return session
+        return session_of(self.request)
 
     @session.setter
     def session(self, session: Session) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tornado.web import Application, RequestHandler
 
-from node_session import NodeSession
+from node_session import NodeSession, session_of
 
 SESSIONS = NodeSession({"secret": "a-secret-for-this-sample-only-never-for-yours", "driver": "memory"})
 
@@ -23,10 +23,10 @@ class WithCallback(RequestHandler):
         return SESSIONS.start_session(self.request, self, self.started)
 
     def started(self) -> None:
-        self.request.session.increment("views")  # type: ignore[attr-defined]
+        session_of(self.request).increment("views")
 
     def get(self) -> None:
-        self.write(f"You were here {self.request.session.get('views')} times.")  # type: ignore[attr-defined]
+        self.write(f"You were here {session_of(self.request).get('views')} times.")
 
 
 class WithAwait(RequestHandler):
@@ -37,7 +37,7 @@ class WithAwait(RequestHandler):
         session.increment("views")
 
     def get(self) -> None:
-        self.write(f"You were here {self.request.session.get('views')} times.")  # type: ignore[attr-defined]
+        self.write(f"You were here {session_of(self.request).get('views')} times.")
 
 
 async def main(port: int = 3000) -> None:

@@ -27,7 +27,7 @@ from ..errors import ConflictError, UnavailableError
 from .connection import POOL_SIZE, Connection
 from .per_loop import PerLoop
 from .server_client import Result, ServerClient
-from .sql import Dialect, SqlDriver
+from .sql import Dialect, SqlDriver, as_text
 from .trust import Trust, keep_alive
 from .turn import Kind, Turn
 from .turns import Turns
@@ -85,6 +85,9 @@ class ServerDriver(SqlDriver, ServerClient):
         """See `Driver.close`."""
         await self._turns.close()
         await self._pools.close()
+
+    def _listed(self, id: Any) -> Any:
+        return as_text(id) if isinstance(id, (str, bytes)) else id
 
     @property
     def _pool_size(self) -> int:

@@ -150,9 +150,13 @@ class SqlDriver(Driver):
         last_id = ""
         while rows := await self._fetch(self._page, last_id, self._oldest()):
             for id, stored, last_activity in rows:
-                yield Entry(as_text(id), decode_leniently(stored), float(last_activity))
+                yield Entry(self._listed(id), decode_leniently(stored), float(last_activity))
             last_id = rows[-1][0]
             await asyncio.sleep(0)  # a driver may read without waiting
+
+    def _listed(self, id: Any) -> Any:
+        """Find the id of a record in a listing."""
+        return id
 
     def _oldest(self) -> int:
         """Find the earliest last activity of a record that has not expired."""
@@ -170,4 +174,4 @@ def quoted(name: str, dialect: Dialect) -> str:
 
 def as_text(id: str | bytes) -> str:
     """Find the id in a column of any type, some of which pad it."""
-    return (id if isinstance(id, str) else id.decode()).rstrip(" \0")
+    return (id if isinstance(id, str) else id.decode(errors="replace")).rstrip(" \0")

@@ -19,7 +19,8 @@ async def demo(port: str = "3000", *moved: str) -> None:
     if shutil.which("node") is None:
         raise SystemExit("this sample needs Node 18 or later: there is no program node")
     node = await asyncio.create_subprocess_exec("node", str(HERE / "server.js"), "0", stdout=asyncio.subprocess.PIPE)
-    this: asyncio.Task[None] = asyncio.current_task()  # type: ignore[assignment]
+    this = asyncio.current_task()
+    assert this is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     try:
         assert node.stdout is not None

@@ -51,7 +51,8 @@ class Proxy(RequestHandler):
         self._port = port
 
     async def prepare(self) -> None:
-        self.request.connection.set_max_body_size(_UNLIMITED)  # type: ignore[union-attr]
+        if isinstance(connection := self.request.connection, HTTP1Connection):
+            connection.set_max_body_size(_UNLIMITED)
         try:
             stream = await TCPClient().connect("127.0.0.1", self._port)
             parameters = HTTP1ConnectionParameters(no_keep_alive=True, max_body_size=_UNLIMITED)

@@ -11,7 +11,7 @@ from tornado.websocket import WebSocketHandler
 
 from docs.pages import assert_equal, pieces
 from docs.serving import served
-from node_session import NodeSession, SessionMixin
+from node_session import NodeSession, SessionMixin, session_of
 
 
 @pytest.fixture
@@ -27,6 +27,7 @@ def names(sessions, config, io_loop, tmp_path, monkeypatch):
         "config": config,
         "sessions": sessions,
         "request": request,
+        "session_of": session_of,
         "session": session,
         "assert_equal": assert_equal,
         "__name__": "a page",

@@ -9,7 +9,18 @@ from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 from typing_extensions import assert_type
 
-from node_session import Config, Driver, Encrypter, NodeSession, Record, Report, Session, SessionMixin, Store
+from node_session import (
+    Config,
+    Driver,
+    Encrypter,
+    NodeSession,
+    Record,
+    Report,
+    Session,
+    SessionMixin,
+    Store,
+    session_of,
+)
 from node_session.drivers import Entry, PlainDriver
 
 # ---------------------------------------------------------------- the config, and what a NodeSession is made of
@@ -220,3 +231,12 @@ async def look_after_the_store() -> None:
     if record is not None:
         assert_type(record.payload, str)
     await sessions.close()
+
+
+class PlainPage(RequestHandler):
+    """A handler without the mixin."""
+
+    def started(self) -> None:
+        """The session is known to the type checker."""
+        session: Session = session_of(self.request)
+        session.put("seen", True)

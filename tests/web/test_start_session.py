@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tornado.web import RequestHandler
 
-from node_session import SessionMixin
+from node_session import SessionError, SessionMixin, session_of
 from web.handlers import route
 
 pytestmark = pytest.mark.gen_test
@@ -44,6 +44,26 @@ async def test_three_ways(app, browser, sessions):
     bodies = [(await browser.get(f"/{name}")).body for name in "abc"]
     assert bodies == [b"1", b"2", b"3"]
     assert calls == [()]
+
+
+async def test_session_of(app, browser, sessions):
+    """It is the request's session, and an error before that is loaded."""
+
+    class Page(RequestHandler):
+        async def prepare(self):
+            with pytest.raises(SessionError, match="no session yet"):
+                session_of(self.request)
+            await sessions.get_session(self.request)
+            with pytest.raises(SessionError, match="no session yet"):
+                session_of(self.request)
+            await sessions.start_session(self.request, self)
+
+        def get(self):
+            assert session_of(self.request) is self.request.session
+            self.write("ok")
+
+    route(app, page=Page)
+    assert (await browser.get("/page")).body == b"ok"
 
 
 async def test_callback_that_raises(app, browser, sessions, caplog):
