@@ -1,11 +1,12 @@
-# make demo    run the shop of samples/shop at http://127.0.0.1:3000; DRIVER=memory|file|sqlite|redis|mongodb|…, with
-#              CONNECTION='{"host": "…"}' if the store is elsewhere; ARGS=3001 for another port
+# make demo    run the shop of samples/shop at http://127.0.0.1:3000; PORT=3001 for another port, DRIVER=file|memory|
+#              sqlite|redis|mongodb|postgresql|mysql, with CONNECTION='{"host": "…"}' if the store is elsewhere
 # make demo-migration    a Node application that moves to Tornado, both behind http://127.0.0.1:3000 (samples/strangler)
 # make soak-node    let 50 users act at random on the npm original and ours; MINUTES=60 for each store, or
 #              STORE="file file-encrypted postgresql mysql"
 # make test    run the tests, on the versions in constraints.txt; make test-newest on the newest of everything
 # make pins    take the newest versions into constraints.txt; needs each Python that is supported
 # make check   the tests, the linter and the type checker
+# make package    build dist/, check it, and run the README's smallest application, the tests and the demo from it
 # make fuzz    look for inputs that break it, MINUTES=5 for each of the targets in tests/fuzz, or TARGETS="path cookie"
 # make audit   look for known holes in the dependencies; asks pypi.org
 # make soak    race, kill and mix for MINUTES=5, CONFIG='{…}' for another driver's store
@@ -24,18 +25,26 @@ VENV ?= .venv
 MINUTES ?= 5
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt
+# The package with the client of each store; a group of pyproject.toml follows.
+EDITABLE := --editable '.[postgresql,mysql,redis,cryptography]' --group
 DRIVER ?= file
 CONNECTION ?= {}
+PORT ?=
+DEMO := .venv-demo
+# The client of the demo's store, an extra of that name in setup.py; empty if every installation has it.
+DEMO_EXTRA := $(filter redis postgresql mysql,$(DRIVER))
+DEMO_INSTALL := install -qq --disable-pip-version-check --no-compile --constraint constraints.txt \
+	--editable '.$(DEMO_EXTRA:%=[%])'
 export CONFIG
 
-.PHONY: demo demo-migration test test-newest pins screenshots lint check fuzz audit soak soak-node vectors
+.PHONY: demo demo-migration test test-newest pins screenshots lint check package fuzz audit soak soak-node vectors
 .PHONY: bench bench-quick bench-hostile bench-capacity bench-sweeps profile clean instructions
 
-demo: $(VENV)/installed
-	$(BIN)/python samples/shop/shop.py --driver $(DRIVER) --connection '$(CONNECTION)' $(ARGS)
+demo: $(DEMO)/installed$(DEMO_EXTRA:%=-%)
+	@$(DEMO)/bin/python samples/shop/shop.py $(PORT) --driver '$(DRIVER)' --connection '$(CONNECTION)' $(ARGS)
 
-demo-migration: $(VENV)/installed samples/strangler/node_modules/installed
-	$(BIN)/python samples/strangler/demo.py $(ARGS)
+demo-migration: $(DEMO)/installed samples/strangler/node_modules/installed
+	@$(DEMO)/bin/python samples/strangler/demo.py $(PORT) $(ARGS)
 
 test: $(VENV)/installed tests/interop/node_modules/installed samples/strangler/node_modules/installed
 	$(BIN)/python -m pytest $(ARGS)
@@ -45,7 +54,7 @@ test-newest: tests/interop/node_modules/installed samples/strangler/node_modules
 	rm -rf $(VENV)-newest
 	$(PYTHON) -m venv $(VENV)-newest
 	$(VENV)-newest/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)-newest/bin/python -m pip install --quiet --editable '.[dev]'
+	$(VENV)-newest/bin/python -m pip install --quiet $(EDITABLE) dev
 	$(VENV)-newest/bin/python -m pytest $(ARGS)
 
 pins:
@@ -62,6 +71,13 @@ lint: $(VENV)/installed
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive node_session
 
 check: lint test
+
+# The wheel is made from the sdist, so that nothing is missing there either.
+package: $(VENV)/installed
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python .ci/try_package.py dist
 
 fuzz: $(VENV)/installed
 	$(BIN)/python tests/fuzz/run.py --seconds $$(awk "BEGIN { print $(MINUTES) * 60 }") $(TARGETS)
@@ -104,7 +120,7 @@ instructions: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/instructions.py $(ARGS)
 
 $(VENV)/bench: $(VENV)/installed
-	$(INSTALL) --editable '.[bench]'
+	$(INSTALL) $(EDITABLE) bench
 	touch $@
 
 # Python's other session libraries; an environment of their own, since they may conflict with our dependencies.
@@ -113,12 +129,23 @@ $(VENV)/bench: $(VENV)/installed
 	.venv-peers/bin/python -m pip install --quiet -r $<
 	touch $@
 
-# pip first, since an older one lacks --build-constraint.
+# pip first, since an older one lacks --build-constraint and --group.
 $(VENV)/installed: setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --upgrade pip
-	$(INSTALL) --editable '.[dev]'
+	$(INSTALL) $(EDITABLE) dev
 	touch $@
+
+# The demos' environment has the library and what it needs, since nobody waits a minute for a first page. To put a pip into
+# it and to compile modules that the demo may never import would double the time. So $(PYTHON)'s own pip installs, if it is
+# there and knows --python.
+$(DEMO)/installed $(DEMO)/installed-redis $(DEMO)/installed-postgresql $(DEMO)/installed-mysql: setup.py constraints.txt
+	@echo "Installing the library and what it needs into $(DEMO): some seconds and 25 MB, for the first time only."
+	@if $(PYTHON) -c 'import pip; assert int(pip.__version__.split(".")[0]) >= 23' 2>/dev/null; \
+	then $(PYTHON) -m venv --without-pip $(DEMO) && $(PYTHON) -m pip --python $(DEMO)/bin/python $(DEMO_INSTALL); \
+	else $(PYTHON) -m venv $(DEMO) && $(DEMO)/bin/python -m pip $(DEMO_INSTALL); \
+	fi
+	@touch $@
 
 # The npm original, for the tests and the sample that run beside it, and Node's peers for the benchmarks. Without Node
 # those tests are skipped, and the recorded vectors remain.
@@ -129,5 +156,5 @@ $(VENV)/installed: setup.py pyproject.toml constraints.txt
 	@mkdir -p $(@D) && touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-newest .venv-peers build *.egg-info tests/interop/node_modules samples/strangler/node_modules
-	rm -rf tests/benchmarks/node_modules .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-newest $(DEMO) .venv-peers build dist *.egg-info tests/interop/node_modules
+	rm -rf samples/strangler/node_modules tests/benchmarks/node_modules .mypy_cache .ruff_cache

@@ -30,13 +30,14 @@ def resolve(python: str) -> tuple[str, dict[str, str]]:
         subprocess.run([python, "-m", "venv", folder], check=True)
         pip = [f"{folder}/bin/python", "-m", "pip", "install", "--quiet"]
         subprocess.run([*pip, "--upgrade", "pip"], check=True)
-        wanted = ["--dry-run", "--ignore-installed", "--report", f"{folder}/report", "pip", f"{ROOT}[dev,bench]"]
-        subprocess.run([*pip, *wanted], check=True)
-        report = json.loads(Path(folder, "report").read_text("utf-8"))
-    found = (each["metadata"] for each in report["install"])
+        wanted = ["pip", f"{ROOT}[postgresql,mysql,redis,cryptography]", "--group", "dev", "--group", "bench"]
+        report = ["--dry-run", "--ignore-installed", "--report", f"{folder}/report"]
+        subprocess.run([*pip, *report, *wanted], cwd=ROOT, check=True)
+        resolved = json.loads(Path(folder, "report").read_text("utf-8"))
+    found = (each["metadata"] for each in resolved["install"])
     versions = {re.sub("[-_.]+", "-", each["name"]).lower(): each["version"] for each in found}
     del versions["node-session"]
-    return report["environment"]["python_version"], versions
+    return resolved["environment"]["python_version"], versions
 
 
 def lines(name: str, resolved: dict[str, dict[str, str]]) -> list[str]:

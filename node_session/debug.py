@@ -20,13 +20,11 @@ from tornado.template import Template
 from tornado.web import UIModule
 
 from . import ids, serializer
-from .errors import SerializationError, SessionError
+from .errors import SessionError
 from .events import OnEvent
-from .flash import Flash
-from .report import changed_keys
+from .outlook import predict
 from .response import HeldResponse
 from .session import Session, work_of
-from .state import GONE
 from .work import UnitOfWork
 
 # The limits of the panel: sessions that it remembers, requests of each, and characters of a stored text that it shows.
@@ -66,7 +64,7 @@ class SessionPanel(UIModule):
         return _TEMPLATE.generate(
             session=session,
             report=session.report,
-            outlook=_outlook(work),
+            outlook=predict(work),
             cookie=cookie,
             stored=_pretty(work.trace.base),
             duration=_duration,
@@ -81,21 +79,6 @@ class SessionPanel(UIModule):
 def _printable(text: str) -> str:
     """Escape lone surrogates in a text: JSON may contain them, a page may not."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _outlook(work: UnitOfWork) -> tuple[str, tuple[str, ...]]:
-    """Predict the end of this request: a word as in `Report.saved`, and changed keys."""
-    if work.state is GONE or work.is_untouched:
-        return ("gone" if work.state is GONE else "left alone"), ()
-    after = Flash()
-    try:
-        after.all().update(serializer.loads(serializer.dumps(work.content.attributes)))
-    except SerializationError:
-        return "failed", changed_keys(work.trace.base, work.content.attributes)
-    if work.content.ages_flash:
-        after.age_flash_data()
-    changed = changed_keys(work.trace.base, after.all())
-    return ("saved" if changed or work.is_new else "touched"), changed
 
 
 def _cookie(response: HeldResponse | None) -> list[str]:
@@ -212,11 +195,11 @@ _TEMPLATE = Template(
       {% if not cookie %}{{ report.cookie }}{% end %}</div></dd>
 </dl>
 <h3>This request</h3>
-<p class="now"><b class="{{ outlook[0].replace(" ", "-") }}">{{ {"saved": "will be saved", "touched": "unchanged"}.get(
-  outlook[0], outlook[0]) }}</b> {{ request.method }} {{ request.path }}</p>
+<p class="now"><b class="{{ outlook.saved.replace(" ", "-") }}">{{ outlook.label }}</b>
+  {{ request.method }} {{ request.path }}</p>
 <dl>
   <dt>loaded</dt><dd>{{ report.found }}, in {{ duration(report.load_microseconds) }}</dd>
-  <dt>changes</dt><dd>{{ printable(", ".join(outlook[1])) or "nothing, so only its last activity is renewed" }}</dd>
+  <dt>changes</dt><dd>{{ printable(outlook.changes) }}</dd>
   <dt>so far</dt><dd>{{ "%.1f" % (request.request_time() * 1000) }} ms</dd>
 </dl>
 <h3>Stored text it found</h3>

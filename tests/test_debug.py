@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 
 import pytest
 from browser import ID
-from stores import settle
+from stores import all_stores, settle
 from tornado.template import DictLoader
 from tornado.web import Application, RequestHandler
 
@@ -198,3 +199,111 @@ async def test_long_texts_are_cut(browser):
 async def test_without_a_session(browser):
     """A page whose handler starts no session says so."""
     assert "No session was started" in await text(browser, "/plain")
+
+
+# What a handler does before the panel is shown, the beginning of the panel's line about this request, and the word that
+# the request's report then has.
+ENDS = {
+    "changes": (lambda session: session.put("x", 1), "will be saved GET /ends loaded found, in .* changes x", "saved"),
+    "nothing": (
+        lambda session: None,
+        r"unchanged GET /ends .* changes nothing; it was active \d+ s ago, so it is left alone so far",
+        "left alone",
+    ),
+    "a new id": (
+        lambda session: session.regenerate(True),
+        "will be saved GET /ends .* changes none of its keys, but the record is written so far",
+        "saved",
+    ),
+    "saves": (
+        lambda session: (session.put("x", 1), session.save())[1],
+        "saved GET /ends .* changes x so far",
+        "saved",
+    ),
+}
+
+
+@pytest.fixture
+def ends(app, browser, sessions):
+    """Shows the panel after something was done to the session; gives its line, and the report's word."""
+    reports, works = [], []
+
+    class Ends(SessionMixin, RequestHandler):
+        async def get(self):
+            done = works.pop()(self.session)
+            if inspect.isawaitable(done):
+                await done
+            self.render("page.html", title="Ends")
+
+        def on_finish(self):
+            super().on_finish()
+            reports.append(self.session)
+
+    app.add_handlers(".*", [("/ends", Ends)])
+
+    async def ends(work, **options):
+        works.append(work)
+        page = (await browser.get("/ends", **options)).body.decode()
+        await settle(sessions)
+        return now(page), reports.pop().report.saved
+
+    return ends
+
+
+@all_stores
+@pytest.mark.parametrize("end", ENDS)
+async def test_it_says_what_will_become_of_the_session(browser, ends, end):
+    """The panel foretells what the report says after the request, and does not call left alone what is renewed."""
+    work, line, word = ENDS[end]
+    await browser.store({"_token": "t", "flash": {"old": [], "new": []}})
+    told, saved = await ends(work)
+    assert re.match(line, told), told
+    assert saved == word
+
+
+@all_stores
+async def test_it_tells_renewed_from_left_alone(browser, ends, pass_time):
+    """A session that was idle for long enough is renewed, and the panel says so; one just used is left alone."""
+    await browser.store({"_token": "t", "flash": {"old": [], "new": []}})
+    pass_time(100)
+    told, saved = await ends(lambda session: None)
+    assert "changes nothing, so only its last activity is renewed" in told and saved == "touched"
+    told, saved = await ends(lambda session: None)
+    assert "so it is left alone" in told and saved == "left alone"
+
+
+async def test_a_store_that_renews_by_reading(browser, ends, pass_time, sessions):
+    """On a store whose reads renew the session, as Redis's do, the panel says that it was renewed so."""
+    await browser.store({"_token": "t", "flash": {"old": [], "new": []}})
+    (await sessions.driver()).renews_on_read = True
+    pass_time(100)
+    assert "changes nothing; reading it has renewed its last activity" in (await ends(lambda session: None))[0]
+
+
+async def test_a_session_that_another_request_destroys(browser, ends, sessions):
+    """A session that is gone is not called renewed."""
+    await browser.store({"_token": "t", "flash": {"old": [], "new": []}})
+
+    async def destroy(session):
+        await (await sessions.driver()).destroy(session.get_id())
+        assert not await session.reload()
+
+    told, _ = await ends(destroy)
+    assert told.startswith("gone GET /ends") and "changes none is saved: its record is destroyed" in told
+
+
+async def test_a_session_that_is_withheld(ends):
+    """For another site's request, which may lack the user's cookie, nothing is foretold as saved."""
+    told, saved = await ends(lambda session: None, headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"})
+    assert told.startswith("withheld GET /ends") and "none is saved: another site made this request" in told
+    assert saved == "withheld"
+
+
+@pytest.mark.parametrize("options", [{"saveUninitialized": False}])
+async def test_sessions_that_hold_nothing(browser, ends):
+    """An empty new session is left alone, and one that a log-out empties is destroyed."""
+    told, saved = await ends(lambda session: None)
+    assert "changes nothing: no empty session is stored" in told and saved == "left alone"
+    await browser.store({"a": 1})
+    told, saved = await ends(lambda session: session.invalidate())
+    assert told.startswith("will be destroyed GET /ends") and saved == "destroyed"

@@ -13,6 +13,11 @@ from pathlib import Path
 import servers
 from hypothesis import settings
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest's
+
 TESTS = Path(__file__).parent
 
 
@@ -34,9 +39,12 @@ def test_the_soak_is_random():
 
 
 def test_all_versions_are_pinned():
-    """Each package that setup.py names has a version in constraints.txt, and nothing there is of one machine."""
+    """Each package that setup.py or a group names has a version in constraints.txt, where nothing is of one machine."""
     pinned = (TESTS.parent / "constraints.txt").read_text("utf-8")
-    names = {re.split(r"[^\w.-]", requirement)[0].lower() for requirement in requires("node-session")}
+    groups = tomllib.loads((TESTS.parent / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    ours = [each for group in groups.values() for each in group if isinstance(each, str)]
+    names = {re.split(r"[^\w.-]", requirement)[0].lower() for requirement in [*requires("node-session"), *ours]}
+    assert {"tornado", "asyncpg", "pytest", "twine", "matplotlib"} <= names
     assert not {name for name in names if f"\n{name}==" not in pinned}
     assert "/" not in re.sub("^#.*", "", pinned, flags=re.MULTILINE)
 

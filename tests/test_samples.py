@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
+import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -159,12 +162,72 @@ def test_shop_remembers_a_device(start):
     assert "; Max-Age=604800;" in browser.lines[0]
 
 
+def run_shop(folder, *options: str) -> str:
+    """The one line of error of a shop that does not start."""
+    command = [sys.executable, SAMPLES / "shop" / "shop.py", *options]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1 and result.stderr.count("\n") == 1 and not result.stdout
+    return result.stderr
+
+
 def test_shop_with_a_wrong_driver(tmp_path):
-    """A driver nobody knows is one line of error that names those there are."""
-    command = [sys.executable, SAMPLES / "shop" / "shop.py", "0", "--driver", "papyrus"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert result.returncode == 1 and result.stderr.count("\n") == 1
-    assert "'papyrus' is not known" in result.stderr and "'sqlite'" in result.stderr
+    """A driver nobody knows is one line of error that names all there are."""
+    error = run_shop(tmp_path, "0", "--driver", "papyrus")
+    assert "'papyrus' is not known" in error
+    assert "'file', 'memory', 'sqlite', 'redis', 'mongodb', 'postgresql', 'mysql'" in error
+
+
+def test_shop_at_a_busy_port(tmp_path):
+    """A port that another program has is one line of error with the cure."""
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        error = run_shop(tmp_path, str(port))
+    assert f"port {port} cannot be used (" in error and "make demo PORT=" in error
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "http"])
+def test_shop_at_no_port(port, tmp_path):
+    """A port that is none is one line of error, too."""
+    assert f"a port is a number from 0 to 65535, not '{port}'" in run_shop(tmp_path, "--", port)
+
+
+def test_shop_ends_by_ctrl_c(tmp_path):
+    """Ctrl-C ends the shop without a traceback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, SAMPLES / "shop" / "shop.py", str(port), "--driver", "sqlite"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as shop:
+        assert Visitor(shop.stdout.readline().strip()).visit()[0] == 200
+        shop.send_signal(signal.SIGINT)
+        assert shop.communicate()[1] == "" and shop.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("variables", "extra", "options"),
+    [
+        ([], ".", "shop.py  --driver 'file' --connection '{}'"),
+        (["PORT=3001"], ".", "shop.py 3001 --driver 'file'"),
+        (["ARGS=3001"], ".", "--connection '{}' 3001"),
+        (["DRIVER=sqlite"], ".", "--driver 'sqlite'"),
+        (["DRIVER=redis", 'CONNECTION={"port": 1}'], ".[redis]", """--driver 'redis' --connection '{"port": 1}'"""),
+        (["DRIVER=postgresql"], ".[postgresql]", "--driver 'postgresql'"),
+        (["DRIVER=mysql"], ".[mysql]", "--driver 'mysql'"),
+    ],
+    ids=str,
+)
+def test_make_demo(variables, extra, options):
+    """`make demo` installs the library, with the client of the chosen store, and hands on what it was asked for."""
+    command = ["make", "--dry-run", "--always-make", "--no-print-directory", "demo", *variables]
+    # Not what an outer make hands down.
+    outside = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}
+    made = subprocess.run(command, cwd=SAMPLES.parent, env=outside, capture_output=True, text=True, check=True).stdout
+    install, run = "".join(made.splitlines()[:-1]), made.splitlines()[-1]
+    assert f"--editable '{extra}'" in install and "--group" not in install
+    assert options in run
 
 
 def test_every_sample_is_tested():

@@ -38,7 +38,7 @@ ROOMS = {
         [*BASICS, "text", "events", "content", "merge", "drivers", "config", "core"],
     ),
     "tools": (
-        "debug testing testing. cli cli.",
+        "debug outlook testing testing. cli cli.",
         [*BASICS, "text", "events", "content", "merge", "drivers", "config", "core", "web"],
     ),
     "front": ("node_session __main__", ["events", "text", "drivers", "config", "core", "web", "tools", *BASICS]),

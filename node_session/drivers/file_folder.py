@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
 import zlib
@@ -18,13 +17,14 @@ from pathlib import Path
 from secrets import token_hex
 
 from .. import ids
+from . import posix
 
 # The errors of flock on a file system without locks.
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
 
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | posix.NOFOLLOW | posix.CLOEXEC
 
 
 class Folder:
@@ -88,7 +88,7 @@ class Folder:
                 yield True
             finally:
                 # A child that was forked meanwhile has this file as well: closing it here would leave it locked.
-                fcntl.flock(file, fcntl.LOCK_UN)
+                posix.unlock(file)
         finally:
             os.close(file)
 
@@ -121,7 +121,7 @@ class Folder:
         return f"cannot {doing} session {ids.shorten(id)} in {self.path}: {error.strerror or type(error).__name__}"
 
     def _open_lock(self, name: str) -> int:
-        return os.open(f"{self.path}/.lock-{name}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        return os.open(f"{self.path}/.lock-{name}", os.O_RDWR | os.O_CREAT | posix.NOFOLLOW | posix.CLOEXEC, 0o600)
 
     def _make(self) -> None:
         os.makedirs(self.path, 0o700, exist_ok=True)
@@ -154,7 +154,7 @@ def folder_problem(folder: str, any_owner: bool = False) -> str | None:
 
 def _flock(file: int, *, wait: bool = True) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        posix.lock(file, wait=wait)
     except OSError as error:
         # Without a lock one of two saves would be lost. fcntl's locks are no way out: they belong to the process, and
         # file systems without flock, such as Lustre's and NFS without its lock service, mostly lack them as well.
@@ -168,7 +168,7 @@ def _flock(file: int, *, wait: bool = True) -> None:
 
 
 def _sync(folder: str) -> None:
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    file = os.open(folder, os.O_RDONLY | posix.DIRECTORY | posix.CLOEXEC)
     try:
         os.fsync(file)
     finally:

@@ -21,10 +21,11 @@ from collections.abc import Callable
 from secrets import token_hex
 
 from ..errors import ConflictError
+from . import posix
 from .file_folder import Folder
 from .rename import exchange, link_if_free, rename_if_free
 
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_READ = os.O_RDONLY | posix.NOFOLLOW | posix.CLOEXEC | posix.NONBLOCK
 
 
 class FileRecords:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..errors import UnavailableError
-from . import databases
+from . import databases, posix
 from .base import Driver
 from .file import FileDriver
 from .file_folder import folder_problem
@@ -85,6 +85,9 @@ def problems(options: Options) -> list[str]:
         default = "redis" if creator is _redis else "sqlite"
         return databases.problems(options.connection, options.table, default=default)
     if creator is _file:
+        lack = posix.missing()
+        if lack is not None:
+            return [f"driver: {options.driver!r}{' (the default)' * (options.driver == 'file')} {lack}"]
         # The right owner of the folder is known when the folder is used: root may go on as another user.
         problem = folder_problem(str(options.files), any_owner=os.geteuid() == 0)
         return [] if problem is None else [f"files: {str(options.files)!r}: {problem}"]

@@ -14,7 +14,6 @@ Not noticed: a file that is overwritten (``cp``) instead of replaced, since it i
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from ..errors import UnavailableError
+from . import posix
 
 MEMORY = ":memory:"
 
@@ -61,7 +61,7 @@ class SqliteFiles:
             # One that is there is not opened: to close it again would take away the locks that SQLite has on it here.
             with contextlib.suppress(FileExistsError):
                 # SQLite's own file would be open to all.
-                os.close(os.open(self._file, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+                os.close(os.open(self._file, os.O_CREAT | os.O_EXCL | os.O_RDWR | posix.CLOEXEC, 0o600))
                 for path in self._log():
                     Path(path).unlink(missing_ok=True)
             identity = _identify(self.path)
@@ -130,8 +130,8 @@ class SqliteFiles:
         """Keep out other processes that are about to make or remove these files."""
         folder = None
         with contextlib.suppress(OSError):  # one that may not be read, or without flock: SQLite has locks of its own
-            folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(folder, fcntl.LOCK_EX)
+            folder = os.open(self._file.parent, os.O_RDONLY | posix.DIRECTORY | posix.CLOEXEC)
+            posix.lock(folder)
         try:
             yield
         finally:

@@ -58,8 +58,13 @@ class ShopSessions(NodeSession):
         return not session.get("remember", False)
 
 
+DRIVERS = ("file", "memory", "sqlite", "redis", "mongodb", "postgresql", "mysql")
+
+
 def make_sessions(driver: str, connection: dict[str, Any]) -> NodeSession:
-    """The shop's sessions on the driver of that name."""
+    """The shop's sessions on the driver of that name: one of `DRIVERS`."""
+    if driver not in DRIVERS:
+        raise ConfigError(f"driver {driver!r} is not known; choose one of {', '.join(map(repr, DRIVERS))}")
     where: dict[str, Any] = {"driver": driver}
     if driver == "sqlite":
         Path("sessions").mkdir(mode=0o700, exist_ok=True)
@@ -292,18 +297,33 @@ def make_application(sessions: NodeSession) -> Application:
     )
 
 
+def listen(application: Application, port: str) -> None:
+    """Serve at a port of this machine.
+
+    Raises:
+        ConfigError: It is none, or cannot be had.
+    """
+    if not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"a port is a number from 0 to 65535, not {port!r}")
+    try:
+        application.listen(int(port), "127.0.0.1")
+    except OSError as error:  # another program has it, or only root may
+        reason = error.strerror or error
+        raise ConfigError(f"port {port} cannot be used ({reason}); choose another: make demo PORT=3001") from error
+
+
 async def main() -> None:
     """Serve until the process is ended."""
     parser = argparse.ArgumentParser(description="A small shop that shows what its sessions do.")
-    parser.add_argument("port", type=int, nargs="?", default=3000)
-    parser.add_argument("--driver", default="file", help="file, memory, redis, or a database's adapter such as sqlite")
+    parser.add_argument("port", nargs="?", default="3000")
+    parser.add_argument("--driver", default="file", help=f"one of {', '.join(DRIVERS)}")
     parser.add_argument("--connection", type=json.loads, default={}, help="the option of that name, as JSON")
     arguments = parser.parse_args()
     try:
         sessions = make_sessions(arguments.driver, arguments.connection)
+        listen(make_application(sessions), arguments.port)
     except ConfigError as error:
         sys.exit(f"{parser.prog}: {error}")
-    make_application(sessions).listen(arguments.port, "127.0.0.1")
     print(f"http://127.0.0.1:{arguments.port}/", flush=True)
     await asyncio.Event().wait()
 

@@ -1,0 +1,64 @@
+"""What will become of a session when its request ends, as far as can be told before: for the panel."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from . import serializer
+from .errors import SerializationError
+from .flash import Flash
+from .report import changed_keys
+from .state import GONE
+from .work import UnitOfWork
+
+
+class Outlook(NamedTuple):
+    """A prediction.
+
+    Attributes:
+        saved: A word as in `Report.saved`.
+        label: That word for a person, before it has come true.
+        changes: The changed keys; without any, what happens to the record instead.
+    """
+
+    saved: str
+    label: str
+    changes: str
+
+
+def predict(work: UnitOfWork) -> Outlook:
+    """Predict the end of a session's request."""
+    if work.state is GONE:
+        return Outlook("gone", "gone", "none is saved: its record is destroyed, or kept under another id")
+    if work.is_withheld:
+        return Outlook("withheld", "withheld", "none is saved: another site made this request")
+    if work.is_untouched:
+        if work.old is not None:
+            return Outlook("destroyed", "will be destroyed", "its record is destroyed, and no other stored")
+        return Outlook("left alone", "left alone", "nothing: no empty session is stored")
+    after = Flash()
+    try:
+        after.all().update(serializer.loads(serializer.dumps(work.content.attributes)))
+    except SerializationError:
+        keys = changed_keys(work.trace.base, work.content.attributes)
+        return Outlook("failed", "failed", ", ".join(keys))
+    if work.content.ages_flash:
+        after.age_flash_data()
+    changed = changed_keys(work.trace.base, after.all())
+    names = ", ".join(changed) or "none of its keys, but the record is written"
+    if work.trace.saved == "saved" and work.is_current and not changed_keys(work.base, after.all()):
+        return Outlook("saved", "saved", names)
+    if changed or not work.is_current:
+        return Outlook("saved", "will be saved", names)
+    return _of_unchanged(work)
+
+
+def _of_unchanged(work: UnitOfWork) -> Outlook:
+    saved = work.trace.saved
+    if work.records.driver.renews_on_read:
+        return Outlook(saved, "unchanged", "nothing; reading it has renewed its last activity")
+    if work.wants_touch:
+        return Outlook("touched", "unchanged", "nothing, so only its last activity is renewed")
+    if saved == "touched":
+        return Outlook(saved, "unchanged", "nothing; its last activity was renewed in this request")
+    return Outlook(saved, "unchanged", f"nothing; it was active {work.idle:.0f} s ago, so it is left alone")
