@@ -10,6 +10,8 @@
 # make fuzz    look for inputs that break it, MINUTES=5 for each of the targets in tests/fuzz, or TARGETS="path cookie"
 # make audit   look for known holes in the dependencies; asks pypi.org
 # make soak    race, kill and mix for MINUTES=5, CONFIG='{…}' for another driver's store
+# make endurance    mixed traffic with aborts, log-ins, WebSockets and sweeps for MINUTES=10 on all drivers, or on one:
+#              DRIVER=redis; SEED=7 repeats the choices of a run
 # make bench   measure a session's cost beside the original and others, in two hours; bench-quick: in a minute;
 #              ARGS='--only one,far --package FOLDER' beside an older checkout
 # make bench-hostile    measure the cost of sessions made up to be expensive, at one size and at twice that
@@ -37,7 +39,7 @@ DEMO_INSTALL := install -qq --disable-pip-version-check --no-compile --constrain
 	--editable '.$(DEMO_EXTRA:%=[%])'
 export CONFIG
 
-.PHONY: demo demo-migration test test-newest pins screenshots lint check package fuzz audit soak soak-node vectors
+.PHONY: demo demo-migration test test-newest pins screenshots lint check package fuzz audit soak soak-node endurance vectors
 .PHONY: bench bench-quick bench-hostile bench-capacity bench-sweeps profile clean instructions
 
 demo: $(DEMO)/installed$(DEMO_EXTRA:%=-%)
@@ -93,6 +95,13 @@ soak: $(VENV)/installed tests/interop/node_modules/installed
 
 soak-node: $(VENV)/installed tests/interop/node_modules/installed
 	PYTHONPATH=tests $(BIN)/python tests/interop/soak.py $(MINUTES) $(STORE)
+
+# Only the command line changes these, as they have other defaults here.
+endurance: MINUTES = 10
+endurance: DRIVER =
+endurance: SEED =
+endurance: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m endurance.run --minutes $(MINUTES) $(SEED:%=--seed %) $(DRIVER)
 
 # Record again the vectors that the tests compare with if there is no Node.
 vectors: tests/interop/node_modules/installed
