@@ -11,13 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from browser import SECRET, Browser
 from hypothesis import settings
 from stores import Idleness
 from tornado.web import Application, RequestHandler
+from visitors import SECRET
 
 from node_session import NodeSession, SessionMixin
 from node_session.drivers import registry
+from node_session.testing import Visitor
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
@@ -91,19 +92,19 @@ def app(sessions):
 
 
 @pytest.fixture
-def browser(http_client, base_url, sessions):
-    """A client of the application, without a cookie yet."""
-    return Browser(http_client, base_url, sessions)
+def visitor(new_visitor):
+    """A visitor of the application, without a cookie yet; instead of the plugin's, for `sessions` is ours."""
+    return new_visitor()
 
 
 @pytest.fixture
-def new_browser(http_client, base_url, sessions):
-    """Makes further clients of the application."""
-    return lambda: Browser(http_client, base_url, sessions)
+def new_visitor(http_client, base_url, sessions):
+    """Makes further visitors of the application."""
+    return lambda: Visitor(http_client, base_url, sessions)
 
 
 @pytest.fixture
-def visit(app, browser):
+def visit(app, visitor):
     """Makes a request whose handler does the given work on its session."""
     works = []
 
@@ -115,7 +116,7 @@ def visit(app, browser):
 
     async def visit(work=lambda handler: None, **options):
         works[:] = [work]
-        return await browser.get("/page", **options)
+        return await visitor.get("/page", **options)
 
     return visit
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from stores import STORES
+from visitors import store_record
 from web.handlers import on_session
 from world import make_session
 
@@ -44,26 +45,26 @@ POLLUTED = {"__proto__": {"polluted": True}}
     ],
 )
 @pytest.mark.gen_test
-async def test_proto_is_refused(visit, browser, caplog, work, key):
+async def test_proto_is_refused(visit, visitor, caplog, work, key):
     """Whichever way a key __proto__ gets into a session, it is a 500 that names it, and nothing is stored."""
     await visit(on_session(lambda session: session.put("live", {"n": 1})))
-    before = await browser.stored()
+    before = await visitor.stored()
     assert (await visit(on_session(work))).code == 500
     assert f"cannot store the session: {key} would pollute" in caplog.text
-    assert await browser.stored() == before
+    assert await visitor.stored() == before
     assert (await visit()).code == 200
 
 
 @pytest.mark.gen_test
-async def test_a_stored_proto_logs_nobody_out(visit, browser, caplog):
+async def test_a_stored_proto_logs_nobody_out(visit, visitor, caplog):
     """A session that a Node program has stored with such a key is read without it, and cleaned when it changes."""
-    await browser.store({"_token": "t", "user": "ann", "form": {**POLLUTED, "x": 1}})
+    await store_record(visitor, {"_token": "t", "user": "ann", "form": {**POLLUTED, "x": 1}})
     seen = []
     assert (await visit(on_session(lambda session: seen.append(dict(session))))).code == 200
     assert seen == [{"_token": "t", "user": "ann", "form": {"x": 1}}]
     assert "the key form.__proto__," in caplog.text
     await visit(on_session(lambda session: session.put("n", 1)))
-    stored = await browser.stored()
+    stored = await visitor.stored()
     assert (stored["user"], stored["form"], stored["n"]) == ("ann", {"x": 1}, 1)
 
 
@@ -118,9 +119,9 @@ TWINS = {"a": {"b": 1}, "a.b": "x", "c[0]": [2], "c": [1]}
 
 
 @pytest.mark.gen_test
-async def test_a_key_that_looks_like_a_path(visit, browser):
+async def test_a_key_that_looks_like_a_path(visit, visitor):
     """Literal keys go before paths in all a mapping does; get() and put() keep the original's rule."""
-    await browser.store({"_token": "t", **TWINS})
+    await store_record(visitor, {"_token": "t", **TWINS})
     seen = {}
 
     def read(session):
@@ -138,17 +139,17 @@ async def test_a_key_that_looks_like_a_path(visit, browser):
         session.put("a.b", 2)
 
     await visit(on_session(change))
-    stored = await browser.stored()
+    stored = await visitor.stored()
     assert (stored["a"], stored["a.b"], stored["c"], stored["c[0]"]) == ({"b": 2}, "y", [1], [2, 3])
     popped = []
     await visit(on_session(lambda session: popped.extend([session.pop("a.b"), session.pop("a.b")])))
     assert popped == ["y", 2]
-    stored = await browser.stored()
+    stored = await visitor.stored()
     assert stored["a"] == {} and "a.b" not in stored
 
 
 @pytest.mark.gen_test
-async def test_update_in_place(visit, browser):
+async def test_update_in_place(visit, visitor):
     """`session |= {…}` changes the session, under each of its names; `session | {…}` is a dict."""
     seen = []
 
@@ -162,7 +163,7 @@ async def test_update_in_place(visit, browser):
         )
 
     assert (await visit(work)).code == 200
-    stored = await browser.stored()
+    stored = await visitor.stored()
     token = stored["_token"]
     own = {"_token": token, "one": 1, "a": {"b": 2}, "two": 2, "three": 3}
     assert seen == [True, {**own, "one": 0}, {"five": 5, **own}]
@@ -170,7 +171,7 @@ async def test_update_in_place(visit, browser):
 
 
 @pytest.mark.gen_test
-async def test_a_session_is_not_replaced(visit, browser, caplog):
+async def test_a_session_is_not_replaced(visit, visitor, caplog):
     """To put another thing in the place of a handler's session is an error that tells how to change it."""
     assert (await visit(lambda handler: setattr(handler, "session", {"user": "ann"}))).code == 500
     assert "self.session.put(" in caplog.text

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from tornado.web import RequestHandler
+from visitors import stored_record
 
 from node_session import SessionMixin
 from node_session.ids import is_valid
@@ -33,34 +34,34 @@ class Page(SessionMixin, RequestHandler):
         self.write({"before": before, "token": token, "is_right": self.session.verify_token(token)})
 
 
-async def visit(browser, path="/page"):
-    return json.loads((await browser.get(path)).body)
+async def visit(visitor, path="/page"):
+    return json.loads((await visitor.get(path)).body)
 
 
 @pytest.mark.parametrize("work", ["flush", "invalidate", "none", "empty", "number"])
-async def test_a_token_is_made(app, browser, work):
+async def test_a_token_is_made(app, visitor, work):
     """If the token is gone or is none, as after a log-out, a page gets a new one, and the next request has it."""
     app.add_handlers(".*", [("/page", Page)])
-    first = await visit(browser)
+    first = await visit(visitor)
     assert is_valid(first["token"]) and first["is_right"]
-    second = await visit(browser, f"/page?do={work}")
+    second = await visit(visitor, f"/page?do={work}")
     assert second["before"] == TOKENS.get(work)
     assert is_valid(second["token"]) and second["is_right"] and second["token"] != first["token"]
-    assert await visit(browser) == {**second, "before": second["token"]}
+    assert await visit(visitor) == {**second, "before": second["token"]}
 
 
-async def test_a_token_stays(app, browser):
+async def test_a_token_stays(app, visitor):
     """A token that is there is the one, also if a program has chosen it; regenerate_token() makes another."""
     app.add_handlers(".*", [("/page", Page)])
-    first = await visit(browser)
-    assert await visit(browser) == {**first, "before": first["token"]}
-    own = await visit(browser, "/page?do=own")
-    assert own == {"before": "mine", "token": "mine", "is_right": True} == await visit(browser)
-    new = await visit(browser, "/page?do=regenerate_token")
+    first = await visit(visitor)
+    assert await visit(visitor) == {**first, "before": first["token"]}
+    own = await visit(visitor, "/page?do=own")
+    assert own == {"before": "mine", "token": "mine", "is_right": True} == await visit(visitor)
+    new = await visit(visitor, "/page?do=regenerate_token")
     assert new["before"] == new["token"] and is_valid(new["token"])
 
 
-async def test_flush_alone_makes_none(app, browser):
+async def test_flush_alone_makes_none(app, visitor):
     """flush() empties the session; a token that nobody asks for is made by the next start, not before."""
 
     class Flush(SessionMixin, RequestHandler):
@@ -69,6 +70,6 @@ async def test_flush_alone_makes_none(app, browser):
             self.write({"token": self.session.all().get("_token")})
 
     app.add_handlers(".*", [("/page", Page), ("/flush", Flush)])
-    await visit(browser)
-    assert await visit(browser, "/flush") == {"token": None}
-    assert "_token" not in await browser.stored()
+    await visit(visitor)
+    assert await visit(visitor, "/flush") == {"token": None}
+    assert "_token" not in await stored_record(visitor)

@@ -7,10 +7,10 @@ import json
 import re
 
 import pytest
-from browser import ID
 from stores import all_stores, settle
 from tornado.template import DictLoader
 from tornado.web import Application, RequestHandler
+from visitors import ID, store_record
 
 from node_session import SessionMixin
 from node_session.debug import _SESSIONS, SessionPanel
@@ -54,8 +54,8 @@ def app(sessions, settings):
     return Application(routes, node_session=sessions, template_loader=loader, ui_modules=modules, **settings)
 
 
-async def text(browser, path="/") -> str:
-    response = await browser.get(path)
+async def text(visitor, path="/") -> str:
+    response = await visitor.get(path)
     assert response.code == 200
     return response.body.decode()
 
@@ -73,108 +73,108 @@ def before(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("settings", [{"debug": True}, {"debug": True, "session_panel": False}, {}], ids=str)
-async def test_off_unless_switched_on(browser):
+async def test_off_unless_switched_on(visitor):
     """Without the setting session_panel the module is empty, in debug mode too."""
-    assert await text(browser) == "<title>Page</title><footer>"
+    assert await text(visitor) == "<title>Page</title><footer>"
 
 
 @pytest.mark.parametrize("settings", [{"session_panel": True}, {"session_panel": True, "debug": False}], ids=str)
-async def test_refuses_to_run_outside_debug_mode(browser, caplog):
+async def test_refuses_to_run_outside_debug_mode(visitor, caplog):
     """Switched on outside debug mode, the page fails, nothing of the session is shown, and the log says the cure."""
-    response = await browser.get("/?put=treasure")
+    response = await visitor.get("/?put=treasure")
     assert response.code == 500 and b"treasure" not in response.body
     assert "it runs in debug mode only: Application(debug=True)" in caplog.text
 
 
-async def test_what_it_shows(browser):
+async def test_what_it_shows(visitor):
     """Id, driver, size, cookie attributes, stored text and this request's changes."""
-    await browser.store({"_token": "T" * 40, "flash": {"old": [], "new": []}, "cart": {"mug": 2}})
-    page = await text(browser, "/?put=cart.pot")
+    await store_record(visitor, {"_token": "T" * 40, "flash": {"old": [], "new": []}, "cart": {"mug": 2}})
+    page = await text(visitor, "/?put=cart.pot")
     size = len(json.dumps({"_token": "T" * 40, "flash": {"old": [], "new": []}, "cart": {"mug": 2}}).replace(" ", ""))
     assert f"file, {size} bytes" in page
     for attribute in ("Max-Age=300", "Path=/", "HttpOnly", "SameSite=Lax"):
         assert f"<span>{attribute}</span>" in page
     assert "&quot;mug&quot;: 2" in page and "&quot;pot&quot;" not in page
     assert re.match(r"will be saved GET / loaded found, in [\d.]+ .s changes cart\.pot so far [\d.]+ ms", now(page))
-    assert "unchanged GET / " in now(await text(browser))
+    assert "unchanged GET / " in now(await text(visitor))
 
 
-async def test_nothing_secret(browser):
+async def test_nothing_secret(visitor):
     """Neither the whole id nor the cookie's value nor the whole CSRF token is on the page."""
-    await browser.store({"_token": "T" * 40, "flash": {"old": [], "new": []}})
-    page = await text(browser)
+    await store_record(visitor, {"_token": "T" * 40, "flash": {"old": [], "new": []}})
+    page = await text(visitor)
     assert ID[:6] + "…" in page and ID[:7] not in page
     assert "TTTTTT…" in page and "T" * 7 not in page
-    assert browser.cookie.rpartition(".")[2][:10] not in page
+    assert visitor.cookie.rpartition(".")[2][:10] not in page
 
 
 @pytest.mark.parametrize("options", [{"cookie": "a&b"}])
-async def test_everything_is_escaped(browser, sessions):
+async def test_everything_is_escaped(visitor, sessions):
     """Keys, values, paths and the cookie's name are text to the browser, wherever they show up."""
     hostile = "%3Cscript%3Ealert(1)%3C/script%3E%3C/pre%3E%22'"
-    await browser.get("/")
-    browser.cookie = None
-    response = await browser.get(f"/%3Cb%3E?put={hostile}&value={hostile}")
+    await visitor.get("/")
+    visitor.cookie = None
+    response = await visitor.get(f"/%3Cb%3E?put={hostile}&value={hostile}")
     cookie = response.headers["Set-Cookie"].partition(";")[0]
     for _ in range(2):
         await settle(sessions)
-        page = (await browser.get("/<i>" + hostile, headers={"Cookie": cookie})).body.decode()
+        page = (await visitor.get("/<i>" + hostile, headers={"Cookie": cookie})).body.decode()
         assert "<script" not in page and "</pre>&quot;" not in page and "<i>" not in page and "<b>" not in page
     assert "&lt;script&gt;" in page and "a&amp;b" in page
     assert page.count("</pre>") == 1
 
 
-async def test_history(browser, sessions):
+async def test_history(visitor, sessions):
     """The requests before are listed, the newest first, each with what became of it; not those of other sessions."""
-    await text(browser)  # from the first panel on
-    await text(browser, "/?put=x")
-    await text(browser, "/reader")
+    await text(visitor)  # from the first panel on
+    await text(visitor, "/?put=x")
+    await text(visitor, "/reader")
     await settle(sessions)
-    entries = before(await text(browser))
+    entries = before(await text(visitor))
     assert re.fullmatch(r"left alone GET /reader [\d.]+ .s", entries[0])
     assert re.fullmatch(r"saved GET / [\d.]+ .s x", entries[1])
     assert re.fullmatch(r"saved GET / [\d.]+ .s new · _token, flash", entries[2])
-    browser.cookie = None
-    assert before(await text(browser)) == ["None yet under this id."]
+    visitor.cookie = None
+    assert before(await text(visitor)) == ["None yet under this id."]
 
 
-async def test_history_is_bounded(browser, sessions):
+async def test_history_is_bounded(visitor, sessions):
     """Of no more than so many sessions, however many there are, is anything remembered."""
-    await text(browser)
+    await text(visitor)
     for number in range(_SESSIONS + 50):
         sessions.on_event("node_session.request", {"node_session.id": f"id-{number}"})
     assert len(sessions.on_event._requests) == _SESSIONS
     assert "id-0" not in sessions.on_event._requests
 
 
-async def test_other_listeners_still_listen(browser, sessions):
+async def test_other_listeners_still_listen(visitor, sessions):
     """A listener from before the panel still gets each event, once."""
     told = []
     sessions.on_event = lambda name, attributes: told.append(name)
-    await text(browser)
-    await text(browser, "/?put=x")
+    await text(visitor)
+    await text(visitor, "/?put=x")
     assert told.count("node_session.saved") == 2 and told.count("node_session.created") == 1
 
 
-async def test_flash_data_that_ends_is_foreseen(browser):
+async def test_flash_data_that_ends_is_foreseen(visitor):
     """That the end of flash data will be saved is shown, before it happens."""
-    await text(browser, "/?flash=1")
-    assert "changes status, flash.old" in now(await text(browser))
-    assert "unchanged" in now(await text(browser))
+    await text(visitor, "/?flash=1")
+    assert "changes status, flash.old" in now(await text(visitor))
+    assert "unchanged" in now(await text(visitor))
 
 
-async def test_a_value_that_cannot_be_stored(browser):
+async def test_a_value_that_cannot_be_stored(visitor):
     """A session that could not be saved as it is shows up as one that will fail, and the page is there."""
-    assert now(await text(browser, "/?set=1")).startswith("failed GET /")
+    assert now(await text(visitor, "/?set=1")).startswith("failed GET /")
 
 
 @pytest.mark.parametrize("options", [{"secure": True}])
-async def test_why_there_is_no_cookie(browser):
+async def test_why_there_is_no_cookie(visitor):
     """If the response carries no cookie, the panel says why."""
-    assert "not sent: it is for https only" in await text(browser)
+    assert "not sent: it is for https only" in await text(visitor)
 
 
-async def test_lone_surrogates(browser, app):
+async def test_lone_surrogates(visitor, app):
     """Characters that a page cannot hold are escaped, in the text and among the changed keys."""
 
     class Surrogates(Page):
@@ -183,22 +183,22 @@ async def test_lone_surrogates(browser, app):
             await super().get()
 
     app.add_handlers(".*", [("/surrogates", Surrogates)])
-    await browser.store({"_token": "t", "text": "\ud83d"})
-    page = await text(browser, "/surrogates")
+    await store_record(visitor, {"_token": "t", "text": "\ud83d"})
+    page = await text(visitor, "/surrogates")
     assert "\\ud83d" in page and "changes \\ud800key" in now(page)
-    assert "\\ud800key" in before(await text(browser))[0]
+    assert "\\ud800key" in before(await text(visitor))[0]
 
 
-async def test_long_texts_are_cut(browser):
+async def test_long_texts_are_cut(visitor):
     """Of a large session the panel shows the beginning."""
-    await browser.store({"_token": "t", "flash": {"old": [], "new": []}, "long": "x" * 100_000})
-    page = await text(browser)
+    await store_record(visitor, {"_token": "t", "flash": {"old": [], "new": []}, "long": "x" * 100_000})
+    page = await text(visitor)
     assert len(page) < 40_000 and "characters more" in page
 
 
-async def test_without_a_session(browser):
+async def test_without_a_session(visitor):
     """A page whose handler starts no session says so."""
-    assert "No session was started" in await text(browser, "/plain")
+    assert "No session was started" in await text(visitor, "/plain")
 
 
 # What a handler does before the panel is shown, the beginning of the panel's line about this request, and the word that
@@ -224,7 +224,7 @@ ENDS = {
 
 
 @pytest.fixture
-def ends(app, browser, sessions):
+def ends(app, visitor, sessions):
     """Shows the panel after something was done to the session; gives its line, and the report's word."""
     reports, works = [], []
 
@@ -243,7 +243,7 @@ def ends(app, browser, sessions):
 
     async def ends(work, **options):
         works.append(work)
-        page = (await browser.get("/ends", **options)).body.decode()
+        page = (await visitor.get("/ends", **options)).body.decode()
         await settle(sessions)
         return now(page), reports.pop().report.saved
 
@@ -252,19 +252,19 @@ def ends(app, browser, sessions):
 
 @all_stores
 @pytest.mark.parametrize("end", ENDS)
-async def test_it_says_what_will_become_of_the_session(browser, ends, end):
+async def test_it_says_what_will_become_of_the_session(visitor, ends, end):
     """The panel foretells what the report says after the request, and does not call left alone what is renewed."""
     work, line, word = ENDS[end]
-    await browser.store({"_token": "t", "flash": {"old": [], "new": []}})
+    await store_record(visitor, {"_token": "t", "flash": {"old": [], "new": []}})
     told, saved = await ends(work)
     assert re.match(line, told), told
     assert saved == word
 
 
 @all_stores
-async def test_it_tells_renewed_from_left_alone(browser, ends, pass_time):
+async def test_it_tells_renewed_from_left_alone(visitor, ends, pass_time):
     """A session that was idle for long enough is renewed, and the panel says so; one just used is left alone."""
-    await browser.store({"_token": "t", "flash": {"old": [], "new": []}})
+    await store_record(visitor, {"_token": "t", "flash": {"old": [], "new": []}})
     pass_time(100)
     told, saved = await ends(lambda session: None)
     assert "changes nothing, so only its last activity is renewed" in told and saved == "touched"
@@ -272,17 +272,17 @@ async def test_it_tells_renewed_from_left_alone(browser, ends, pass_time):
     assert "so it is left alone" in told and saved == "left alone"
 
 
-async def test_a_store_that_renews_by_reading(browser, ends, pass_time, sessions):
+async def test_a_store_that_renews_by_reading(visitor, ends, pass_time, sessions):
     """On a store whose reads renew the session, as Redis's do, the panel says that it was renewed so."""
-    await browser.store({"_token": "t", "flash": {"old": [], "new": []}})
+    await store_record(visitor, {"_token": "t", "flash": {"old": [], "new": []}})
     (await sessions.driver()).renews_on_read = True
     pass_time(100)
     assert "changes nothing; reading it has renewed its last activity" in (await ends(lambda session: None))[0]
 
 
-async def test_a_session_that_another_request_destroys(browser, ends, sessions):
+async def test_a_session_that_another_request_destroys(visitor, ends, sessions):
     """A session that is gone is not called renewed."""
-    await browser.store({"_token": "t", "flash": {"old": [], "new": []}})
+    await store_record(visitor, {"_token": "t", "flash": {"old": [], "new": []}})
 
     async def destroy(session):
         await (await sessions.driver()).destroy(session.get_id())
@@ -300,10 +300,10 @@ async def test_a_session_that_is_withheld(ends):
 
 
 @pytest.mark.parametrize("options", [{"saveUninitialized": False}])
-async def test_sessions_that_hold_nothing(browser, ends):
+async def test_sessions_that_hold_nothing(visitor, ends):
     """An empty new session is left alone, and one that a log-out empties is destroyed."""
     told, saved = await ends(lambda session: None)
     assert "changes nothing: no empty session is stored" in told and saved == "left alone"
-    await browser.store({"a": 1})
+    await store_record(visitor, {"a": 1})
     told, saved = await ends(lambda session: session.invalidate())
     assert told.startswith("will be destroyed GET /ends") and saved == "destroyed"

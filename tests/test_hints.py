@@ -8,8 +8,8 @@ import pickle
 import re
 
 import pytest
-from browser import SECRET
 from stores import STORES
+from visitors import SECRET
 from web.handlers import on_session
 
 from node_session import NodeSession, Session

@@ -6,7 +6,7 @@ import asyncio
 import json
 
 import pytest
-from browser import ID
+from visitors import ID
 from world import make_session
 
 from node_session import ConflictError

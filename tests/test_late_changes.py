@@ -12,6 +12,7 @@ import stores
 from tornado.iostream import IOStream
 from tornado.tcpclient import TCPClient
 from tornado.web import RequestHandler, stream_request_body
+from visitors import store_record
 
 from node_session import SessionMixin, UnavailableError
 
@@ -126,19 +127,19 @@ def warnings(caplog) -> list[str]:
 @all_stores
 @pytest.mark.parametrize("is_new", [True, False], ids=["first visit", "later"])
 @pytest.mark.parametrize("handler", [Redirects, Finishes, OnFinish, Background, NothingBefore, Streams])
-async def test_after_the_response(app, browser, sessions, caplog, handler, is_new):
+async def test_after_the_response(app, visitor, sessions, caplog, handler, is_new):
     """Two requests, one warning: file and line, key and cure. What came before the response is saved, the rest not."""
     app.add_handlers(".*", [("/page", handler), ("/look", Look)])
     if not is_new:
-        await browser.get("/look")
+        await visitor.get("/look")
     for _ in range(2):
-        assert (await browser.get("/page")).code in (200, 302)
+        assert (await visitor.get("/page")).code in (200, 302)
         await settle(app, sessions)
     (line,) = app.settings["lines"]
     (warning,) = warnings(caplog)
     assert warning.startswith(f"{line}: ") and "'late'" in warning and "transaction()" in warning
     early = "None" if handler is NothingBefore else "1"
-    assert (await browser.get("/look")).body.decode() == f"{early} None"
+    assert (await visitor.get("/look")).body.decode() == f"{early} None"
 
 
 class LongKey(Page):
@@ -150,10 +151,10 @@ class LongKey(Page):
         self.session.put("late" * 100_000, 1)
 
 
-async def test_a_long_key(app, browser, sessions, caplog):
+async def test_a_long_key(app, visitor, sessions, caplog):
     """A warning cuts a long key, and names its length."""
     app.add_handlers(".*", [("/page", LongKey)])
-    await browser.get("/page")
+    await visitor.get("/page")
     await settle(app, sessions)
     (warning,) = warnings(caplog)
     assert "'latelate" in warning and "…' (400000 characters)" in warning and len(warning) < 600
@@ -187,7 +188,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(("key", "change"), CHANGES.values(), ids=CHANGES)
-async def test_every_change(app, browser, sessions, caplog, key, change):
+async def test_every_change(app, visitor, sessions, caplog, key, change):
     """Whichever way something is changed, the line of the program is named, not one of ours or of Python's own."""
 
     class Changes(Page):
@@ -196,9 +197,10 @@ async def test_every_change(app, browser, sessions, caplog, key, change):
             change(self.session)
 
     flash = {"old": [], "new": ["shown"]}
-    await browser.store({"_token": "t", "n": 1, "list": [], "user": {"name": "Ann"}, "shown": 1, "flash": flash})
+    stored = {"_token": "t", "n": 1, "list": [], "user": {"name": "Ann"}, "shown": 1, "flash": flash}
+    await store_record(visitor, stored)
     app.add_handlers(".*", [("/page", Changes)])
-    await browser.get("/page")
+    await visitor.get("/page")
     await settle(app, sessions)
     (warning,) = warnings(caplog)
     assert warning.startswith(f"{__file__}:{change.__code__.co_firstlineno}: ") and f"'{key}" in warning
@@ -206,7 +208,7 @@ async def test_every_change(app, browser, sessions, caplog, key, change):
 
 @all_stores
 @pytest.mark.parametrize("way", ["save", "transaction", "own task", "reload", "reading", "failing", "no key"])
-async def test_no_warning(app, browser, sessions, caplog, way):
+async def test_no_warning(app, visitor, sessions, caplog, way):
     """No warning if the program saves in any task, gives up or gets an error, or if nothing changes."""
 
     class Legitimate(Page):
@@ -255,18 +257,18 @@ async def test_no_warning(app, browser, sessions, caplog, way):
 
     app.add_handlers(".*", [("/page", Legitimate), ("/look", Look)])
     for _ in range(2):
-        await browser.get("/page")
+        await visitor.get("/page")
         await asyncio.wait(app.settings["tasks"])
         await asyncio.sleep(0.02)
     late = "1" if way in ("save", "transaction", "own task") else "None"
-    assert (await browser.get("/look")).body.decode() == f"None {late}"
+    assert (await visitor.get("/look")).body.decode() == f"None {late}"
     await settle(app, sessions)
     assert warnings(caplog) == []
 
 
 @all_stores
 @pytest.mark.parametrize("change", ["invalidate", "regenerate", "migrate"])
-async def test_new_id_after_the_response(app, browser, caplog, change):
+async def test_new_id_after_the_response(app, visitor, caplog, change):
     """Once finish() has been called it is too late for a new id, on each store: nothing happens, but an error."""
 
     class Late(Page):
@@ -276,11 +278,11 @@ async def test_new_id_after_the_response(app, browser, caplog, change):
             getattr(self.session, change)()
 
     app.add_handlers(".*", [("/page", Late), ("/look", Look)])
-    assert (await browser.get("/look")).code == 200
-    cookie = browser.cookie
-    assert (await browser.get("/page")).code == 302
-    assert browser.cookie == cookie and "HeadersSentError" in caplog.text
-    assert browser.id not in caplog.text
+    assert (await visitor.get("/look")).code == 200
+    cookie = visitor.cookie
+    assert (await visitor.get("/page")).code == 302
+    assert visitor.cookie == cookie and "HeadersSentError" in caplog.text
+    assert visitor.id not in caplog.text
 
 
 # -------------------------------------------------------------------- no response at all
@@ -301,21 +303,21 @@ class Detaches(Page):
         stream.close()
 
 
-async def send(http_port: int, browser, request: str, body: bytes = b"") -> IOStream:
+async def send(http_port: int, visitor, request: str, body: bytes = b"") -> IOStream:
     stream = await TCPClient().connect("127.0.0.1", http_port)
-    cookie = f"Cookie: node_session={browser.cookie}\r\n"
+    cookie = f"Cookie: node_session={visitor.cookie}\r\n"
     await stream.write(f"{request} HTTP/1.1\r\nHost: x\r\n{cookie}".encode() + b"\r\n" * (not body) + body)
     return stream
 
 
 @all_stores
 @pytest.mark.parametrize("query", ["change=1", "save=1", "change=1&save=1"])
-async def test_detach(app, browser, sessions, http_port, caplog, query):
+async def test_detach(app, visitor, sessions, http_port, caplog, query):
     """A change before detach() that is not saved is told once, with the line of the detach(); a saved one is there."""
     app.add_handlers(".*", [("/page", Detaches), ("/look", Look)])
-    await browser.get("/look")
+    await visitor.get("/look")
     for _ in range(2):
-        stream = await send(http_port, browser, f"GET /page?{query}")
+        stream = await send(http_port, visitor, f"GET /page?{query}")
         assert await stream.read_until_close() == b"raw"
     await settle(app, sessions)
     if query == "change=1":
@@ -350,14 +352,14 @@ class Upload(Page):
 
 @all_stores
 @pytest.mark.parametrize("query", ["", "save=1", "nothing=1", "whole=1"])
-async def test_client_that_leaves_during_its_upload(app, browser, sessions, http_port, caplog, query):
+async def test_client_that_leaves_during_its_upload(app, visitor, sessions, http_port, caplog, query):
     """What prepare() changed and nobody saved is told once; a whole upload is saved with its response."""
     app.add_handlers(".*", [("/page", Upload), ("/look", Look)])
-    await browser.get("/look")
+    await visitor.get("/look")
     for _ in range(2):
         app.settings.update(arrived=asyncio.Event(), left=asyncio.Event())
         body = b"Content-Length: 10\r\nConnection: close\r\n\r\n" + (b"0123456789" if query == "whole=1" else b"01234")
-        stream = await send(http_port, browser, f"POST /page?{query}", body)
+        stream = await send(http_port, visitor, f"POST /page?{query}", body)
         await app.settings["arrived"].wait()
         if query == "whole=1":
             assert (await stream.read_until_close()).endswith(b"ok")
@@ -366,7 +368,7 @@ async def test_client_that_leaves_during_its_upload(app, browser, sessions, http
             await app.settings["left"].wait()
     if query != "":
         saved = {"save=1": "2", "whole=1": "2", "nothing=1": "None"}[query]
-        assert (await browser.get("/look")).body.decode() == f"None {saved}"
+        assert (await visitor.get("/look")).body.decode() == f"None {saved}"
     await settle(app, sessions)
     if query == "":
         (warning,) = warnings(caplog)
@@ -375,7 +377,7 @@ async def test_client_that_leaves_during_its_upload(app, browser, sessions, http
         assert warnings(caplog) == []
 
 
-async def test_changes_by_the_page_of_a_failed_save(app, browser, sessions, caplog, monkeypatch):
+async def test_changes_by_the_page_of_a_failed_save(app, visitor, sessions, caplog, monkeypatch):
     """Changes by the error page of a failed save need no warning: the log says that nothing was saved."""
 
     class Failing(Page):
@@ -391,6 +393,6 @@ async def test_changes_by_the_page_of_a_failed_save(app, browser, sessions, capl
 
     app.add_handlers(".*", [("/failing", Failing)])
     monkeypatch.setattr(await sessions.driver(), "write", fail)
-    assert (await browser.get("/failing")).code == 503
+    assert (await visitor.get("/failing")).code == 503
     gc.collect()
     assert "was changed" not in caplog.text

@@ -11,12 +11,11 @@ from datetime import date
 from typing import Any
 
 import pytest
-from browser import ID
 from hypothesis import given
 from test_merge import sessions as any_session
-from tornado.httpclient import HTTPRequest
 from tornado.web import RequestHandler
-from tornado.websocket import WebSocketHandler, websocket_connect
+from tornado.websocket import WebSocketHandler
+from visitors import ID
 from world import start_session
 
 from node_session import PathError, SessionMixin, TooLargeError, aside, encryption, javascript, serializer, writing
@@ -57,22 +56,22 @@ def page(app):
     return page
 
 
-async def records_of(browser) -> Records:
-    config = browser.sessions.config
-    return Records(await browser.sessions.driver(), encrypter=encryption.choose(config.encrypt, config.secret))
+async def records_of(visitor) -> Records:
+    config = visitor.sessions.config
+    return Records(await visitor.sessions.driver(), encrypter=encryption.choose(config.encrypt, config.secret))
 
 
-async def stored(browser, id: str | None = None) -> Any:
+async def stored(visitor, id: str | None = None) -> Any:
     """The stored content, also decrypted."""
-    records, id = await records_of(browser), id or browser.id
+    records, id = await records_of(visitor), id or visitor.id
     record = await records.driver.read(id)
     return None if record is None else (await records.parse(record, id)).attributes
 
 
-async def store(browser, attributes: dict, id: str = ID) -> None:
+async def store(visitor, attributes: dict, id: str = ID) -> None:
     """Put a record into the store without any limit, and take its cookie."""
-    await (await records_of(browser)).write(id, json.dumps(attributes, separators=(",", ":")), None)
-    browser.set_id(id)
+    await (await records_of(visitor)).write(id, json.dumps(attributes, separators=(",", ":")), None)
+    visitor.use_id(id)
 
 
 def nested(depth: int, bottom: Any = 1) -> Any:
@@ -84,22 +83,22 @@ def nested(depth: int, bottom: Any = 1) -> Any:
 # -------------------------------------------------------------------- maxSize
 
 
-async def test_a_session_too_large(browser, page, caplog):
+async def test_a_session_too_large(visitor, page, caplog):
     """A session larger than `maxSize` is a 500 and not written; the log names its largest key, sizes and the cure."""
     page(lambda session: session.put({"small": "x", "notes": "é" * 1500}))
     page(lambda session: session.put("count", 1), "/other")
-    await browser.get("/other")
-    before = await stored(browser)
-    assert (await browser.get("/page")).code == 500
-    assert await stored(browser) == before
+    await visitor.get("/other")
+    before = await stored(visitor)
+    assert (await visitor.get("/page")).code == 500
+    assert await stored(visitor) == before
     told = [record.exc_info[1] for record in caplog.records if record.exc_info]
     assert [type(error) for error in told] == [TooLargeError]
     for part in ("maxSize allows 3000", "most is in notes, with 3012 bytes", "keep less in it"):
         assert part in str(told[0])
-    assert (await browser.get("/other")).code == 200
+    assert (await visitor.get("/other")).code == 200
 
 
-async def test_just_as_large_as_may_be(browser, page):
+async def test_just_as_large_as_may_be(visitor, page):
     """`maxSize` counts the bytes of the JSON text, before it is encrypted; so many are stored."""
 
     def fill(session):
@@ -110,11 +109,11 @@ async def test_just_as_large_as_may_be(browser, page):
 
     more = 0
     page(fill)
-    assert (await browser.get("/page")).code == 200
-    assert serializer.size_of(serializer.dumps(await stored(browser))) in (MOST, MOST - 1)
+    assert (await visitor.get("/page")).code == 200
+    assert serializer.size_of(serializer.dumps(await stored(visitor))) in (MOST, MOST - 1)
 
 
-async def test_a_merge_that_is_too_large(browser, page):
+async def test_a_merge_that_is_too_large(visitor, page):
     """Of two requests whose changes are too large together, one is a 500, and the other one's stays as it is."""
     here, everybody = [], asyncio.Event()
 
@@ -127,13 +126,13 @@ async def test_a_merge_that_is_too_large(browser, page):
 
     page(lambda session: None, "/begin")
     page(add)
-    await browser.get("/begin")
-    answers = await asyncio.gather(browser.get("/page"), browser.get("/page"))
+    await visitor.get("/begin")
+    answers = await asyncio.gather(visitor.get("/page"), visitor.get("/page"))
     assert sorted(answer.code for answer in answers) == [200, 500]
-    assert len([key for key in await stored(browser) if key.startswith("part")]) == 1
+    assert len([key for key in await stored(visitor) if key.startswith("part")]) == 1
 
 
-async def test_a_regenerated_session_too_large(browser, page):
+async def test_a_regenerated_session_too_large(visitor, page):
     """A login that makes the session too large is a 500; the old record stays, and its cookie."""
 
     def log_in(session):
@@ -142,45 +141,45 @@ async def test_a_regenerated_session_too_large(browser, page):
 
     page(lambda session: session.put("n", 1), "/begin")
     page(log_in)
-    await browser.get("/begin")
-    id, before = browser.id, await stored(browser)
-    assert (await browser.get("/page")).code == 500
-    assert browser.id == id
-    assert await stored(browser) == before
+    await visitor.get("/begin")
+    id, before = visitor.id, await stored(visitor)
+    assert (await visitor.get("/page")).code == 500
+    assert visitor.id == id
+    assert await stored(visitor) == before
 
 
-async def test_the_record_left_behind_is_no_larger_session(browser, new_browser, page):
+async def test_the_record_left_behind_is_no_larger_session(visitor, new_visitor, page):
     """What a full session leaves under its old id is whole, for requests under way, though it takes some bytes more."""
     page(lambda session: session.put("x", "x" * (MOST - 130)), "/begin")
     page(lambda session: session.regenerate(True))
     page(lambda session: len(session.get("x")), "/length")
-    await browser.get("/begin")
-    late = new_browser()
-    late.cookie = browser.cookie
-    assert (await browser.get("/page")).code == 200
-    left = serializer.dumps(await stored(browser, late.id))
+    await visitor.get("/begin")
+    late = new_visitor()
+    late.cookie = visitor.cookie
+    assert (await visitor.get("/page")).code == 200
+    left = serializer.dumps(await stored(visitor, late.id))
     assert left.startswith('{"_left"')
     assert len(left) > MOST
     assert (await late.get("/length")).body == str(MOST - 130).encode()
 
 
-async def test_what_is_stored_already(browser, page):
+async def test_what_is_stored_already(visitor, page):
     """A record that is larger than `maxSize` is read, and may change as long as it gets no larger."""
     page(lambda session: len(session.get("x")), "/length")
     page(lambda session: session.put("n", 2), "/same")
     page(lambda session: session.put("n", 22), "/larger")
     page(lambda session: session.put("x", "x" * MOST), "/smaller")
-    await store(browser, {"_token": "t", "x": "x" * 2 * MOST, "n": 1, "flash": {"old": [], "new": []}})
-    assert (await browser.get("/length")).body == str(2 * MOST).encode()
-    assert (await browser.get("/same")).code == 200
-    assert (await stored(browser))["n"] == 2
-    assert (await browser.get("/larger")).code == 500
-    assert (await stored(browser))["n"] == 2
-    assert (await browser.get("/smaller")).code == 200
-    assert (await browser.get("/larger")).code == 500
+    await store(visitor, {"_token": "t", "x": "x" * 2 * MOST, "n": 1, "flash": {"old": [], "new": []}})
+    assert (await visitor.get("/length")).body == str(2 * MOST).encode()
+    assert (await visitor.get("/same")).code == 200
+    assert (await stored(visitor))["n"] == 2
+    assert (await visitor.get("/larger")).code == 500
+    assert (await stored(visitor))["n"] == 2
+    assert (await visitor.get("/smaller")).code == 200
+    assert (await visitor.get("/larger")).code == 500
 
 
-async def test_in_a_transaction(browser, page):
+async def test_in_a_transaction(visitor, page):
     """A transaction and a `save` of one's own raise, with nothing written."""
 
     async def work(session):
@@ -194,12 +193,12 @@ async def test_in_a_transaction(browser, page):
 
     page(lambda session: session.put("token", 1), "/begin")
     page(work)
-    await browser.get("/begin")
-    assert (await browser.get("/page")).body == b"1"
-    assert "x" not in await stored(browser)
+    await visitor.get("/begin")
+    assert (await visitor.get("/page")).body == b"1"
+    assert "x" not in await stored(visitor)
 
 
-async def test_in_a_websocket(app, browser, base_url, page):
+async def test_in_a_websocket(app, visitor, page):
     """The same holds in a WebSocket; the stored record stays."""
 
     class Socket(SessionMixin, WebSocketHandler):
@@ -212,22 +211,19 @@ async def test_in_a_websocket(app, browser, base_url, page):
 
     app.add_handlers(".*", [("/socket", Socket)])
     page(lambda session: session.put("n", 1))
-    await browser.get("/page")
-    before = await stored(browser)
-    request = HTTPRequest(
-        base_url.replace("http", "ws") + "/socket", headers={"Cookie": f"node_session={browser.cookie}"}
-    )
-    socket = await websocket_connect(request)
+    await visitor.get("/page")
+    before = await stored(visitor)
+    socket = await visitor.websocket("/socket")
     await socket.write_message("x")
     assert "most is in x" in await socket.read_message()
     socket.close()
-    assert {**await stored(browser), "flash": None} == {**before, "flash": None}
+    assert {**await stored(visitor), "flash": None} == {**before, "flash": None}
 
 
 # -------------------------------------------------------------------- indices and depth
 
 
-async def test_keys_from_a_form(browser, page):
+async def test_keys_from_a_form(visitor, page):
     """8 KB of keys with high indices add a hundred times their length at most, and none past the limit."""
     keys = [f"list[{index}]" for index in [*range(90, 110), *range(9000, 9700)]]
 
@@ -239,43 +235,43 @@ async def test_keys_from_a_form(browser, page):
         return len(session.get("list"))
 
     page(put)
-    assert int((await browser.get("/page")).body) == 110
+    assert int((await visitor.get("/page")).body) == 110
     page(lambda session: session.put("list[10000]", 1), "/far")
-    before = await stored(browser)
-    assert (await browser.get("/far")).code == 500
-    assert await stored(browser) == before
+    before = await stored(visitor)
+    assert (await visitor.get("/far")).code == 500
+    assert await stored(visitor) == before
 
 
-async def test_deeper_than_may_be(browser, page, caplog):
+async def test_deeper_than_may_be(visitor, page, caplog):
     """A value may be nested 64 deep; a deeper one is a 500, and the log says what to do."""
     page(lambda session: session.put("a", nested(WRITABLE_DEPTH)))
     page(lambda session: session.put("a", nested(WRITABLE_DEPTH + 1)), "/deeper")
-    assert (await browser.get("/page")).code == 200
-    assert (await browser.get("/deeper")).code == 500
-    assert (await stored(browser))["a"] == nested(WRITABLE_DEPTH)
+    assert (await visitor.get("/page")).code == 200
+    assert (await visitor.get("/deeper")).code == 500
+    assert (await stored(visitor))["a"] == nested(WRITABLE_DEPTH)
     assert any("nested more than 64 deep" in str(record.exc_info) for record in caplog.records if record.exc_info)
 
 
-async def test_what_is_stored_deeper(browser, page):
+async def test_what_is_stored_deeper(visitor, page):
     """What a Node program has stored deeper is read, kept while the session changes, and can be taken out."""
     page(lambda session: session.put("n", session.get("n", 0) + 1))
     page(lambda session: session.put("deep", nested(101)), "/deeper")
     page(lambda session: session.regenerate(True), "/login")
     page(lambda session: session.forget("deep"), "/out")
     page(lambda session: session.put("deep", nested(100)), "/again")
-    await store(browser, {"_token": "t", "deep": nested(100), "flash": {"old": [], "new": []}})
+    await store(visitor, {"_token": "t", "deep": nested(100), "flash": {"old": [], "new": []}})
     for _ in range(2):
-        assert (await browser.get("/page")).code == 200
-        assert (await browser.get("/login")).code == 200
-    assert (await stored(browser))["deep"] == nested(100)
-    assert (await stored(browser))["n"] == 2
-    assert (await browser.get("/deeper")).code == 500
-    assert (await browser.get("/again")).code == 200
-    assert (await browser.get("/out")).code == 200
-    assert (await browser.get("/again")).code == 500
+        assert (await visitor.get("/page")).code == 200
+        assert (await visitor.get("/login")).code == 200
+    assert (await stored(visitor))["deep"] == nested(100)
+    assert (await stored(visitor))["n"] == 2
+    assert (await visitor.get("/deeper")).code == 500
+    assert (await visitor.get("/again")).code == 200
+    assert (await visitor.get("/out")).code == 200
+    assert (await visitor.get("/again")).code == 500
 
 
-async def test_others_changes_to_what_is_stored_deeper(browser, page):
+async def test_others_changes_to_what_is_stored_deeper(visitor, page):
     """Two requests change such a session concurrently, and nothing is lost."""
     here, everybody = [], asyncio.Event()
 
@@ -287,13 +283,13 @@ async def test_others_changes_to_what_is_stored_deeper(browser, page):
         await everybody.wait()
 
     page(add)
-    await store(browser, {"_token": "t", "deep": nested(100), "flash": {"old": [], "new": []}})
-    answers = await asyncio.gather(browser.get("/page"), browser.get("/page"))
+    await store(visitor, {"_token": "t", "deep": nested(100), "flash": {"old": [], "new": []}})
+    answers = await asyncio.gather(visitor.get("/page"), visitor.get("/page"))
     assert [answer.code for answer in answers] == [200, 200]
-    assert {"part1", "part2", "deep"} < (await stored(browser)).keys()
+    assert {"part1", "part2", "deep"} < (await stored(visitor)).keys()
 
 
-async def test_the_deepest_value_is_changed_and_deleted(browser, page):
+async def test_the_deepest_value_is_changed_and_deleted(visitor, page):
     """A request changes the deepest value that can be stored, while another one deletes it: the change stays."""
     loaded, changed = asyncio.Event(), asyncio.Event()
 
@@ -316,13 +312,13 @@ async def test_the_deepest_value_is_changed_and_deleted(browser, page):
 
     page(change, "/change")
     page(delete, "/delete")
-    await store(browser, {"_token": "t", "deep": deep(n=1), "flash": {"old": [], "new": []}})
-    deleting = asyncio.ensure_future(browser.get("/delete"))
+    await store(visitor, {"_token": "t", "deep": deep(n=1), "flash": {"old": [], "new": []}})
+    deleting = asyncio.ensure_future(visitor.get("/delete"))
     await loaded.wait()
-    assert (await browser.get("/change")).code == 200
+    assert (await visitor.get("/change")).code == 200
     changed.set()
     assert (await deleting).code == 200
-    assert (await stored(browser))["deep"] == deep(new=1)
+    assert (await stored(visitor))["deep"] == deep(new=1)
 
 
 # -------------------------------------------------------------------- threads
@@ -364,7 +360,7 @@ SHAPES = {
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("size", [1000, 4 * LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("options", [{"encrypt": encrypt, "maxSize": 0} for encrypt in (False, True)], ids=str)
-async def test_work_on_a_large_session_is_in_a_thread(browser, page, threads, shape, size, options):
+async def test_work_on_a_large_session_is_in_a_thread(visitor, page, threads, shape, size, options):
     """A small session is read, merged and written in the event loop, and a large one in a thread."""
     here, everybody = [], asyncio.Event()
 
@@ -378,16 +374,16 @@ async def test_work_on_a_large_session_is_in_a_thread(browser, page, threads, sh
 
     page(lambda session: session.put("value", shape(size)), "/begin")
     page(both)
-    assert (await browser.get("/begin")).code == 200
+    assert (await visitor.get("/begin")).code == 200
     threads.pop("loads", None)
-    answers = await asyncio.gather(browser.get("/page"), browser.get("/page"))
+    answers = await asyncio.gather(visitor.get("/page"), visitor.get("/page"))
     assert [answer.code for answer in answers] == [200, 200]
     assert {"loads", "merge"} <= threads.keys()
     assert size > 1000 or "writer" not in threads or threads.pop("writer") == {True}
     if "writer" in threads:  # it begins in the loop, and gives up after so many values
         assert False in threads.pop("writer")
     assert {where for each in threads.values() for where in each} == {size == 1000}
-    assert {"part1", "part2", "value"} < (await stored(browser)).keys()
+    assert {"part1", "part2", "value"} < (await stored(visitor)).keys()
 
 
 async def test_a_save_meanwhile(monkeypatch):
@@ -496,7 +492,7 @@ def test_merged_in_a_thread(base, mine, theirs):
 
 
 @pytest.mark.parametrize("options", [{"driver": "memory"}, {"driver": "file"}, {"driver": "slow"}], ids=str)
-async def test_a_stream_of_a_large_session(app, browser):
+async def test_a_stream_of_a_large_session(app, visitor):
     """A stream with a new id is stored before its first flush, also where its text takes long to write."""
 
     class Stream(SessionMixin, RequestHandler):
@@ -509,6 +505,6 @@ async def test_a_stream_of_a_large_session(app, browser):
 
     app.add_handlers(".*", [("/stream", Stream)])
     for _ in range(2):
-        answer = await browser.get("/stream")
+        answer = await visitor.get("/stream")
         assert (answer.code, answer.body) == (200, b"begin, end")
-        assert len((await stored(browser))["numbers"]) == 30_000
+        assert len((await stored(visitor))["numbers"]) == 30_000

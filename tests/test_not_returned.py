@@ -7,9 +7,9 @@ import gc
 import logging
 
 import pytest
-from tornado.httpclient import HTTPRequest
 from tornado.web import RequestHandler
-from tornado.websocket import WebSocketHandler, websocket_connect
+from tornado.websocket import WebSocketHandler
+from visitors import store_record
 
 from node_session import NodeSession, UnavailableError, UnreadableError
 
@@ -90,9 +90,9 @@ def warnings(caplog) -> list[str]:
 @all_stores
 @pytest.mark.parametrize("fails", [False, True], ids=["up", "down"])
 @pytest.mark.parametrize(("path", "status"), [("no-method", 405), ("too-early", 500), ("lost", 200)])
-async def test_finished_before_loading(app, browser, sessions, caplog, monkeypatch, path, status, fails):
+async def test_finished_before_loading(app, visitor, sessions, caplog, monkeypatch, path, status, fails):
     """A handler that is over before its session was asked for: one warning, whether or not the store can be read."""
-    await browser.store({"_token": "t", "user": "Ann"})
+    await store_record(visitor, {"_token": "t", "user": "Ann"})
 
     async def fail(id):
         raise UnreadableError("the store is down")
@@ -101,12 +101,12 @@ async def test_finished_before_loading(app, browser, sessions, caplog, monkeypat
         if fails:
             broken.setattr(await sessions.driver(), "read", fail)
         for _ in range(2):
-            answer = await browser.get("/" + path)
+            answer = await visitor.get("/" + path)
             assert answer.code == status and "Set-Cookie" not in answer.headers
             await settle(sessions)
     (warning,) = warnings(caplog)
     assert ADVICE in warning and f"test_not_returned.{type_of(path)} " in warning
-    assert app.settings["called"] == [] and await browser.stored() == {"_token": "t", "user": "Ann"}
+    assert app.settings["called"] == [] and await visitor.stored() == {"_token": "t", "user": "Ann"}
 
 
 def type_of(path: str) -> str:
@@ -117,10 +117,10 @@ def type_of(path: str) -> str:
 @pytest.mark.parametrize("fails", [False, True], ids=["up", "down"])
 @pytest.mark.parametrize("how", ["callback", "task"])
 @pytest.mark.parametrize("makes_driver", [False, True], ids=["", "first request"])
-async def test_finished_while_loading(app, browser, sessions, config, caplog, fails, how, makes_driver):
+async def test_finished_while_loading(app, visitor, sessions, config, caplog, fails, how, makes_driver):
     """The same for one that finishes while its session is being loaded, or even its driver made."""
     going_on, loading = asyncio.Event(), asyncio.Event()
-    await browser.store({"_token": "t", "user": "Ann"})
+    await store_record(visitor, {"_token": "t", "user": "Ann"})
     driver = await sessions.driver()
     read = driver.read
 
@@ -155,7 +155,7 @@ async def test_finished_while_loading(app, browser, sessions, config, caplog, fa
             self.write("ok")
 
     app.add_handlers(".*", [("/page", Page)])
-    answer = await browser.get("/page")
+    answer = await visitor.get("/page")
     assert (answer.body, "Set-Cookie" in answer.headers) == (b"ok", False)
     going_on.set()
     if how == "task":
@@ -165,11 +165,11 @@ async def test_finished_while_loading(app, browser, sessions, config, caplog, fa
     del driver.read
     (warning,) = warnings(caplog)
     assert ADVICE in warning
-    assert app.settings["called"] == [] and await browser.stored() == {"_token": "t", "user": "Ann"}
+    assert app.settings["called"] == [] and await visitor.stored() == {"_token": "t", "user": "Ann"}
 
 
 @all_stores
-async def test_waits_long_enough(app, browser, sessions, caplog):
+async def test_waits_long_enough(app, visitor, sessions, caplog):
     """A handler that happens to be over after its session was loaded has it, and is not warned of."""
     loaded = asyncio.Event()
 
@@ -183,12 +183,12 @@ async def test_waits_long_enough(app, browser, sessions, caplog):
             self.write("ok")
 
     app.add_handlers(".*", [("/page", Page)])
-    assert (await browser.get("/page")).code == 200
-    assert (await browser.stored())["seen"] and warnings(caplog) == []
+    assert (await visitor.get("/page")).code == 200
+    assert (await visitor.stored())["seen"] and warnings(caplog) == []
 
 
 @all_stores
-async def test_returned_but_down(app, browser, sessions, caplog, monkeypatch):
+async def test_returned_but_down(app, visitor, sessions, caplog, monkeypatch):
     """The 503 of one that does return it comes while the session is not loaded, and is no reason to warn."""
 
     class Page(Careless):
@@ -199,15 +199,15 @@ async def test_returned_but_down(app, browser, sessions, caplog, monkeypatch):
         raise UnavailableError("the store is down")
 
     app.add_handlers(".*", [("/page", Page)])
-    await browser.store({"_token": "t"})
+    await store_record(visitor, {"_token": "t"})
     monkeypatch.setattr(await sessions.driver(), "read", fail)
-    assert (await browser.get("/page")).code == 503
+    assert (await visitor.get("/page")).code == 503
     await settle(sessions)
     assert warnings(caplog) == [] and app.settings["called"] == []
 
 
 @all_stores
-async def test_websocket(app, browser, base_url, caplog, sessions):
+async def test_websocket(app, visitor, caplog, sessions):
     """A handshake that does not wait for its session."""
 
     class Socket(WebSocketHandler):
@@ -217,10 +217,9 @@ async def test_websocket(app, browser, base_url, caplog, sessions):
         async def on_message(self, message):
             await self.write_message(message)
 
-    await browser.store({"_token": "t"})
+    await store_record(visitor, {"_token": "t"})
     app.add_handlers(".*", [("/socket", Socket)])
-    headers = {"Cookie": f"node_session={browser.cookie}"}
-    connection = await websocket_connect(HTTPRequest(base_url.replace("http", "ws") + "/socket", headers=headers))
+    connection = await visitor.websocket("/socket")
     await connection.write_message("hello")
     assert await connection.read_message() == "hello"
     connection.close()
@@ -230,10 +229,10 @@ async def test_websocket(app, browser, base_url, caplog, sessions):
 
 
 @all_stores
-async def test_changed_after_an_early_end(app, browser, sessions, caplog):
+async def test_changed_after_an_early_end(app, visitor, sessions, caplog):
     """Changes by a task whose handler finished before the session was loaded are lost, and a warning names them."""
     tasks = []
-    await browser.store({"_token": "t"})
+    await store_record(visitor, {"_token": "t"})
     driver = await sessions.driver()
     loading, going_on = hold_reading(driver)
 
@@ -248,20 +247,20 @@ async def test_changed_after_an_early_end(app, browser, sessions, caplog):
             await loading.wait()
 
     app.add_handlers(".*", [("/page", Page)])
-    assert (await browser.get("/page")).code == 200
+    assert (await visitor.get("/page")).code == 200
     going_on.set()
     await tasks.pop()
     await settle(sessions)
     del driver.read
     early, late = warnings(caplog)
     assert ADVICE in early and "'much'" in late
-    assert await browser.stored() == {"_token": "t"}
+    assert await visitor.stored() == {"_token": "t"}
 
 
-async def test_websocket_used_after_an_early_handshake(app, browser, base_url, caplog, sessions):
+async def test_websocket_used_after_an_early_handshake(app, visitor, caplog, sessions):
     """A WebSocket that did not wait for its session is warned of that, not of changes: it has no response anyway."""
     closed, tasks = asyncio.Event(), []
-    await browser.store({"_token": "t"})
+    await store_record(visitor, {"_token": "t"})
     driver = await sessions.driver()
     loading, going_on = hold_reading(driver)
 
@@ -276,8 +275,7 @@ async def test_websocket_used_after_an_early_handshake(app, browser, base_url, c
             closed.set()
 
     app.add_handlers(".*", [("/socket", Socket)])
-    headers = {"Cookie": f"node_session={browser.cookie}"}
-    connection = await websocket_connect(HTTPRequest(base_url.replace("http", "ws") + "/socket", headers=headers))
+    connection = await visitor.websocket("/socket")
     await loading.wait()
     going_on.set()
     await tasks.pop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from browser import SECRET
+from visitors import SECRET
 
 from node_session import ConfigError, NodeSession
 from node_session.proxy import compile_trust, is_https

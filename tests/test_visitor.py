@@ -12,7 +12,9 @@ from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
 from node_session import NodeSession, SessionMixin
-from node_session.testing import Visitor
+from node_session.testing import Visitor, plugin
+
+visitor = plugin.visitor  # as in an application's tests: it visits `app`, and not the `sessions` of ours
 
 
 class Account(SessionMixin, RequestHandler):
@@ -121,6 +123,17 @@ async def test_token(visitor):
     assert (await visitor.post("/account", {"name": "Bob", "_token": await visitor.token()}, csrf=False)).code == 302
 
 
+@pytest.mark.parametrize("app", [{"csrf": True}], indirect=True)
+@pytest.mark.gen_test
+async def test_token_of_a_session_without_one(visitor):
+    """After `flush` a session has no token; the visitor gets it one that is stored, so that its form is accepted."""
+    await visitor.become(user={"name": "Ann"})
+    async with visitor.session() as session:
+        session.flush()
+    assert (await visitor.post("/account", {"name": "Bob"})).code == 302
+    await visitor.assert_has("user.name", "Bob")
+
+
 @pytest.mark.gen_test
 async def test_session_between_requests(visitor):
     """The stored session may be changed in between; flash data waits for the next request."""
@@ -168,6 +181,16 @@ async def test_websocket(visitor):
     socket = await visitor.websocket("/echo")
     await socket.write_message("hello")
     assert await socket.read_message() == "Ann: hello"
+    socket.close()
+
+
+@pytest.mark.gen_test
+async def test_websocket_begins_a_session(visitor):
+    """The cookie that a handshake sets is kept: the pages after it have the WebSocket's session."""
+    socket = await visitor.websocket("/echo")
+    id = visitor.id
+    assert id is not None and await (await visitor.sessions.driver()).read(id) is not None
+    assert (await visitor.get("/account")).code == 200 and visitor.id == id
     socket.close()
 
 

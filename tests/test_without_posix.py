@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import servers
-from browser import SECRET
+from visitors import SECRET
 
 PROGRAM = Path(__file__).with_name("without_posix.py")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 import pytest
-from browser import SECRET
 from stores import STORES
+from visitors import SECRET
 
 from node_session import cookies
 
@@ -38,10 +38,10 @@ async def test_a_wrong_secret_is_a_warning_once(visit, caplog):
 
 
 @pytest.mark.gen_test
-async def test_what_is_no_wrong_secret(visit, browser, caplog):
+async def test_what_is_no_wrong_secret(visit, visitor, caplog):
     """A cookie that is not signed at all, or stands beside a good one, is no such warning, and uses none up."""
     await visit()
-    good = f"node_session={browser.cookie}"
+    good = f"node_session={visitor.cookie}"
     with caplog.at_level(logging.INFO, "node_session"):
         await visit(headers={"Cookie": "node_session=abc"})
         await visit(headers={"Cookie": f"{WRONG}; {good}"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import statistics
+import weakref
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._database = sqlite3.connect("", isolation_level=None)
+        weakref.finalize(self, self._database.close)  # whoever goes through the lines may stop anywhere
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute(
             "CREATE TABLE lines (id BLOB, size INTEGER, idle REAL, damage BLOB, is_mismatch INTEGER)"

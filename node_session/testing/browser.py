@@ -109,9 +109,12 @@ class Browser(ABC):
         return await self.request("DELETE", path, **options)
 
     async def websocket(self, path: str = "/", headers: Mapping[str, str] | None = None) -> WebSocketClientConnection:
-        """Open a WebSocket as this visitor."""
+        """Open a WebSocket as this visitor, and keep the cookies of its handshake."""
         url = self._address(path).replace("http", "ws", 1)
-        return await websocket_connect(HTTPRequest(url, headers=HTTPHeaders({**self.headers, **(headers or {})})))
+        asking = HTTPRequest(url, headers=HTTPHeaders({**self.headers, **(headers or {})}))
+        connection = await websocket_connect(asking)
+        self._keep(connection.headers or HTTPHeaders())
+        return connection
 
     @property
     def headers(self) -> dict[str, str]:
@@ -137,16 +140,16 @@ class Browser(ABC):
             self._address(path), method, {**self.headers, **headers}, follow_redirects=False, **options
         )
         response = await self._client.fetch(request, raise_error=False)
-        for line in response.headers.get_list("Set-Cookie"):
-            self._keep(line)
+        self._keep(response.headers)
         return response
 
-    def _keep(self, line: str) -> None:
-        for name, cookie in SimpleCookie(line).items():
-            if cookie["max-age"] == "0" or _is_over(cookie["expires"]):
-                self.cookies.pop(name, None)
-            else:
-                self.cookies[name] = cookie.coded_value
+    def _keep(self, headers: HTTPHeaders) -> None:
+        for line in headers.get_list("Set-Cookie"):
+            for name, cookie in SimpleCookie(line).items():
+                if cookie["max-age"] == "0" or _is_over(cookie["expires"]):
+                    self.cookies.pop(name, None)
+                else:
+                    self.cookies[name] = cookie.coded_value
 
 
 def _is_over(expires: str) -> bool:

@@ -36,34 +36,37 @@ class Visitor(Browser):
         client: Sends the requests.
         url: The application's, as ``http://127.0.0.1:3000``.
         sessions: The application's.
+
+    Attributes:
+        sessions: The application's, for what a visitor has no method for: its driver, for example.
     """
 
     def __init__(self, client: AsyncHTTPClient, url: str, sessions: NodeSession) -> None:
         super().__init__(client, url)
-        self._sessions = sessions
+        self.sessions = sessions
 
     # ---------------------------------------------------------------- the session
 
     @property
     def id(self) -> str | None:
         """The id in the session's cookie; None without a valid one."""
-        config = self._sessions.config
+        config = self.sessions.config
         return cookies.find(self.headers.get("Cookie"), config.cookie, config.secret, self._bound_to).id
 
     @property
     def cookie(self) -> str | None:
         """The value of the session's cookie; None: it has none. It may be set."""
-        return self.cookies.get(self._sessions.config.cookie)
+        return self.cookies.get(self.sessions.config.cookie)
 
     @cookie.setter
     def cookie(self, value: str | None) -> None:
-        self.cookies.pop(self._sessions.config.cookie, None)
+        self.cookies.pop(self.sessions.config.cookie, None)
         if value is not None:
-            self.cookies[self._sessions.config.cookie] = value
+            self.cookies[self.sessions.config.cookie] = value
 
     def use_id(self, id: str) -> None:
         """Take the cookie of the session with this id, signed with the program's secret."""
-        self.cookie = cookies.sign(id, self._sessions.config.secret[0], self._bound_to)
+        self.cookie = cookies.sign(id, self.sessions.config.secret[0], self._bound_to)
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
@@ -107,10 +110,7 @@ class Visitor(Browser):
         return session.all() if work_of(session).version is not None else None
 
     async def token(self) -> str:
-        """Find the session's CSRF token; a visitor without a session begins one."""
-        stored = await self.stored()
-        if stored is not None and stored.get("_token"):
-            return str(stored["_token"])
+        """Find the session's CSRF token, and store one that it makes; a visitor without a session begins one."""
         async with self.session() as session:
             return session.get_token()
 
@@ -139,13 +139,13 @@ class Visitor(Browser):
 
     @property
     def _bound_to(self) -> str:
-        config = self._sessions.config
+        config = self.sessions.config
         return config.cookie if config.bind_name else ""
 
     async def _load(self, id: str | None = None) -> Session:
         """Load a session, the visitor's by default, as a request with its cookie would."""
         asking = HTTPServerRequest(start_line=_GET, headers=HTTPHeaders(self.headers if id is None else {}))
-        session = await self._sessions.get_session(asking)
+        session = await self.sessions.get_session(asking)
         if id is not None:
             session.set_id(id)
         work_of(session).content.ages_flash = False

@@ -13,10 +13,9 @@ from pages import press
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 from tornado.web import Application, RequestHandler
+from visitors import SECRET
 
 from node_session import NodeSession, SessionMixin
-
-from browser import SECRET  # isort: skip
 
 STORES = [{"driver": "memory"}, {"driver": "file"}, {"driver": "database", "connection": {"adapter": "sqlite"}}]
 

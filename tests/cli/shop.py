@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from browser import OLD_SECRET, SECRET
+from visitors import OLD_SECRET, SECRET
 
 from node_session.cli import DONE, main
 

@@ -6,7 +6,7 @@ import os
 import re
 
 import pytest
-from browser import OLD_SECRET, SECRET
+from visitors import OLD_SECRET, SECRET
 
 from cli.shop import ANN, BOB, EVE
 from node_session import NodeSession, SessionError, UnavailableError

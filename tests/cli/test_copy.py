@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from browser import OLD_SECRET, SECRET
+from visitors import OLD_SECRET, SECRET
 
 from cli.shop import ANN, BOB, sails_disk
 from node_session import NodeSession

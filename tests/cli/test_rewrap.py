@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from browser import OLD_SECRET, SECRET
+from visitors import OLD_SECRET, SECRET
 
 from cli.shop import ANN, BOB, EVE
 from node_session.authenticated_encryption import AuthenticatedEncrypter

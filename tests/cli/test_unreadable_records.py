@@ -8,7 +8,7 @@ import time
 from collections import Counter
 
 import pytest
-from browser import OLD_SECRET
+from visitors import OLD_SECRET
 
 from cli.shop import ANN
 from node_session.cli import ATTENTION, DONE, WRONG

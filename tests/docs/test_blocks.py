@@ -16,10 +16,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from browser import SECRET
 from tornado.template import Template
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
+from visitors import SECRET
 
 from docs.pages import PAGES, README, ROOT, Block, blocks_of, pieces
 from docs.serving import served

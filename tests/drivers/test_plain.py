@@ -8,12 +8,12 @@ import functools
 import time
 
 import pytest
-from browser import SECRET, Browser
 from tornado.web import Application, RequestHandler
+from visitors import SECRET
 
 from node_session import ConfigError, ConflictError, NodeSession, SessionMixin, UnavailableError, UnreadableError
 from node_session.drivers import Entry, MemoryDriver, PlainDriver
-from node_session.testing import DriverContract
+from node_session.testing import DriverContract, Visitor
 
 ID = "A" * 40
 
@@ -250,8 +250,8 @@ def app(plain):
 
 
 @pytest.fixture
-def browser(app, http_client, base_url):
-    return Browser(http_client, base_url, app.settings["node_session"])
+def visitor(app, http_client, base_url):
+    return Visitor(http_client, base_url, app.settings["node_session"])
 
 
 @pytest.mark.gen_test
@@ -266,27 +266,27 @@ def browser(app, http_client, base_url):
         ("GET", "gc", 200),
     ],
 )
-async def test_a_503(app, browser, plain, caplog, error, method, fails, code):
+async def test_a_503(app, visitor, plain, caplog, error, method, fails, code):
     """Over HTTP it is a 503, and after it everything is there; what happens in the background fails no request."""
     for _ in range(2):
-        await browser.get(method="POST")
-    cookie, stored = browser.cookie, dict(plain.texts)
+        await visitor.post(csrf=False)
+    cookie, stored = visitor.cookie, dict(plain.texts)
     plain.error, plain.methods = error, (fails,)
-    response = await browser.get(method=method)
+    response = await visitor.request(method, csrf=False)
     assert response.code == code
-    assert "Traceback" not in caplog.text and browser.id not in caplog.text
+    assert "Traceback" not in caplog.text and visitor.id not in caplog.text
     if code == 503:
         assert "Set-Cookie" not in response.headers or fails == "destroy"
     plain.methods = ()
     if fails != "destroy":
-        assert browser.cookie == cookie and plain.texts == stored
-        assert (await browser.get(method="POST")).body == b"3"
+        assert visitor.cookie == cookie and plain.texts == stored
+        assert (await visitor.post(csrf=False)).body == b"3"
 
 
 @pytest.mark.gen_test
 @pytest.mark.parametrize("error", FAILURES, ids=repr)
 @pytest.mark.parametrize("is_async", [True, False])
-async def test_a_creator_that_cannot_connect(app, browser, plain, error, is_async):
+async def test_a_creator_that_cannot_connect(app, visitor, plain, error, is_async):
     """A creator's OSError or TimeoutError is a 503, too, and the next request has it tried again."""
     tries = []
 
@@ -302,7 +302,7 @@ async def test_a_creator_that_cannot_connect(app, browser, plain, error, is_asyn
 
     creator = make_later if is_async else make
     NodeSession.register_handler("failing", lambda config: creator())
-    assert [(await browser.get(method="POST")).code for _ in range(3)] == [503, 503, 200]
+    assert [(await visitor.post(csrf=False)).code for _ in range(3)] == [503, 503, 200]
     assert len(plain.texts) == 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from browser import ID
+from visitors import ID
 
 from node_session.csrf_token import CsrfToken
 from node_session.serializer import dumps

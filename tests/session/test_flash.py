@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from browser import ID
+from visitors import ID
 
 pytestmark = pytest.mark.gen_test
 

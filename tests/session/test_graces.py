@@ -11,6 +11,7 @@ import weakref
 import pytest
 from stores import STORES, settle
 from tornado.web import RequestHandler
+from visitors import stored_record
 from world import start_session, start_session_of
 
 from node_session import SessionMixin, UnavailableError
@@ -72,18 +73,18 @@ class Login(SessionMixin, RequestHandler):
     [{**store, "lifetime": each, "regenerateGrace": 20} for store in STORES for each in (300_000, 0)],
     ids=str,
 )
-async def test_gone_when_the_grace_is_over(app, browser):
+async def test_gone_when_the_grace_is_over(app, visitor):
     """After several log-ins only the session's last record is left, although nobody brings an old cookie again."""
     app.add_handlers(".*", [("/page", Page), ("/login", Login)])
-    await browser.get("/page")
-    old = [browser.id]
+    await visitor.get("/page")
+    old = [visitor.id]
     for _ in range(2):
-        await browser.get("/login", "POST")
-        old.append(browser.id)
+        await visitor.post("/login", csrf=False)
+        old.append(visitor.id)
     old.pop()
-    while any([await browser.stored(id) for id in old]):
+    while any([await stored_record(visitor, id) for id in old]):
         await asyncio.sleep(0.005)
-    stored = await browser.stored()
+    stored = await visitor.stored()
     assert (stored["cart"], stored["user"]) == (["book"], "Ann")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from browser import ID
+from visitors import ID
 from world import is_gone
 
 from node_session import HeadersSentError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from browser import ID
+from visitors import ID
 from world import Gate, start_session
 
 from node_session.authenticated_encryption import AuthenticatedEncrypter

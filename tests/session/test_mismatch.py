@@ -8,13 +8,14 @@ import os
 import time
 
 import pytest
-from browser import OLD_SECRET, SECRET, Browser
 from stores import STORES, another_program
+from visitors import OLD_SECRET, SECRET
 from web.handlers import Count
 from world import start_session_of
 
 from node_session import NodeSession
 from node_session.authenticated_encryption import AuthenticatedEncrypter
+from node_session.testing import Visitor
 
 pytestmark = pytest.mark.gen_test
 
@@ -86,44 +87,44 @@ SLIPS = {
 
 
 @pytest.mark.parametrize("slip", SLIPS)
-async def test_a_slip_in_the_config_loses_nothing(app, browser, config, sessions, caplog, tmp_path, slip):
+async def test_a_slip_in_the_config_loses_nothing(app, visitor, config, sessions, caplog, tmp_path, slip):
     """A record of another `encrypt` is left byte for byte, its request is served, and its session is there again."""
     before, after, cure = SLIPS[slip]
     driver = await sessions.driver()
     await configured(app, sessions, config, **before)
-    await browser.get()
-    assert (await browser.get()).body == b"2"
-    id, cookie = browser.id, browser.cookie
+    await visitor.get()
+    assert (await visitor.get()).body == b"2"
+    id, cookie = visitor.id, visitor.cookie
     record = await driver.read(id)
     age(tmp_path)
     await configured(app, sessions, config, **after)
-    assert (await browser.get()).body == b"1" and browser.id != id
+    assert (await visitor.get()).body == b"1" and visitor.id != id
     assert (await driver.read(id)).payload == record.payload
     (line,) = errors(caplog)
     assert cure in line and id not in line
     await configured(app, sessions, config, **before)
-    browser.cookie = cookie
-    assert (await browser.get()).body == b"3" and browser.id == id
+    visitor.cookie = cookie
+    assert (await visitor.get()).body == b"3" and visitor.id == id
 
 
 @pytest.mark.parametrize("encrypt", [True, "legacy"])
-async def test_a_dropped_secret_loses_nothing(app, browser, config, sessions, caplog, tmp_path, encrypt):
+async def test_a_dropped_secret_loses_nothing(app, visitor, config, sessions, caplog, tmp_path, encrypt):
     """A record under a secret that is missing from the list is left as it is, and read again when it is back."""
     driver = await sessions.driver()
     await configured(app, sessions, config, encrypt=encrypt, secret=OLD_SECRET)
-    await browser.get()
+    await visitor.get()
     (id,) = [entry.id async for entry in driver.scan()]
-    browser.set_id(id)
+    visitor.use_id(id)
     age(tmp_path)
     await configured(app, sessions, config, encrypt=encrypt)
-    assert (await browser.get()).body == b"1" and browser.id != id
+    assert (await visitor.get()).body == b"1" and visitor.id != id
     assert "under none of the secrets" in caplog.text and "is secret another one" in caplog.text
-    browser.set_id(id)
+    visitor.use_id(id)
     await configured(app, sessions, config, encrypt=encrypt, secret=[SECRET, OLD_SECRET])
-    assert (await browser.get()).body == b"2" and browser.id == id
+    assert (await visitor.get()).body == b"2" and visitor.id == id
 
 
-async def test_a_slip_is_not_told_once_a_record(app, browser, config, sessions, caplog, tmp_path):
+async def test_a_slip_is_not_told_once_a_record(app, visitor, config, sessions, caplog, tmp_path):
     """Of a hundred records that a config cannot read, the 1st, the 10th and the 100th are told of."""
     driver = await sessions.driver()
     for number in range(100):
@@ -131,26 +132,26 @@ async def test_a_slip_is_not_told_once_a_record(app, browser, config, sessions, 
     age(tmp_path)
     slip = await configured(app, sessions, config, encrypt=True)
     for number in range(100):
-        browser.set_id(f"{number:040d}")
-        assert (await browser.get()).code == 200
+        visitor.use_id(f"{number:040d}")
+        assert (await visitor.get()).code == 200
     assert [line.partition("so far: ")[2].partition(";")[0] for line in errors(caplog)] == ["1", "10", "100"]
     assert slip.stats.damaged == 100
 
 
 @pytest.mark.parametrize("text", ['{"mac":"m","ct":"c"}', '{"ct":"not base64!","mac":"m"}', '{"ct":"a","mac":"b"}'])
-async def test_a_session_that_looks_a_little_encrypted(app, browser, config, sessions, text):
+async def test_a_session_that_looks_a_little_encrypted(app, visitor, config, sessions, text):
     """Values called ct and mac do not make a session an encrypted one."""
     driver = await sessions.driver()
     await driver.write("A" * 40, text, None)
-    browser.set_id("A" * 40)
-    assert (await browser.get()).body == b"1"
-    assert browser.id == "A" * 40
+    visitor.use_id("A" * 40)
+    assert (await visitor.get()).body == b"1"
+    assert visitor.id == "A" * 40
 
 
 # -------------------------------------------------------------------- damaged, and read again?
 
 
-async def reads(browser: Browser, driver) -> int:
+async def reads(visitor: Visitor, driver) -> int:
     """The number of times that a request reads its session's record."""
     read, count = driver.read, 0
 
@@ -160,58 +161,58 @@ async def reads(browser: Browser, driver) -> int:
         return read(id)
 
     driver.read = counting
-    browser.set_id("A" * 40)
-    assert (await browser.get()).code == 200
-    assert browser.id != "A" * 40
+    visitor.use_id("A" * 40)
+    assert (await visitor.get()).code == 200
+    assert visitor.id != "A" * 40
     driver.read = read
     return count
 
 
 @pytest.mark.parametrize("text", ["", '{"cut off', "[1]"])
 @pytest.mark.parametrize("encrypt", [False, True])
-async def test_damage_is_believed(app, browser, config, sessions, tmp_path, text, encrypt):
+async def test_damage_is_believed(app, visitor, config, sessions, tmp_path, text, encrypt):
     """A record that looks damaged is read again only where another program may be writing it: a file just now."""
     driver = await sessions.driver()
     await driver.write("A" * 40, text, None)
     age(tmp_path)
     await configured(app, sessions, config, encrypt=encrypt)
-    assert await reads(browser, driver) == 1
+    assert await reads(visitor, driver) == 1
 
 
 @pytest.mark.parametrize("options", [{"driver": "file"}], ids=["file"])
 @pytest.mark.parametrize(("seconds", "most"), [(-3600, 1), (0, 7), (60, 1)])
-async def test_bytes_that_are_no_text(app, browser, sessions, tmp_path, seconds, most):
+async def test_bytes_that_are_no_text(app, visitor, sessions, tmp_path, seconds, most):
     """So is one that is not even text: read again if it was written just now, once if not or by a wrong clock."""
     driver = await sessions.driver()
     await driver.write("A" * 40, "text", None)
     path = tmp_path / "sessions" / ("A" * 40)
     path.write_bytes(b'{"name":"J\xc3')
     age(tmp_path, seconds)
-    count = await reads(browser, driver)
+    count = await reads(visitor, driver)
     assert count == 1 if most == 1 else 1 < count <= most
 
 
 @pytest.mark.parametrize("options", [{"driver": "file"}], ids=["file"])
 @pytest.mark.parametrize("encrypt", [False, "legacy", True])
-async def test_cut_within_a_character(app, browser, config, sessions, tmp_path, encrypt):
+async def test_cut_within_a_character(app, visitor, config, sessions, tmp_path, encrypt):
     """A reader within the original's truncate and write waits, wherever the text is cut, plain or encrypted."""
     current = await configured(app, sessions, config, encrypt=encrypt)
-    await browser.get()
-    session = await start_session_of(current, browser.id)
+    await visitor.get()
+    session = await start_session_of(current, visitor.id)
     session.put("name", "Jörg")
     await session.save()
-    path = tmp_path / "sessions" / browser.id
-    content, id = path.read_bytes(), browser.id
+    path = tmp_path / "sessions" / visitor.id
+    content, id = path.read_bytes(), visitor.id
     cuts = [0, 1, len(content) // 2, len(content) - 1]
     cuts += [content.index("ö".encode()) + 1] if not encrypt else []
     for number, cut in enumerate(cuts):
         whole = path.read_bytes()
         path.write_bytes(whole[:cut])
-        answer = asyncio.ensure_future(browser.get())
+        answer = asyncio.ensure_future(visitor.get())
         await asyncio.sleep(0.1)
         path.write_bytes(whole)
         assert (await answer).body == str(number + 2).encode()
-        assert browser.id == id
+        assert visitor.id == id
 
 
 def test_an_encrypted_text_is_known_by_its_form():

@@ -12,6 +12,7 @@ import pytest
 from rotations import log_out_against_rotations, logged_in
 from stores import SLOW, STORES, another_program
 from tornado.web import RequestHandler
+from visitors import stored_record
 from world import is_gone, start_session, start_session_of
 
 from node_session import NodeSession, SessionMixin, UnavailableError
@@ -68,12 +69,12 @@ class WhoAmI(SessionMixin, RequestHandler):
 
 
 @pytest.fixture
-def other_tab(browser, new_browser):
-    """Makes another client with the cookie that the browser has now."""
+def other_tab(visitor, new_visitor):
+    """Makes another visitor with the cookie that the first has now."""
 
     def other_tab():
-        tab = new_browser()
-        tab.cookie = browser.cookie
+        tab = new_visitor()
+        tab.cookie = visitor.cookie
         return tab
 
     return other_tab
@@ -86,65 +87,65 @@ def routes(app):
     Login.ready = None
 
 
-async def test_second_login(browser, other_tab, options):
+async def test_second_login(visitor, other_tab, options):
     """A second form post with the old cookie logs in as well, for example if the first answer was lost."""
-    await browser.get("/page")
+    await visitor.get("/page")
     second = other_tab()
-    assert (await browser.get("/login", "POST")).code == 302
-    answer = await second.get("/login", "POST")
+    assert (await visitor.post("/login", csrf=False)).code == 302
+    answer = await second.post("/login", csrf=False)
     assert answer.code == 302 and "Set-Cookie" in answer.headers
     assert (await second.get("/whoami")).body == b"Ann"
     assert (await second.stored()).get("seen") is (None if "regenerateGrace" in options else True)
 
 
-async def test_two_logins_at_once(browser, other_tab):
+async def test_two_logins_at_once(visitor, other_tab):
     """Of two log-ins with one cookie at the same time each ends with a session, and the later one's is alive."""
-    await browser.get("/page")
+    await visitor.get("/page")
     second = other_tab()
     Login.ready = []
-    answers = await asyncio.gather(browser.get("/login", "POST"), second.get("/login", "POST"))
+    answers = await asyncio.gather(visitor.post("/login", csrf=False), second.post("/login", csrf=False))
     assert [answer.code for answer in answers] == [302, 302]
     assert all("Set-Cookie" in answer.headers for answer in answers)
-    assert b"Ann" in [(await each.get("/whoami")).body for each in (browser, second)]
+    assert b"Ann" in [(await each.get("/whoami")).body for each in (visitor, second)]
 
 
 @pytest.mark.parametrize("does", ["take", "reload"])
-async def test_second_login_that_reads_the_store(browser, other_tab, does):
+async def test_second_login_that_reads_the_store(visitor, other_tab, does):
     """A second log-in that takes a one-time value, which the first one has, or reloads, logs in as well."""
-    await browser.get("/page")
+    await visitor.get("/page")
     second = other_tab()
-    await browser.get("/login", "POST")
-    answer = await second.get(f"/login?{does}=1", "POST")
+    await visitor.post("/login", csrf=False)
+    answer = await second.post(f"/login?{does}=1", csrf=False)
     assert answer.code == 302 and "Set-Cookie" in answer.headers
-    assert (await second.stored())["_token"]
+    assert (await stored_record(second))["_token"]
     assert (await second.get("/whoami")).body == b"Ann"
 
 
-async def test_login_with_an_old_cookie_takes_nothing_along(browser, other_tab):
+async def test_login_with_an_old_cookie_takes_nothing_along(visitor, other_tab):
     """A user with the cookie from before somebody logged in gets, by logging in, none of the data stored since."""
-    await browser.get("/page")
+    await visitor.get("/page")
     other = other_tab()
-    await browser.get("/login?user=Ann", "POST")
-    await other.get("/login?user=Eve", "POST")
+    await visitor.post("/login?user=Ann", csrf=False)
+    await other.post("/login?user=Eve", csrf=False)
     stored = await other.stored()
     assert stored["user"] == "Eve" and "Ann" not in json.dumps(stored)
 
 
 @pytest.mark.parametrize("first", ["login", "rotate"])
-async def test_logout_finds_where_the_session_has_gone(browser, other_tab, sessions, first):
+async def test_logout_finds_where_the_session_has_gone(visitor, other_tab, sessions, first):
     """A log-out with a cookie that was left ends the session under its new id."""
-    await browser.get("/login", "POST")
+    await visitor.post("/login", csrf=False)
     other = other_tab()
-    await browser.get(f"/{first}", "POST")
-    assert (await browser.get("/whoami")).body == b"Ann"
-    await other.get("/logout", "POST")
-    assert (await browser.get("/whoami")).body == b"nobody"
+    await visitor.post(f"/{first}", csrf=False)
+    assert (await visitor.get("/whoami")).body == b"Ann"
+    await other.post("/logout", csrf=False)
+    assert (await visitor.get("/whoami")).body == b"nobody"
 
 
-async def test_logout_again_after_a_503(browser, sessions):
+async def test_logout_again_after_a_503(visitor, sessions):
     """A log-out that could not destroy the record is tried again with the same cookie, and then destroys it."""
-    await browser.get("/login", "POST")
-    driver, cookie = await sessions.driver(), browser.cookie
+    await visitor.post("/login", csrf=False)
+    driver, cookie = await sessions.driver(), visitor.cookie
     destroy = driver.destroy
 
     async def fail(*args):
@@ -152,44 +153,44 @@ async def test_logout_again_after_a_503(browser, sessions):
         raise UnavailableError("the connection was lost")
 
     driver.destroy = fail
-    assert (await browser.get("/logout", "POST")).code == 503
-    assert browser.cookie == cookie
-    assert (await browser.get("/logout", "POST")).code == 200
-    assert browser.cookie != cookie
+    assert (await visitor.post("/logout", csrf=False)).code == 503
+    assert visitor.cookie == cookie
+    assert (await visitor.post("/logout", csrf=False)).code == 200
+    assert visitor.cookie != cookie
     assert await logged_in(getattr(driver, "memory", driver)) == []
 
 
-async def test_logout_after_three_rotations(browser, other_tab):
+async def test_logout_after_three_rotations(visitor, other_tab):
     """It follows through all the ids that the session had since, and leaves none of them to be read."""
-    await browser.get("/login", "POST")
+    await visitor.post("/login", csrf=False)
     other = other_tab()
-    ids = [browser.id]
+    ids = [visitor.id]
     for _ in range(3):
-        await browser.get("/rotate", "POST")
-        ids.append(browser.id)
-    await other.get("/logout", "POST")
-    assert [await browser.stored(id) for id in ids] == [None] * 4
+        await visitor.post("/rotate", csrf=False)
+        ids.append(visitor.id)
+    await other.post("/logout", csrf=False)
+    assert [await stored_record(visitor, id) for id in ids] == [None] * 4
 
 
-async def test_rotation_after_a_logout_brings_nobody_back(browser, other_tab):
+async def test_rotation_after_a_logout_brings_nobody_back(visitor, other_tab):
     """A rotation under the old cookie, of a session that went on and was logged out there, is logged in no more."""
-    await browser.get("/login", "POST")
+    await visitor.post("/login", csrf=False)
     late = other_tab()
-    await browser.get("/rotate", "POST")
-    await browser.get("/logout", "POST")
-    await late.get("/rotate", "POST")
+    await visitor.post("/rotate", csrf=False)
+    await visitor.post("/logout", csrf=False)
+    await late.post("/rotate", csrf=False)
     assert (await late.get("/whoami")).body == b"nobody"
 
 
-async def test_login_after_a_logout_elsewhere(browser, other_tab):
+async def test_login_after_a_logout_elsewhere(visitor, other_tab):
     """A log-in under the old cookie of such a session holds what this request put into it, and nothing else."""
-    await browser.get("/page")
+    await visitor.get("/page")
     late = other_tab()
-    await browser.get("/login", "POST")
-    await browser.get("/logout", "POST")
-    await late.get("/login?user=Bob", "POST")
+    await visitor.post("/login", csrf=False)
+    await visitor.post("/logout", csrf=False)
+    await late.post("/login?user=Bob", csrf=False)
     assert (await late.get("/whoami")).body == b"Bob"
-    assert "_token" in await late.stored()
+    assert "_token" in await stored_record(late)
 
 
 @pytest.mark.gen_test(timeout=300)
@@ -201,13 +202,13 @@ async def test_logout_against_rotation(config, sessions):
 
 
 @pytest.mark.parametrize("skew", [-9.0, -0.2, 0.0, 0.2, 9.0], ids="{:+}s".format)
-async def test_clocks_that_differ(browser, other_tab, config, monkeypatch, skew):
+async def test_clocks_that_differ(visitor, other_tab, config, monkeypatch, skew):
     """Another machine's clock may differ by less than the grace: a late request neither gets nor undoes a cookie."""
     if config.get("regenerateGrace") == 0:
         return
-    await browser.get("/page")
+    await visitor.get("/page")
     late = other_tab()
-    await browser.get("/login", "POST")
+    await visitor.post("/login", csrf=False)
     there = time.time
     monkeypatch.setattr(time, "time", lambda: there() + skew)
     answer = await late.get("/whoami")
@@ -215,41 +216,41 @@ async def test_clocks_that_differ(browser, other_tab, config, monkeypatch, skew)
 
 
 @pytest.mark.parametrize("skew", [-11.0, 21.0], ids="{:+}s".format)
-async def test_grace_is_over(browser, new_browser, monkeypatch, skew):
+async def test_grace_is_over(visitor, new_visitor, monkeypatch, skew):
     """A clock that is off by more is one for which the grace is over: a fresh session, and nothing of the old."""
-    await browser.get("/page")
-    late = new_browser()
-    late.cookie = old = browser.cookie
-    await browser.get("/login", "POST")
+    await visitor.get("/page")
+    late = new_visitor()
+    late.cookie = old = visitor.cookie
+    await visitor.post("/login", csrf=False)
     there = time.time
     monkeypatch.setattr(time, "time", lambda: there() + skew)
     await late.get("/whoami")
-    assert late.cookie not in (old, browser.cookie) and "seen" not in await late.stored()
+    assert late.cookie not in (old, visitor.cookie) and "seen" not in await late.stored()
 
 
 @pytest.mark.parametrize("late", [True, False])
-async def test_invalidate_leaves_nothing(app, browser, new_browser, other_tab, sessions, config, late):
+async def test_invalidate_leaves_nothing(app, visitor, new_visitor, other_tab, sessions, config, late):
     """With saveUninitialized false a log-out leaves no record, and the browser's cookie is deleted."""
     app.settings["node_session"] = await another_program(sessions, config, saveUninitialized=False)
-    await browser.get("/login", "POST")
+    await visitor.post("/login", csrf=False)
     other = other_tab()
     if late:
-        await browser.get("/rotate", "POST")
-    answer = await other.get("/logout", "POST")
+        await visitor.post("/rotate", csrf=False)
+    answer = await other.post("/logout", csrf=False)
     line = answer.headers["Set-Cookie"]
     assert line.startswith("node_session=; Max-Age=0; Path=/; Expires=Thu, 01 Jan 1970 00:00:00 GMT; HttpOnly")
-    assert await browser.stored() is None
-    assert "Set-Cookie" not in (await new_browser().get("/whoami")).headers
+    assert await stored_record(visitor) is None
+    assert "Set-Cookie" not in (await new_visitor().get("/whoami")).headers
 
 
-async def test_invalidate_of_a_dead_session_deletes_no_cookie(app, browser, sessions, config):
+async def test_invalidate_of_a_dead_session_deletes_no_cookie(app, visitor, sessions, config):
     """The cookie of a session that expired is left: it may be a late request's, whose browser has a new one."""
     app.settings["node_session"] = await another_program(sessions, config, saveUninitialized=False)
-    browser.set_id("B" * 40)
-    assert "Set-Cookie" not in (await browser.get("/logout", "POST")).headers
+    visitor.use_id("B" * 40)
+    assert "Set-Cookie" not in (await visitor.post("/logout", csrf=False)).headers
 
 
-async def test_invalidate_and_go_on(app, browser, sessions, config):
+async def test_invalidate_and_go_on(app, visitor, sessions, config):
     """Values put into a session after invalidate() are a new session's, stored and with a cookie."""
 
     class Bye(SessionMixin, RequestHandler):
@@ -260,14 +261,14 @@ async def test_invalidate_and_go_on(app, browser, sessions, config):
 
     app.settings["node_session"] = await another_program(sessions, config, saveUninitialized=False)
     app.add_handlers(".*", [("/bye", Bye)])
-    await browser.get("/login", "POST")
-    old = browser.id
-    await browser.get("/bye")
-    assert browser.id != old and (await browser.stored())["status"] == "Bye."
-    assert await browser.stored(old) is None
+    await visitor.post("/login", csrf=False)
+    old = visitor.id
+    await visitor.get("/bye")
+    assert visitor.id != old and (await visitor.stored())["status"] == "Bye."
+    assert await stored_record(visitor, old) is None
 
 
-async def test_a_trail_shows_no_id(browser, config, sessions):
+async def test_a_trail_shows_no_id(visitor, config, sessions):
     """With hashIds the store has no id in it, in what a session leaves behind neither."""
     hashed = NodeSession({**config, "hashIds": True, "driver": "memory"})
     first = await start_session_of(hashed, None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from browser import SECRET
 from rotations import logged_in
+from visitors import SECRET
 from world import Gate, is_gone
 
 from node_session import GoneError, Session, UnavailableError

@@ -71,7 +71,7 @@ async def test_nothing_is_read_again(sessions, reads):
 
 @pytest.mark.gen_test(timeout=60)
 @pytest.mark.parametrize("options", [{"driver": "file"}, {"driver": "database"}], ids=str)
-async def test_a_page_of_ten_requests(app, browser, sessions):
+async def test_a_page_of_ten_requests(app, visitor, sessions):
     """Ten concurrent requests of a page, each with a push, read their session once each, and lose nothing."""
     there = asyncio.Event()
     waiting = []
@@ -89,7 +89,7 @@ async def test_a_page_of_ten_requests(app, browser, sessions):
             self.session.put("list", [])
 
     app.add_handlers(".*", [("/page", Page), ("/push", Push)])
-    await browser.get("/page")
+    await visitor.get("/page")
     driver, reads = await sessions.driver(), []
     read = driver.read
 
@@ -98,9 +98,9 @@ async def test_a_page_of_ten_requests(app, browser, sessions):
         return await read(id)
 
     driver.read = counting
-    await asyncio.gather(*(browser.get(f"/push?value={each}") for each in range(10)))
+    await asyncio.gather(*(visitor.get(f"/push?value={each}") for each in range(10)))
     assert len(reads) == 10
-    assert sorted((await browser.stored())["list"]) == [str(each) for each in range(10)]
+    assert sorted((await visitor.stored())["list"]) == [str(each) for each in range(10)]
 
 
 @pytest.mark.gen_test

@@ -7,7 +7,7 @@ import logging
 import math
 
 import pytest
-from browser import ID
+from visitors import ID
 from world import is_gone, start_session
 
 from node_session import ConflictError, GoneError, SerializationError, SessionError, UnavailableError

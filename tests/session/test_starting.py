@@ -6,7 +6,7 @@ import asyncio
 import time
 
 import pytest
-from browser import ID
+from visitors import ID
 from world import is_gone
 
 from node_session import GoneError

@@ -8,6 +8,7 @@ from unittest import mock
 import pytest
 from stores import STORES
 from tornado.web import RequestHandler, authenticated
+from visitors import store_record
 
 from node_session import SessionMixin
 
@@ -206,30 +207,30 @@ KINDS = [
 ]
 
 
-async def check(app, browser, handler, ran: str) -> None:
+async def check(app, visitor, handler, ran: str) -> None:
     """Without the token nothing of the handler runs; with it, all does, once, and each part has the session."""
-    if browser.cookie is None:
-        await browser.store({"_token": "t", "user": "Ann"})
+    if visitor.cookie is None:
+        await store_record(visitor, {"_token": "t", "user": "Ann"})
     app.add_handlers(".*", [("/page", handler)])
-    refused = await browser.get("/page", method="POST")
+    refused = await visitor.post("/page", csrf=False)
     assert (refused.code, b"Ann" in refused.body) == (403, False)
-    answer = await browser.get("/page", method="POST", body="_token=t")
+    answer = await visitor.post("/page", csrf=False, body="_token=t")
     assert (answer.code, answer.body.decode()) == (200, "".join(f"{name}:Ann " for name in ran.split()))
 
 
 @csrf
 @pytest.mark.parametrize("is_derived", [False, True], ids=["itself", "derived"])
 @pytest.mark.parametrize("make", KINDS)
-async def test_prepare(app, browser, make, is_derived):
+async def test_prepare(app, visitor, make, is_derived):
     """Each kind of `prepare`, and that of a class derived from it."""
     handler, ran = make()
-    await check(app, browser, type("Derived", (handler,), {}) if is_derived else handler, ran)
+    await check(app, visitor, type("Derived", (handler,), {}) if is_derived else handler, ran)
 
 
 @csrf
-async def test_replaced_for_a_while(app, browser):
+async def test_replaced_for_a_while(app, visitor):
     """One that a test replaces, and puts back."""
     handler = type("Handler", (Page,), {})
     with mock.patch.object(handler, "prepare", lambda self: self.note("mock")):
-        await check(app, browser, handler, "mock")
-    await check(app, browser, handler, "page")
+        await check(app, visitor, handler, "mock")
+    await check(app, visitor, handler, "page")

@@ -14,6 +14,7 @@ from tornado.httpclient import AsyncHTTPClient
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
+from visitors import store_record
 
 from node_session import NodeSession, SessionMixin, background, serializer
 from node_session.drivers import MemoryDriver
@@ -22,14 +23,14 @@ from web.handlers import Return, Unchanged, route
 pytestmark = pytest.mark.gen_test
 
 
-async def test_unchanged_session_is_touched_not_written(app, browser, sessions, tmp_path):
+async def test_unchanged_session_is_touched_not_written(app, visitor, sessions, tmp_path):
     """A request that changes nothing writes nothing, but renews the last activity."""
     route(app, page=Return, unchanged=Unchanged)
-    await browser.get("/page")
-    file = tmp_path / "sessions" / browser.id
+    await visitor.get("/page")
+    file = tmp_path / "sessions" / visitor.id
     os.utime(file, (1, file.stat().st_mtime - 100))
     before = file.stat()
-    await browser.get("/unchanged")
+    await visitor.get("/unchanged")
     await sessions.close()  # waits for the renewal
     after = file.stat()
     assert after.st_ino == before.st_ino
@@ -40,20 +41,20 @@ async def test_unchanged_session_is_touched_not_written(app, browser, sessions, 
     ("options", "due"),
     [({"lifetime": 100_000}, 5), ({"lifetime": 600_000}, 15), ({"lifetime": 10_000_000}, 100)],
 )
-async def test_renewed_only_if_due(app, browser, sessions, tmp_path, due):
+async def test_renewed_only_if_due(app, visitor, sessions, tmp_path, due):
     """A session is renewed after 15 seconds, but not before a hundredth nor after a twentieth of its lifetime."""
     route(app, page=Return, unchanged=Unchanged)
-    await browser.get("/page")
-    file = tmp_path / "sessions" / browser.id
+    await visitor.get("/page")
+    file = tmp_path / "sessions" / visitor.id
     for idle, is_renewed in ((due / 2, False), (due * 1.5, True)):
         active = time.time() - idle
         os.utime(file, (active, active))
-        await browser.get("/unchanged")
+        await visitor.get("/unchanged")
         await settle(sessions)
         assert (file.stat().st_mtime > active + 0.001) == is_renewed
 
 
-async def test_a_long_request_renews_at_its_end(app, browser, config, tmp_path):
+async def test_a_long_request_renews_at_its_end(app, visitor, config, tmp_path):
     """The time of the response counts, not the time at which the session was read."""
 
     class Long(Unchanged):
@@ -61,26 +62,27 @@ async def test_a_long_request_renews_at_its_end(app, browser, config, tmp_path):
             await asyncio.sleep(0.25)
             super().get()
 
-    app.settings["node_session"] = sessions = NodeSession({**config, "lifetime": 4000})  # renewed after 200 ms
+    options = {"lifetime": 4000, "expireOnClose": True}  # renewed after 200 ms; the visitor keeps its cookie
+    app.settings["node_session"] = sessions = NodeSession({**config, **options})
     route(app, page=Return, long=Long)
-    await browser.get("/page")
-    file = tmp_path / "sessions" / browser.id
+    await visitor.get("/page")
+    file = tmp_path / "sessions" / visitor.id
     active = time.time()
     os.utime(file, (active, active))
-    await browser.get("/long")
+    await visitor.get("/long")
     await settle(sessions)
     assert file.stat().st_mtime > active + 0.2
 
 
 @pytest.mark.parametrize("options", [{"lottery": [1, 1]}])
-async def test_gc_after_the_response(app, browser, tmp_path):
+async def test_gc_after_the_response(app, visitor, tmp_path):
     """A request that wins the lottery has expired records removed, after its response."""
-    await browser.store({"_token": "t"})
-    old = tmp_path / "sessions" / browser.id
+    await store_record(visitor, {"_token": "t"})
+    old = tmp_path / "sessions" / visitor.id
     os.utime(old, (1, 1))
-    browser.cookie = None
+    visitor.cookie = None
     route(app, page=Return)
-    await browser.get("/page")
+    await visitor.get("/page")
     for _ in range(100):
         if not old.exists():
             break
@@ -90,21 +92,21 @@ async def test_gc_after_the_response(app, browser, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:lifetime")
 @pytest.mark.parametrize("options", [{"lottery": [1, 1], "lifetime": 0}])
-async def test_gc_without_a_lifetime(app, browser, sessions, tmp_path):
+async def test_gc_without_a_lifetime(app, visitor, sessions, tmp_path):
     """If sessions never expire, gc removes temporary files of killed processes, and no session."""
     route(app, page=Return)
-    await browser.get("/page")
+    await visitor.get("/page")
     await sessions.close()
-    litter, record = tmp_path / "sessions" / f".tmp-{0:024x}", tmp_path / "sessions" / browser.id
+    litter, record = tmp_path / "sessions" / f".tmp-{0:024x}", tmp_path / "sessions" / visitor.id
     litter.touch()
     for path in (litter, record):
         os.utime(path, (1, 1))
-    await browser.get("/page")
+    await visitor.get("/page")
     await sessions.close()
     assert record.exists() and not litter.exists()
 
 
-async def test_gc_is_one_at_a_time(app, browser, config, io_loop):
+async def test_gc_is_one_at_a_time(app, visitor, config, io_loop):
     """However often the lottery is won, one sweep runs at a time, and rests in between."""
     sweeping, most = 0, []
 
@@ -121,7 +123,7 @@ async def test_gc_is_one_at_a_time(app, browser, config, io_loop):
     NodeSession.register_handler("gc", lambda config: Gc())
     app.settings["node_session"] = sessions = NodeSession({**config, "driver": "gc", "lottery": [1, 1]})
     route(app, page=Return)
-    await asyncio.gather(*(browser.get("/page") for _ in range(20)))
+    await asyncio.gather(*(visitor.get("/page") for _ in range(20)))
     await sessions.close()
     assert most == [1]
 
@@ -144,7 +146,7 @@ class Steps(MemoryDriver):
             self.done.set()
 
 
-async def test_a_sweep_rests_after_each_step(app, browser, config, monkeypatch):
+async def test_a_sweep_rests_after_each_step(app, visitor, config, monkeypatch):
     """After a step comes a rest of nine times its length, or of what the driver allows."""
     rests = []
     wait = asyncio.wait
@@ -163,25 +165,25 @@ async def test_a_sweep_rests_after_each_step(app, browser, config, monkeypatch):
         driver = Steps(3, longest_rest)
         NodeSession.register_handler("steps", lambda config, driver=driver: driver)
         app.settings["node_session"] = sessions = NodeSession({**config, "driver": "steps", "lottery": [1, 1]})
-        await browser.get("/page")
+        await visitor.get("/page")
         await driver.done.wait()
         await sessions.close()
         assert rests == expected and sessions.stats.removed == 6
 
 
-async def test_close_ends_a_sweep_after_its_step(app, browser, config):
+async def test_close_ends_a_sweep_after_its_step(app, visitor, config):
     """close() does not wait for all the steps of a sweep, nor for a rest; what was removed is counted."""
     route(app, page=Return)
     for longest_rest in (0, math.inf):
         driver = Steps(math.inf, longest_rest)
         NodeSession.register_handler("steps", lambda config, driver=driver: driver)
         app.settings["node_session"] = sessions = NodeSession({**config, "driver": "steps", "lottery": [1, 1]})
-        await browser.get("/page")
+        await visitor.get("/page")
         await sessions.close()
         assert driver.is_closed and sessions.stats.removed == 2 * driver.steps > 0
 
 
-async def test_close_waits(app, browser, sessions, pass_time):
+async def test_close_waits(app, visitor, sessions, pass_time):
     """close() waits for the work after responses, and leaves nothing running."""
     driver = await sessions.driver()
     touch, calls = driver.touch, []
@@ -194,9 +196,9 @@ async def test_close_waits(app, browser, sessions, pass_time):
 
     driver.touch = slow_touch
     route(app, page=Return, unchanged=Unchanged)
-    await browser.get("/page")
+    await visitor.get("/page")
     pass_time(16)  # a twentieth of the lifetime, and more
-    await browser.get("/unchanged")
+    await visitor.get("/unchanged")
     await sessions.close()
     assert calls == ["begun", "done"]
 
@@ -244,7 +246,7 @@ def test_close_in_another_loop(config):
 
 
 @pytest.mark.parametrize("options", [{"driver": "memory"}, {"driver": "file"}, {"encrypt": True}], ids=str)
-async def test_what_a_request_costs(app, browser, sessions, monkeypatch, pass_time):
+async def test_what_a_request_costs(app, visitor, sessions, monkeypatch, pass_time):
     """Without a conflict a changing request is one read, one parse, one write; a reading one a read, rarely a touch."""
     driver, calls = await sessions.driver(), []
 
@@ -268,20 +270,20 @@ async def test_what_a_request_costs(app, browser, sessions, monkeypatch, pass_ti
             self.session.get("list")
 
     route(app, push=Push, look=Look)
-    await browser.get("/push")
+    await visitor.get("/push")
     for name in ("read", "write", "touch", "destroy", "gc"):
         count(driver, name)
     count(serializer, "loads")
     count(serializer, "dumps_quickly")
-    await browser.get("/push")
+    await visitor.get("/push")
     await settle(sessions)
     assert calls == ["read", "loads", "dumps_quickly", "write"]
     calls.clear()
-    await browser.get("/look")
+    await visitor.get("/look")
     await settle(sessions)
     assert calls == ["read", "loads", "dumps_quickly"]
     calls.clear()
     pass_time(16)  # a twentieth of the lifetime, and more
-    await browser.get("/look")
+    await visitor.get("/look")
     await settle(sessions)
     assert calls == ["read", "loads", "dumps_quickly", "touch"]

@@ -111,12 +111,12 @@ async def count(sessions) -> int:
     ],
 )
 @pytest.mark.parametrize("options", [{}], ids=[""])
-async def test_kinds_of_requests(app, browser, sessions, config, same_site, method, headers, withheld):
+async def test_kinds_of_requests(app, visitor, sessions, config, same_site, method, headers, withheld):
     """Exactly those from which browsers withhold a cookie of this SameSite get no session of their own."""
     secure = {"secure": "auto"} if same_site == "none" else {}
     app.settings["node_session"] = sessions = type(sessions)({**config, "sameSite": same_site, **secure})
-    browser.sessions = sessions
-    answer = await browser.get("/page", method, headers, allow_nonstandard_methods=True)
+    visitor.sessions = sessions
+    answer = await visitor.request(method, "/page", csrf=False, headers=headers, allow_nonstandard_methods=True)
     assert answer.code == 200
     assert ("Set-Cookie" in answer.headers) is not withheld
     assert await count(sessions) == (0 if withheld else 1)
@@ -125,9 +125,9 @@ async def test_kinds_of_requests(app, browser, sessions, config, same_site, meth
 
 @all_stores
 @pytest.mark.parametrize("do", ["", "?do=flush", "?do=save", "?do=transaction", "?do=save&do=reload", "?do=take"])
-async def test_neither_stored_nor_sent(app, browser, sessions, caplog, do):
+async def test_neither_stored_nor_sent(app, visitor, sessions, caplog, do):
     """Whatever a handler does but regenerate or invalidate, nothing is stored, and the report says why."""
-    answer = await browser.get("/page" + do, "POST", FORM)
+    answer = await visitor.post("/page" + do, csrf=False, headers=FORM)
     assert answer.code == 200 and "Set-Cookie" not in answer.headers
     assert await count(sessions) == 0
     assert vars(sessions.stats)["created"] == vars(sessions.stats)["saved"] == 0
@@ -135,69 +135,69 @@ async def test_neither_stored_nor_sent(app, browser, sessions, caplog, do):
 
 
 @all_stores
-async def test_the_user_stays(app, browser, sessions):
+async def test_the_user_stays(app, visitor, sessions):
     """The user's own session is as it was, for the next request that brings its cookie."""
-    await browser.get("/page?do=login")
-    cookie, stored = browser.cookie, await browser.stored()
-    await browser.get("/page", "POST", {**FORM, "Cookie": "other=1"})
-    assert browser.cookie == cookie and await browser.stored() == stored
+    await visitor.get("/page?do=login")
+    cookie, stored = visitor.cookie, await visitor.stored()
+    await visitor.post("/page", csrf=False, headers={**FORM, "Cookie": "other=1"})
+    assert visitor.cookie == cookie and await visitor.stored() == stored
     assert stored["user"] == "Bob" and await count(sessions) == 1
 
 
 @all_stores
-async def test_a_session_that_the_handler_loads(app, browser, sessions):
+async def test_a_session_that_the_handler_loads(app, visitor, sessions):
     """Nor is a session stored or sent that the handler loads by its id in place of the user's."""
-    await browser.get("/page?do=login")
-    stored, path = await browser.stored(), f"/page?do=adopt&id={browser.id}"
-    answer = await browser.get(path, "POST", {**FORM, "Cookie": "other=1"})
+    await visitor.get("/page?do=login")
+    stored, path = await visitor.stored(), f"/page?do=adopt&id={visitor.id}"
+    answer = await visitor.post(path, csrf=False, headers={**FORM, "Cookie": "other=1"})
     assert answer.code == 200 and "Set-Cookie" not in answer.headers and "; withheld; " in answer.body.decode()
-    assert await browser.stored() == stored
+    assert await visitor.stored() == stored
 
 
 @all_stores
 @pytest.mark.parametrize("headers", [FORM, PICTURE], ids=["form", "picture"])
-async def test_a_cookie_that_came(app, browser, sessions, headers):
+async def test_a_cookie_that_came(app, visitor, sessions, headers):
     """A cookie that the browser sends all the same, as one of the npm original has no SameSite, is the session's."""
-    await browser.get("/page")
-    answer = await browser.get("/page?do=save", "POST", headers)
+    await visitor.get("/page")
+    answer = await visitor.post("/page?do=save", csrf=False, headers=headers)
     assert "Set-Cookie" in answer.headers and "found in" in answer.body.decode()
     assert await count(sessions) == 1
 
 
 @all_stores
 @pytest.mark.parametrize("value", ["forged", "dead"])
-async def test_another_cookie_that_came(app, browser, sessions, value):
+async def test_another_cookie_that_came(app, visitor, sessions, value):
     """A cookie that leads nowhere, of an older domain or planted, does not say that the good one was not withheld."""
     id = "B" * 40
     planted = cookies.sign(id, sessions.config.secret[0] if value == "dead" else "another secret")
-    answer = await browser.get("/page", "POST", {**FORM, "Cookie": f"node_session={planted}"})
+    answer = await visitor.post("/page", csrf=False, headers={**FORM, "Cookie": f"node_session={planted}"})
     assert answer.code == 200 and "Set-Cookie" not in answer.headers and await count(sessions) == 0
 
 
 @all_stores
 @pytest.mark.parametrize("do", ["login", "logout"])
 @pytest.mark.parametrize("ending", ["", "&do=save", "&do=flush", "&do=transaction"])
-async def test_form_post_callback(app, browser, sessions, do, ending):
+async def test_form_post_callback(app, visitor, sessions, do, ending):
     """A handler that another site's form reports a login to begins a session of its own by regenerate(True)."""
-    answer = await browser.get(f"/page?do={do}{ending}", "POST", FORM)
+    answer = await visitor.post(f"/page?do={do}{ending}", csrf=False, headers=FORM)
     assert answer.code == 200 and "Set-Cookie" in answer.headers and "withheld" not in answer.body.decode()
-    assert (await browser.stored()).get("user") == ("Bob" if do == "login" else None)
+    assert (await visitor.stored()).get("user") == ("Bob" if do == "login" else None)
     assert await count(sessions) == 1
-    await browser.get("/page", headers=LINK)
-    assert (await browser.stored())["seen"] and await count(sessions) == 1
+    await visitor.get("/page", headers=LINK)
+    assert (await visitor.stored())["seen"] and await count(sessions) == 1
 
 
 @pytest.mark.parametrize("options", [{**each, "csrf": True} for each in STORES], ids=lambda options: options["driver"])
-async def test_page_that_refuses(app, browser, sessions):
+async def test_page_that_refuses(app, visitor, sessions):
     """The 403 of csrf sends no cookie; its page can have a form, whose token is nobody's."""
-    answer = await browser.get("/page", "POST", FORM)
+    answer = await visitor.post("/page", csrf=False, headers=FORM)
     assert answer.code == 403 and "Set-Cookie" not in answer.headers
     assert len(answer.body) == 40 and await count(sessions) == 0
 
 
 @all_stores
 @pytest.mark.parametrize("lets_in", [False, True], ids=["refused", "let in"])
-async def test_websocket(app, browser, sessions, base_url, lets_in):
+async def test_websocket(app, visitor, sessions, base_url, lets_in):
     """A handshake of another site's page leaves no record and sets no cookie, whether or not the handler lets it in."""
 
     class Socket(SessionMixin, WebSocketHandler):
@@ -227,7 +227,7 @@ async def test_websocket(app, browser, sessions, base_url, lets_in):
     assert await count(sessions) == 0
 
 
-async def test_without_the_mixin(app, browser, sessions):
+async def test_without_the_mixin(app, visitor, sessions):
     """The same where a plain handler starts its session by itself."""
 
     class Plain(RequestHandler):
@@ -238,5 +238,5 @@ async def test_without_the_mixin(app, browser, sessions):
             self.write("ok")
 
     app.add_handlers(".*", [("/plain", Plain)])
-    answer = await browser.get("/plain", "POST", FORM)
+    answer = await visitor.post("/plain", csrf=False, headers=FORM)
     assert (answer.body, "Set-Cookie" in answer.headers, await count(sessions)) == (b"ok", False, 0)

@@ -7,8 +7,8 @@ import re
 from urllib.parse import urlencode
 
 import pytest
-from browser import ID
 from tornado.web import RequestHandler
+from visitors import ID
 
 from node_session import NodeSession, SessionMixin
 from web.handlers import Form, Nothing, route
@@ -32,52 +32,52 @@ class Exempt(Form):
 
 
 @pytest.mark.parametrize("options", [{"csrf": True}])
-async def test_csrf(app, browser):
+async def test_csrf(app, visitor):
     """Requests that change something need the session's token, in a field or in a header."""
     route(app, form=Form)
-    token = (await browser.get("/form")).body.decode()
+    token = (await visitor.get("/form")).body.decode()
     for method in ("POST", "PUT", "PATCH", "DELETE"):
-        assert (await browser.get("/form", method)).code == 403
+        assert (await visitor.request(method, "/form", csrf=False)).code == 403
         for header in ("X-CSRF-Token", "X-XSRF-Token"):
-            assert (await browser.get("/form", method, {header: token})).code == 200
-            assert (await browser.get("/form", method, {header: token[:-1] + "."})).code == 403
+            assert (await visitor.request(method, "/form", csrf=False, headers={header: token})).code == 200
+            assert (await visitor.request(method, "/form", csrf=False, headers={header: token[:-1] + "."})).code == 403
     for field in ("_token", "_xsrf"):
         form = {"headers": {"Content-Type": "application/x-www-form-urlencoded"}}
-        assert (await browser.get("/form", "POST", body=urlencode({field: token}), **form)).code == 200
-        assert (await browser.get("/form", "POST", body=urlencode({field: "x" * 40}), **form)).code == 403
+        assert (await visitor.post("/form", csrf=False, body=urlencode({field: token}), **form)).code == 200
+        assert (await visitor.post("/form", csrf=False, body=urlencode({field: "x" * 40}), **form)).code == 403
     for method in ("GET", "HEAD", "OPTIONS"):
-        assert (await browser.get("/form", method)).code == 200
+        assert (await visitor.request(method, "/form", csrf=False)).code == 200
 
 
 @pytest.mark.parametrize("options", [{"csrf": True}])
-async def test_csrf_says_what_is_wrong(app, browser, new_browser):
+async def test_csrf_says_what_is_wrong(app, visitor, new_visitor):
     """The answer tells whether the token was missing or wrong, and shows none."""
     route(app, form=Form)
-    response = await browser.get("/form", "POST")
+    response = await visitor.post("/form", csrf=False)
     assert response.reason == "CSRF token missing: send it as the form field _token or as X-CSRF-Token"
-    token = (await new_browser().get("/form")).body.decode()
-    response = await browser.get("/form", "POST", {"X-CSRF-Token": token})
+    token = (await new_visitor().get("/form")).body.decode()
+    response = await visitor.post("/form", csrf=False, headers={"X-CSRF-Token": token})
     assert "CSRF token wrong" in response.reason
     assert token not in response.body.decode()
 
 
 @pytest.mark.parametrize("options", [{"csrf": True}])
-async def test_csrf_token_cannot_be_asked_for_in_the_url(app, browser):
+async def test_csrf_token_cannot_be_asked_for_in_the_url(app, visitor):
     """A token in the URL, where it gets into logs and Referer, does not count."""
     route(app, form=Form)
-    token = (await browser.get("/form")).body.decode()
-    assert (await browser.get(f"/form?_token={token}", "POST")).code == 403
+    token = (await visitor.get("/form")).body.decode()
+    assert (await visitor.post(f"/form?_token={token}", csrf=False)).code == 403
 
 
 @pytest.mark.parametrize("options", [{"csrf": True}])
-async def test_csrf_exempt(app, browser):
+async def test_csrf_exempt(app, visitor):
     """A handler can be exempt, for webhooks."""
     route(app, form=Exempt)
-    assert (await browser.get("/form", "POST", {"Sec-Fetch-Site": "cross-site"})).code == 200
+    assert (await visitor.post("/form", csrf=False, headers={"Sec-Fetch-Site": "cross-site"})).code == 200
 
 
 @pytest.mark.parametrize("options", [{"csrf": True}])
-async def test_csrf_before_own_prepare(app, browser):
+async def test_csrf_before_own_prepare(app, visitor):
     """A refused request does not reach the handler's own prepare."""
     reached = []
 
@@ -86,13 +86,13 @@ async def test_csrf_before_own_prepare(app, browser):
             reached.append(1)
 
     route(app, form=Own)
-    assert (await browser.get("/form", "POST")).code == 403
+    assert (await visitor.post("/form", csrf=False)).code == 403
     assert reached == []
 
 
 @pytest.mark.parametrize("options", [{"csrf": True}])
 @pytest.mark.parametrize("calls_super", [False, True])
-async def test_csrf_before_the_prepare_of_a_class_named_first(app, browser, calls_super):
+async def test_csrf_before_the_prepare_of_a_class_named_first(app, visitor, calls_super):
     """A class named before SessionMixin that has a prepare of its own, knowing no sessions, skips no check."""
     reached = []
 
@@ -110,17 +110,17 @@ async def test_csrf_before_the_prepare_of_a_class_named_first(app, browser, call
 
     route(app, form=Page, alone=Alone)
     for path in ("/form", "/alone"):
-        assert (await browser.get(path, "POST")).code == 403
+        assert (await visitor.post(path, csrf=False)).code == 403
         assert reached == []
-    token = (await browser.get("/form")).body.decode()
+    token = (await visitor.get("/form")).body.decode()
     for path in ("/form", "/alone"):
-        assert (await browser.get(path, "POST", {"X-CSRF-Token": token})).code == 200
+        assert (await visitor.post(path, csrf=False, headers={"X-CSRF-Token": token})).code == 200
     assert reached == [token] * 3
 
 
 @pytest.mark.parametrize("options", [{"csrf": True}])
 @pytest.mark.parametrize("driver", ["file", "slow"])
-async def test_csrf_where_the_session_was_started_before(app, browser, config, driver):
+async def test_csrf_where_the_session_was_started_before(app, visitor, config, driver):
     """A session that a handler has started by itself, ahead of the mixin, does not make the check fall away."""
     app.settings["node_session"] = sessions = NodeSession({**config, "driver": driver})
     early = []
@@ -130,15 +130,15 @@ async def test_csrf_where_the_session_was_started_before(app, browser, config, d
             early.append(sessions.start_session(self.request, self, lambda: None))
 
     route(app, form=Early, nothing=Nothing)
-    await browser.get("/nothing")  # from now on the driver exists, so the session is loaded immediately
-    browser.set_id(ID)
-    response = await browser.get("/form", "POST")
+    await visitor.get("/nothing")  # from now on the driver exists, so the session is loaded immediately
+    visitor.use_id(ID)
+    response = await visitor.post("/form", csrf=False)
     assert response.code == {"file": 403, "slow": 500}[driver]  # 500: it is still at work
     await asyncio.gather(*early)
     await sessions.close()
 
 
-async def test_csrf_field_is_escaped(app, browser):
+async def test_csrf_field_is_escaped(app, visitor):
     """A token that a program has set, from a user even, is text in the form."""
 
     class Page(Form):
@@ -147,7 +147,7 @@ async def test_csrf_field_is_escaped(app, browser):
             self.write(self.csrf_field())
 
     route(app, form=Page)
-    page = (await browser.get("/form")).body.decode()
+    page = (await visitor.get("/form")).body.decode()
     assert page == '<input type="hidden" name="_token" value="&quot;&gt;&lt;script&gt;">'
 
 
@@ -165,16 +165,17 @@ async def test_csrf_field_is_escaped(app, browser):
         ("", "_token={token}"),
     ],
 )
-async def test_csrf_other_bodies(app, browser, content_type, body):
+async def test_csrf_other_bodies(app, visitor, content_type, body):
     """Only a form's field is a field: no other kind of body passes, and a broken one is refused like any other."""
     route(app, form=Form)
-    token = (await browser.get("/form")).body.decode()
-    response = await browser.get("/form", "POST", {"Content-Type": content_type}, body=body.format(token=token))
+    token = (await visitor.get("/form")).body.decode()
+    headers = {"Content-Type": content_type}
+    response = await visitor.post("/form", csrf=False, headers=headers, body=body.format(token=token))
     assert response.code in (400, 403)
 
 
 @pytest.mark.parametrize("options", [{"csrf": True}])
-async def test_csrf_methods_by_another_name(app, browser):
+async def test_csrf_methods_by_another_name(app, visitor):
     """Neither a method override, nor another spelling of a method, gets around the check."""
     reached = []
 
@@ -189,10 +190,10 @@ async def test_csrf_methods_by_another_name(app, browser):
 
     route(app, form=Own)
     override = dict.fromkeys(("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"), "POST")
-    assert (await browser.get("/form?_method=POST", "GET", override)).code == 200
-    assert (await browser.get("/form", "POST", {"X-HTTP-Method-Override": "GET"})).code == 403
+    assert (await visitor.get("/form?_method=POST", headers=override)).code == 200
+    assert (await visitor.post("/form", csrf=False, headers={"X-HTTP-Method-Override": "GET"})).code == 403
     for method in ("PURGE", "post", "Post", "TRACE"):
-        response = await browser.get("/form", method, allow_nonstandard_methods=True)
+        response = await visitor.request(method, "/form", csrf=False, allow_nonstandard_methods=True)
         assert response.code in (403, 405)
     assert reached == []
 
@@ -200,7 +201,7 @@ async def test_csrf_methods_by_another_name(app, browser):
 @pytest.mark.parametrize("options", [{"csrf": True}])
 @pytest.mark.parametrize("template", ["{% raw csrf_field() %}", "{% module xsrf_form_html() %}"])
 @pytest.mark.parametrize("xsrf_cookies", [False, True])
-async def test_csrf_in_templates(app, browser, template, xsrf_cookies, tmp_path):
+async def test_csrf_in_templates(app, visitor, template, xsrf_cookies, tmp_path):
     """csrf_field() and Tornado's own xsrf_form_html() give the same token, with xsrf_cookies as well."""
     app.settings["xsrf_cookies"] = xsrf_cookies
     app.settings["template_path"] = str(tmp_path)
@@ -211,17 +212,17 @@ async def test_csrf_in_templates(app, browser, template, xsrf_cookies, tmp_path)
             self.render("form.html")
 
     route(app, form=Rendered)
-    page = (await browser.get("/form")).body.decode()
+    page = (await visitor.get("/form")).body.decode()
     name, value = re.fullmatch(r'<input type="hidden" name="(\w+)" value="([^"]+)"/?>', page).groups()
-    assert value == (await browser.stored())["_token"]
+    assert value == (await visitor.stored())["_token"]
     form = {"headers": {"Content-Type": "application/x-www-form-urlencoded"}, "body": urlencode({name: value})}
-    assert (await browser.get("/form", "POST", **form)).code == 200
-    assert (await browser.get("/form", "POST")).code == 403
+    assert (await visitor.post("/form", csrf=False, **form)).code == 200
+    assert (await visitor.post("/form", csrf=False)).code == 403
 
 
 @pytest.mark.parametrize("stores", [True, False], ids=["saveUninitialized", "not"])
 @pytest.mark.parametrize("options", [{"csrf": True, "driver": name} for name in ("memory", "file", "database")])
-async def test_csrf_in_the_page_of_a_log_out(app, browser):
+async def test_csrf_in_the_page_of_a_log_out(app, visitor):
     """The form in a page of a log-out has a token, with which it is accepted."""
 
     class LogOut(Form):
@@ -230,17 +231,17 @@ async def test_csrf_in_the_page_of_a_log_out(app, browser):
             self.write(self.csrf_field())
 
     route(app, form=Form, logout=LogOut)
-    await browser.get("/form")
-    page = (await browser.get("/logout")).body.decode()
+    await visitor.get("/form")
+    page = (await visitor.get("/logout")).body.decode()
     headers = {"X-CSRF-Token": re.search('value="([^"]+)"', page)[1]}
-    assert (await browser.get("/form", "POST", headers)).code == 200
+    assert (await visitor.post("/form", csrf=False, headers=headers)).code == 200
 
 
 @pytest.mark.parametrize("options", [{"csrf": True}])
-async def test_fetch_metadata(app, browser):
+async def test_fetch_metadata(app, visitor):
     """A request that the browser ascribes to another site is refused with any token."""
     route(app, form=Form)
-    token = (await browser.get("/form")).body.decode()
+    token = (await visitor.get("/form")).body.decode()
     for site, code in (
         ("cross-site", 403),
         ("same-origin, cross-site", 403),
@@ -250,16 +251,16 @@ async def test_fetch_metadata(app, browser):
         ("none", 200),
     ):
         headers = {"X-CSRF-Token": token, "Sec-Fetch-Site": site}
-        assert (await browser.get("/form", "POST", headers)).code == code
+        assert (await visitor.post("/form", csrf=False, headers=headers)).code == code
 
 
-async def test_without_csrf(app, browser):
+async def test_without_csrf(app, visitor):
     """Without the option nothing is checked, as in the original."""
     route(app, form=Form)
-    assert (await browser.get("/form", "POST")).code == 200
+    assert (await visitor.post("/form", csrf=False)).code == 200
 
 
-async def test_tornados_own_xsrf(app, browser):
+async def test_tornados_own_xsrf(app, visitor):
     """Without the option, Tornado's own xsrf_cookies works as ever."""
     app.settings["xsrf_cookies"] = True
 
@@ -268,10 +269,10 @@ async def test_tornados_own_xsrf(app, browser):
             self.write(self.xsrf_token)
 
     route(app, form=Own)
-    response = await browser.get("/form")
+    response = await visitor.get("/form")
     token = response.body.decode()
     own = response.headers.get_list("Set-Cookie")
     assert any(line.startswith("_xsrf=") for line in own)
-    assert (await browser.get("/form", "POST")).code == 403
-    headers = {"X-XSRFToken": token, "Cookie": f"_xsrf={token}; node_session={browser.cookie}"}
-    assert (await browser.get("/form", "POST", headers)).code == 200
+    assert (await visitor.post("/form", csrf=False)).code == 403
+    headers = {"X-XSRFToken": token, "Cookie": f"_xsrf={token}; node_session={visitor.cookie}"}
+    assert (await visitor.post("/form", csrf=False, headers=headers)).code == 200

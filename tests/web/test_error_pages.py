@@ -9,6 +9,7 @@ from stores import all_stores
 from tornado.template import Template
 from tornado.web import Finish, HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
+from visitors import store_record
 
 from node_session import NodeSession, SessionMixin, UnreadableError
 
@@ -55,11 +56,11 @@ async def count(sessions) -> int:
     return len([entry async for entry in (await sessions.driver()).scan()])
 
 
-async def fails(app, browser, sessions, status: int, method="GET", path="/page", log=True, **options) -> None:
+async def fails(app, visitor, sessions, status: int, method="GET", path="/page", log=True, **options) -> None:
     """The request is answered by the whole page, and is logged; nothing is stored, no cookie is sent."""
     del app.settings["seen"][:]
     before = await count(sessions)
-    answer = await browser.get(path, method, allow_nonstandard_methods=True, **options)
+    answer = await visitor.request(method, path, csrf=False, allow_nonstandard_methods=True, **options)
     assert answer.code == status
     assert f"{status} for nobody" in answer.body.decode() and 'name="_token" value="' in answer.body.decode()
     assert "node_session=" not in answer.headers.get("Set-Cookie", "")
@@ -68,30 +69,30 @@ async def fails(app, browser, sessions, status: int, method="GET", path="/page",
 
 
 @all_stores
-async def test_method_that_tornado_does_not_know(app, browser, sessions):
+async def test_method_that_tornado_does_not_know(app, visitor, sessions):
     """A 405 before the session is loaded."""
-    await browser.store({"_token": "t", "user": "Ann"})
-    await fails(app, browser, sessions, 405, "BREW")
-    assert await browser.stored() == {"_token": "t", "user": "Ann"}
+    await store_record(visitor, {"_token": "t", "user": "Ann"})
+    await fails(app, visitor, sessions, 405, "BREW")
+    assert await visitor.stored() == {"_token": "t", "user": "Ann"}
 
 
 @all_stores
-async def test_tornado_refuses_a_form(app, browser, sessions):
+async def test_tornado_refuses_a_form(app, visitor, sessions):
     """The 403 of Tornado's own xsrf_cookies."""
     app.settings["xsrf_cookies"] = True
-    await fails(app, browser, sessions, 403, "POST")
+    await fails(app, visitor, sessions, 403, "POST")
 
 
 @all_stores
-async def test_body_that_cannot_be_parsed(app, browser, sessions):
+async def test_body_that_cannot_be_parsed(app, visitor, sessions):
     """The 400 for a broken form."""
-    await fails(app, browser, sessions, 400, "POST", headers={"Content-Type": "multipart/form-data"}, body="x")
+    await fails(app, visitor, sessions, 400, "POST", headers={"Content-Type": "multipart/form-data"}, body="x")
 
 
 @all_stores
-async def test_store_that_cannot_be_read(app, browser, sessions, monkeypatch):
+async def test_store_that_cannot_be_read(app, visitor, sessions, monkeypatch):
     """A store that is down gives a 503, and keeps its records."""
-    await browser.store({"_token": "t", "user": "Ann"})
+    await store_record(visitor, {"_token": "t", "user": "Ann"})
 
     async def fail(id):
         raise UnreadableError("the store is down")
@@ -99,11 +100,11 @@ async def test_store_that_cannot_be_read(app, browser, sessions, monkeypatch):
     driver = await sessions.driver()
     with monkeypatch.context() as broken:
         broken.setattr(driver, "read", fail)
-        await fails(app, browser, sessions, 503)
-    assert await browser.stored() == {"_token": "t", "user": "Ann"}
+        await fails(app, visitor, sessions, 503)
+    assert await visitor.stored() == {"_token": "t", "user": "Ann"}
 
 
-async def test_driver_that_cannot_be_made(app, browser, sessions, config):
+async def test_driver_that_cannot_be_made(app, visitor, sessions, config):
     """The 503 before there is a driver."""
 
     async def fail(config):
@@ -111,18 +112,18 @@ async def test_driver_that_cannot_be_made(app, browser, sessions, config):
 
     NodeSession.register_handler("nowhere", fail)
     app.settings["node_session"] = NodeSession({**config, "driver": "nowhere", "cookie": "other"})
-    await fails(app, browser, sessions, 503)
+    await fails(app, visitor, sessions, 503)
 
 
 @pytest.mark.parametrize("setting", [None, 5], ids=["missing", "wrong"])
-async def test_application_without_sessions(app, browser, sessions, setting):
+async def test_application_without_sessions(app, visitor, sessions, setting):
     """The 500 that says that the setting is missing."""
     app.settings["node_session"] = setting
-    await fails(app, browser, sessions, 500)
+    await fails(app, visitor, sessions, 500)
 
 
 @all_stores
-async def test_error_of_the_handlers_own(app, browser, sessions):
+async def test_error_of_the_handlers_own(app, visitor, sessions):
     """An error that the handler raises or sends before its session is loaded, and a socket's own."""
 
     class Raises(Page):
@@ -137,12 +138,12 @@ async def test_error_of_the_handlers_own(app, browser, sessions):
         pass
 
     app.add_handlers(".*", [("/raises/(.*)", Raises), ("/sends", Sends), ("/socket", Socket)])
-    await fails(app, browser, sessions, 404, path="/raises/x")
-    await fails(app, browser, sessions, 405, "BREW", "/socket")
+    await fails(app, visitor, sessions, 404, path="/raises/x")
+    await fails(app, visitor, sessions, 405, "BREW", "/socket")
 
 
 @all_stores
-async def test_not_even_by_a_save(app, browser, sessions):
+async def test_not_even_by_a_save(app, visitor, sessions):
     """An error page that saves its empty session, logs in and all, stores nothing."""
     tasks = []
 
@@ -154,14 +155,14 @@ async def test_not_even_by_a_save(app, browser, sessions):
             self.write(self.session.report.cookie)
 
     app.add_handlers(".*", [("/saves", Saves)])
-    answer = await browser.get("/saves", "BREW", allow_nonstandard_methods=True)
+    answer = await visitor.request("BREW", "/saves", csrf=False, allow_nonstandard_methods=True)
     await tasks[0]
     assert answer.body == b"not sent: the session was never loaded" and "Set-Cookie" not in answer.headers
     assert await count(sessions) == 0 and vars(sessions.stats)["created"] == 0
 
 
 @all_stores
-async def test_loaded_session_in_an_error_page(app, browser):
+async def test_loaded_session_in_an_error_page(app, visitor):
     """If the session was loaded, the error page has it, and its changes are saved."""
 
     class Broken(Page):
@@ -169,14 +170,14 @@ async def test_loaded_session_in_an_error_page(app, browser):
             raise HTTPError(404)
 
     app.add_handlers(".*", [("/broken", Broken)])
-    await browser.store({"_token": "t", "user": "Ann"})
-    answer = await browser.get("/broken")
+    await store_record(visitor, {"_token": "t", "user": "Ann"})
+    answer = await visitor.get("/broken")
     assert answer.code == 404 and "404 for Ann" in answer.body.decode() and "Set-Cookie" in answer.headers
-    assert (await browser.stored())["status"] == "That did not work."
+    assert (await visitor.stored())["status"] == "That did not work."
     assert app.settings["seen"] == ["exception of Ann", "404 Ann True"]
 
 
-async def test_not_in_other_pages(app, browser):
+async def test_not_in_other_pages(app, visitor):
     """Outside of error pages, asking for the session before it is loaded is still an error."""
     seen = []
 
@@ -193,5 +194,5 @@ async def test_not_in_other_pages(app, browser):
 
     app.settings.update(xsrf_cookies=True, log_function=lambda handler: None)
     app.add_handlers(".*", [("/early", Early)])
-    assert (await browser.get("/early", "POST")).body == b'"no page of an error"'
+    assert (await visitor.post("/early", csrf=False)).body == b'"no page of an error"'
     assert len(seen) == 2 and all("loaded right before prepare" in str(error) for error in seen)

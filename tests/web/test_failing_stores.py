@@ -9,6 +9,7 @@ import json
 import pytest
 from tornado.simple_httpclient import HTTPStreamClosedError
 from tornado.web import RequestHandler
+from visitors import store_record, stored_record
 
 from node_session import SessionMixin, UnavailableError, UnreadableError
 from web.handlers import (
@@ -33,24 +34,24 @@ pytestmark = pytest.mark.gen_test
     ids=["bug", "down"],
 )
 @pytest.mark.parametrize("handler", [Return, FinishChunk, Redirect, SendError, NoContent, FinishInPrepare])
-async def test_failed_save(app, browser, sessions, caplog, handler, error, status):
+async def test_failed_save(app, visitor, sessions, caplog, handler, error, status):
     """A save that fails is a 500 (503 for a store that is down) without a cookie, logged once; the record stays."""
     route(app, page=handler)
-    await browser.get("/page")
+    await visitor.get("/page")
     repair = await failing(sessions, "write", error)
     caplog.clear()
-    response = await browser.get("/page")
+    response = await visitor.get("/page")
     assert response.code == status
     assert "Set-Cookie" not in response.headers
     assert sum(str(error) in record.getMessage() + str(record.exc_text) for record in caplog.records) == 1
-    assert browser.id not in caplog.text
+    assert visitor.id not in caplog.text
     repair()
-    assert (await browser.stored())["count"] == 1
-    await browser.get("/page")
-    assert (await browser.stored())["count"] == 2
+    assert (await visitor.stored())["count"] == 1
+    await visitor.get("/page")
+    assert (await visitor.stored())["count"] == 2
 
 
-async def test_failed_save_after_headers(app, browser, sessions, caplog):
+async def test_failed_save_after_headers(app, visitor, sessions, caplog):
     """If the headers have gone out, a failed save cuts the connection, so the client sees that it is not whole."""
     finished = []
 
@@ -60,30 +61,30 @@ async def test_failed_save_after_headers(app, browser, sessions, caplog):
             finished.append(1)
 
     route(app, page=Counted)
-    await browser.get("/page")
+    await visitor.get("/page")
     await failing(sessions, "write", UnavailableError("the store is down"))
     with pytest.raises(HTTPStreamClosedError):
-        await browser.get("/page")
+        await visitor.get("/page")
     assert "the store is down" in caplog.text
     assert finished == [1, 1]
 
 
-async def test_failed_load(app, browser, sessions, caplog):
+async def test_failed_load(app, visitor, sessions, caplog):
     """A store that cannot be read is a 503: no fresh session, no cookie, nothing written."""
     route(app, page=Return)
-    await browser.get("/page")
+    await visitor.get("/page")
     repair = await failing(sessions, "read", UnreadableError("permission denied"))
-    response = await browser.get("/page")
+    response = await visitor.get("/page")
     assert response.code == 503
     assert "Set-Cookie" not in response.headers
     assert "permission denied" in caplog.text
     repair()
-    await browser.get("/page")
-    assert (await browser.stored())["count"] == 2
+    await visitor.get("/page")
+    assert (await visitor.stored())["count"] == 2
 
 
 @pytest.mark.parametrize("value", [{1, 2}, b"bytes", object()], ids=["set", "bytes", "object"])
-async def test_value_json_cannot_hold(app, browser, caplog, value):
+async def test_value_json_cannot_hold(app, visitor, caplog, value):
     """A value that JSON cannot hold is a 500, the log names its key, and the record stays as it was."""
 
     class Bad(Page):
@@ -93,14 +94,14 @@ async def test_value_json_cannot_hold(app, browser, caplog, value):
             self.write("fine")
 
     route(app, page=Bad)
-    await browser.get("/page")
-    assert (await browser.get("/page?bad=1")).code == 500
+    await visitor.get("/page")
+    assert (await visitor.get("/page?bad=1")).code == 500
     assert "cart.items[1]" in caplog.text
-    assert "cart" not in await browser.stored()
-    assert (await browser.get("/page")).code == 200
+    assert "cart" not in await visitor.stored()
+    assert (await visitor.get("/page")).code == 200
 
 
-async def test_response_before_the_session_is_loaded(app, browser, sessions):
+async def test_response_before_the_session_is_loaded(app, visitor, sessions):
     """A handler that ends before its session has loaded does not save an empty one over the real one."""
 
     class Hasty(RequestHandler):
@@ -112,7 +113,7 @@ async def test_response_before_the_session_is_loaded(app, browser, sessions):
             await self.finish("done")
             await self.loading
 
-    await browser.store({"_token": "t", "precious": 1})
+    await store_record(visitor, {"_token": "t", "precious": 1})
     driver = await sessions.driver()
     read = driver.read
 
@@ -122,16 +123,16 @@ async def test_response_before_the_session_is_loaded(app, browser, sessions):
 
     driver.read = slow_read
     route(app, page=Hasty)
-    response = await browser.get("/page")
+    response = await visitor.get("/page")
     assert response.body == b"done"
     assert "Set-Cookie" not in response.headers
     await asyncio.sleep(0.1)
-    assert (await browser.stored())["precious"] == 1
+    assert (await visitor.stored())["precious"] == 1
 
 
 @pytest.mark.usefixtures("long_requests")
 @pytest.mark.parametrize("is_due", [True, False])
-async def test_slow_reader_of_a_store_that_went_down(app, browser, sessions, pass_time, is_due):
+async def test_slow_reader_of_a_store_that_went_down(app, visitor, sessions, pass_time, is_due):
     """A request that saves nothing is answered although the store cannot tell any more whether the session is there.
 
     Nor is it asked, and no cookie sent, if the session is not due for renewal.
@@ -144,18 +145,18 @@ async def test_slow_reader_of_a_store_that_went_down(app, browser, sessions, pas
             self.write("ok")
 
     route(app, page=Return, slow=Slow)
-    await browser.get("/page")
+    await visitor.get("/page")
     if is_due:
         pass_time(16)  # a twentieth of the lifetime, and more
-    response = await browser.get("/slow")
+    response = await visitor.get("/slow")
     assert (response.code, response.body, "Set-Cookie" in response.headers) == (200, b"ok", is_due)
 
 
 @pytest.mark.parametrize("options", [{"saveTimeout": 50}], ids=str)
-async def test_giving_up(app, browser, sessions, caplog):
+async def test_giving_up(app, visitor, sessions, caplog):
     """A save that is overtaken again and again is a 503 in the end; the log tells the number of tries."""
     route(app, page=Return)
-    await browser.get("/page")
+    await visitor.get("/page")
     driver = await sessions.driver()
     write, tries = driver.write, []
 
@@ -166,18 +167,18 @@ async def test_giving_up(app, browser, sessions, caplog):
         return await write(id, payload, version)
 
     driver.write = lose
-    cookie = browser.cookie
-    response = await browser.get("/page")
+    cookie = visitor.cookie
+    response = await visitor.get("/page")
     driver.write = write
-    assert response.code == 503 and "Set-Cookie" not in response.headers and browser.cookie == cookie
+    assert response.code == 503 and "Set-Cookie" not in response.headers and visitor.cookie == cookie
     assert len(tries) > 1
-    assert f"during each of {len(tries)} tries" in caplog.text and browser.id not in caplog.text
-    assert {"count": 1, "others": len(tries)}.items() <= (await browser.stored()).items()
-    assert (await browser.get("/page")).code == 200
-    assert (await browser.stored())["count"] == 2
+    assert f"during each of {len(tries)} tries" in caplog.text and visitor.id not in caplog.text
+    assert {"count": 1, "others": len(tries)}.items() <= (await visitor.stored()).items()
+    assert (await visitor.get("/page")).code == 200
+    assert (await visitor.stored())["count"] == 2
 
 
-async def test_logout_that_got_half_way(app, browser, sessions):
+async def test_logout_that_got_half_way(app, visitor, sessions):
     """A logout whose second half failed is done again by the next save: the old record does not live on."""
 
     class Out(SessionMixin, RequestHandler):
@@ -196,7 +197,7 @@ async def test_logout_that_got_half_way(app, browser, sessions):
                 driver.destroy = destroy
 
     route(app, page=Return, out=Out)
-    await browser.get("/page")
-    old = browser.id
-    assert (await browser.get("/out")).code == 200
-    assert browser.id != old and await browser.stored(old) is None
+    await visitor.get("/page")
+    old = visitor.id
+    assert (await visitor.get("/out")).code == 200
+    assert visitor.id != old and await stored_record(visitor, old) is None

@@ -47,7 +47,7 @@ class SessionStream(SessionMixin, Stream):
 
 @all_stores
 @pytest.mark.parametrize("head", ["head", "finishes", "redirects"])
-async def test_next_request_sees_the_change(app, browser, head):
+async def test_next_request_sees_the_change(app, visitor, head):
     """What a HEAD request changes after it has flushed is there when the client asks again, however it ends."""
 
     class Page(SessionStream):
@@ -64,10 +64,10 @@ async def test_next_request_sees_the_change(app, browser, head):
 
     app.add_handlers(".*", [("/page", Page), ("/look", Look)])
     for number in (1, 2):
-        answer = await browser.get("/page", "HEAD")
+        answer = await visitor.head("/page")
         assert (answer.code, answer.body) == (302 if head == "redirects" else 200, b"")
         assert len(answer.headers.get_list("Set-Cookie")) == 1
-        assert (await browser.get("/look")).body == str(number).encode()
+        assert (await visitor.get("/look")).body == str(number).encode()
 
 
 @pytest.mark.parametrize("compress", [False, True], ids=["plain", "gzip"])
@@ -87,7 +87,7 @@ async def test_headers_are_those_of_the_stream(app, sessions, http_client, base_
 
 
 @all_stores
-async def test_error_after_flush(app, browser, sessions):
+async def test_error_after_flush(app, visitor, sessions):
     """As nothing has left yet, an error after the flush is a whole error page, as is a save that fails."""
 
     class Broken(SessionStream):
@@ -103,17 +103,17 @@ async def test_error_after_flush(app, browser, sessions):
                 raise RuntimeError("after the flush")
 
     app.add_handlers(".*", [("/page", Broken)])
-    answer = await browser.get("/page", "HEAD")
+    answer = await visitor.head("/page")
     assert answer.code == 500 and answer.headers["Content-Type"].startswith("text/html")
     assert int(answer.headers["Content-Length"]) > 0
-    assert (await browser.stored())["late"] == 1
-    answer = await browser.get("/page?saving=1", "HEAD")
+    assert (await visitor.stored())["late"] == 1
+    answer = await visitor.head("/page?saving=1")
     assert answer.code == 503 and "Set-Cookie" not in answer.headers and "Content-Length" in answer.headers
-    assert (await browser.stored())["late"] == 1
+    assert (await visitor.stored())["late"] == 1
 
 
 @all_stores
-async def test_login_after_flush(app, browser):
+async def test_login_after_flush(app, visitor):
     """A new id after the flush still reaches the client of a HEAD request."""
 
     class Login(SessionStream):
@@ -126,5 +126,5 @@ async def test_login_after_flush(app, browser):
             await self.get()
 
     app.add_handlers(".*", [("/page", Login)])
-    await browser.get("/page", "HEAD")
-    assert (await browser.stored())["user"] == "Ann"
+    await visitor.head("/page")
+    assert (await visitor.stored())["user"] == "Ann"

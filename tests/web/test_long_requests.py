@@ -6,17 +6,18 @@ import asyncio
 import time
 
 import pytest
-from browser import SECRET
 from stores import SLOW, STORES, another_program, settle
 from tornado.tcpclient import TCPClient
 from tornado.web import RequestHandler
+from visitors import SECRET, stored_record
 
 from node_session import GoneError, SessionMixin
 
 pytestmark = pytest.mark.gen_test(timeout=60)
 
 
-@pytest.fixture(params=[{**store, "lifetime": 800} for store in STORES], ids=str)
+# The cookies end with the browser: a visitor forgets one whose time is over, as a browser does.
+@pytest.fixture(params=[{**store, "lifetime": 800, "expireOnClose": True} for store in STORES], ids=str)
 def options(request):
     return request.param
 
@@ -80,65 +81,65 @@ async def until(condition) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_a_session_lives_as_long_as_its_request(browser, sessions):
+async def test_a_session_lives_as_long_as_its_request(visitor, sessions):
     """While a request is under way its session is renewed, again and again."""
-    await browser.get("/page")
+    await visitor.get("/page")
     touches = await count_touches(sessions)
-    upload = asyncio.ensure_future(browser.get("/upload?change=1"))
-    await until(lambda: touches.get(browser.id, 0) >= 3)
+    upload = asyncio.ensure_future(visitor.get("/upload?change=1"))
+    await until(lambda: touches.get(visitor.id, 0) >= 3)
     Upload.may_end.set()
     assert (await upload).code == 200
-    assert (await browser.get("/whoami")).code == 200
+    assert (await visitor.get("/whoami")).code == 200
 
 
-async def test_so_does_one_that_gets_a_new_id(browser, sessions):
+async def test_so_does_one_that_gets_a_new_id(visitor, sessions):
     """If the request has called regenerate(), the old record is renewed until the new one is stored."""
-    await browser.get("/page")
-    touches, old = await count_touches(sessions), browser.id
-    upload = asyncio.ensure_future(browser.get("/upload?regenerate=1"))
+    await visitor.get("/page")
+    touches, old = await count_touches(sessions), visitor.id
+    upload = asyncio.ensure_future(visitor.get("/upload?regenerate=1"))
     await until(lambda: touches.get(old, 0) >= 3)
     Upload.may_end.set()
     answer = await upload
-    assert answer.code == 200 and "Set-Cookie" in answer.headers and browser.id != old
-    assert (await browser.get("/whoami")).body == b"Ann"
+    assert answer.code == 200 and "Set-Cookie" in answer.headers and visitor.id != old
+    assert (await visitor.get("/whoami")).body == b"Ann"
 
 
 @pytest.mark.parametrize("options", [{**store, "lifetime": 300_000} for store in STORES], ids=str)
-async def test_a_change_is_kept_although_the_time_is_over(browser, sessions, pass_time):
+async def test_a_change_is_kept_although_the_time_is_over(visitor, sessions, pass_time):
     """A session that expires under its request, for example since the process slept, keeps the request's changes."""
-    await browser.get("/page")
-    upload = asyncio.ensure_future(browser.get("/upload?change=1"))
+    await visitor.get("/page")
+    upload = asyncio.ensure_future(visitor.get("/upload?change=1"))
     await Upload.begun.wait()
     pass_time(310)
-    assert await browser.stored() is None
+    assert await stored_record(visitor) is None
     Upload.may_end.set()
     answer = await upload
     assert answer.code == 200 and "Set-Cookie" in answer.headers
-    assert (await browser.stored())["report"] == "done"
-    assert (await browser.get("/whoami")).body == b"Ann"
+    assert (await visitor.stored())["report"] == "done"
+    assert (await visitor.get("/whoami")).body == b"Ann"
 
 
-async def test_a_stream_renews_nothing(browser, new_browser, sessions):
+async def test_a_stream_renews_nothing(visitor, new_visitor, sessions):
     """A response whose headers were sent does not keep its session alive, or an open stream would for ever."""
-    await browser.get("/page")
-    other = new_browser()
+    await visitor.get("/page")
+    other = new_visitor()
     await other.get("/page")
     touches = await count_touches(sessions)
-    stream = asyncio.ensure_future(browser.get("/upload?flush=1"))
+    stream = asyncio.ensure_future(visitor.get("/upload?flush=1"))
     upload = asyncio.ensure_future(other.get("/upload"))
     await until(lambda: touches.get(other.id, 0) >= 2)
-    assert browser.id not in touches
+    assert visitor.id not in touches
     Upload.may_end.set()
     await asyncio.gather(stream, upload)
 
 
-async def test_the_timer_ends_with_the_last_request(browser, sessions):
+async def test_the_timer_ends_with_the_last_request(visitor, sessions):
     """If no request is under way, no timer runs."""
-    await browser.get("/page")
+    await visitor.get("/page")
     await until(lambda: not sessions._background._requests)
 
 
-async def test_an_error_page_ends_its_request(app, browser, new_browser, sessions, http_port):
+async def test_an_error_page_ends_its_request(app, visitor, new_visitor, sessions, http_port):
     """A session that could not be stored is not renewed for as long as its client keeps the connection open."""
 
     class Fails(RequestHandler):  # without the mixin, whose on_finish would tell
@@ -149,33 +150,33 @@ async def test_an_error_page_ends_its_request(app, browser, new_browser, session
             self.request.session.put("set", {1})
 
     app.add_handlers(".*", [("/fails", Fails)])
-    await browser.get("/page")
+    await visitor.get("/page")
     stream = await TCPClient().connect("127.0.0.1", http_port)
-    await stream.write(f"GET /fails HTTP/1.1\r\nHost: x\r\nCookie: node_session={browser.cookie}\r\n\r\n".encode())
+    await stream.write(f"GET /fails HTTP/1.1\r\nHost: x\r\nCookie: node_session={visitor.cookie}\r\n\r\n".encode())
     assert (await stream.read_until(b"\r\n")).split()[1] == b"500"
     await stream.read_until(b"</html>")
-    other, touches = new_browser(), await count_touches(sessions)
+    other, touches = new_visitor(), await count_touches(sessions)
     await other.get("/page")
     upload = asyncio.ensure_future(other.get("/upload"))
     await until(lambda: touches.get(other.id, 0) >= 2)
-    assert browser.id not in touches
+    assert visitor.id not in touches
     Upload.may_end.set()
     await upload
     stream.close()
 
 
 @pytest.mark.parametrize("options", [{**store, "lifetime": 60_000_000} for store in STORES], ids=str)
-async def test_a_session_that_is_nearly_over_is_renewed_immediately(browser, sessions, pass_time):
+async def test_a_session_that_is_nearly_over_is_renewed_immediately(visitor, sessions, pass_time):
     """A request that begins shortly before its session's time is over does not see it end."""
-    await browser.get("/page")
+    await visitor.get("/page")
     pass_time(50_000)
     touches = await count_touches(sessions)
-    upload = asyncio.ensure_future(browser.get("/upload"))
+    upload = asyncio.ensure_future(visitor.get("/upload"))
     await Upload.begun.wait()
-    await until(lambda: touches.get(browser.id))
+    await until(lambda: touches.get(visitor.id))
     Upload.may_end.set()
     await upload
-    assert touches == {browser.id: 1}
+    assert touches == {visitor.id: 1}
 
 
 async def list_operations(sessions) -> list[str]:
@@ -205,16 +206,16 @@ async def list_operations(sessions) -> list[str]:
 @pytest.mark.usefixtures("long_requests")
 @pytest.mark.parametrize("options", [{**store, "lifetime": 86_400_000} for store in STORES], ids=str)
 @pytest.mark.parametrize("case", ["unchanged", "changed", "due", "old secret"])
-async def test_a_long_request_reads_once(app, browser, config, sessions, pass_time, case):
+async def test_a_long_request_reads_once(app, visitor, config, sessions, pass_time, case):
     """A request longer than 10 ms that changed nothing sends no cookie and asks no more, unless renewal is due."""
-    await browser.get("/page")
+    await visitor.get("/page")
     if case == "due":
         pass_time(1000)  # a hundredth of the lifetime, and more
     if case == "old secret":
         secrets = ["a new secret of thirty-two characters", SECRET]
         app.settings["node_session"] = sessions = await another_program(sessions, config, secret=secrets)
     operations = await list_operations(sessions)
-    upload = asyncio.ensure_future(browser.get("/upload" + ("?change=1" if case == "changed" else "")))
+    upload = asyncio.ensure_future(visitor.get("/upload" + ("?change=1" if case == "changed" else "")))
     await Upload.begun.wait()
     await asyncio.sleep(0.02)
     Upload.may_end.set()
@@ -225,22 +226,22 @@ async def test_a_long_request_reads_once(app, browser, config, sessions, pass_ti
     assert operations == ["read", *asked[case]]
     if case == "due":
         pass_time(86_000)  # nearly all of its lifetime: so it was renewed
-        assert (await browser.get("/whoami")).body == b"Ann"
+        assert (await visitor.get("/whoami")).body == b"Ann"
 
 
 @pytest.mark.usefixtures("long_requests")
 @pytest.mark.parametrize("options", [{**store, "lifetime": 86_400_000} for store in [*STORES, SLOW]], ids=str)
 @pytest.mark.parametrize("meanwhile", ["changed", "destroyed", "regenerated"])
-async def test_a_confirmation_tells_what_happened_meanwhile(browser, new_browser, sessions, pass_time, meanwhile):
+async def test_a_confirmation_tells_what_happened_meanwhile(visitor, new_visitor, sessions, pass_time, meanwhile):
     """A long request whose session is due for renewal sends its cookie again only if the session is still there."""
-    await browser.get("/page")
+    await visitor.get("/page")
     pass_time(1000)
-    upload = asyncio.ensure_future(browser.get("/upload"))
+    upload = asyncio.ensure_future(visitor.get("/upload"))
     await Upload.begun.wait()
-    other = new_browser()
-    other.cookie = browser.cookie
+    other = new_visitor()
+    other.cookie = visitor.cookie
     if meanwhile == "destroyed":
-        await (await sessions.driver()).destroy(browser.id)
+        await (await sessions.driver()).destroy(visitor.id)
     else:
         await other.get("/page?name=Bob" + ("&regenerate=1" if meanwhile == "regenerated" else ""))
     await asyncio.sleep(0.02)
@@ -250,7 +251,7 @@ async def test_a_confirmation_tells_what_happened_meanwhile(browser, new_browser
 
 
 @pytest.mark.parametrize("options", [{**store, "lifetime": 300_000} for store in STORES], ids=str)
-async def test_a_save_waits_for_another_tasks_transaction(app, browser):
+async def test_a_save_waits_for_another_tasks_transaction(app, visitor):
     """A response that ends in the middle of a background task's transaction saves nothing half done."""
     inside, go_on = asyncio.Event(), asyncio.Event()
     ended = []
@@ -272,19 +273,19 @@ async def test_a_save_waits_for_another_tasks_transaction(app, browser):
                 ended.append(dict(session))
 
     app.add_handlers(".*", [("/transfer", Transfer)])
-    await browser.get("/page")
-    answer = asyncio.ensure_future(browser.get("/transfer"))
+    await visitor.get("/page")
+    answer = asyncio.ensure_future(visitor.get("/transfer"))
     await inside.wait()
     for _ in range(10):
         await asyncio.sleep(0.001)
-    assert "from" not in await browser.stored() and not answer.done()
+    assert "from" not in await visitor.stored() and not answer.done()
     go_on.set()
     assert (await answer).code == 200
-    stored = await browser.stored()
+    stored = await visitor.stored()
     assert ended and "from" not in stored
 
 
-async def test_tasks_of_a_transaction_are_part_of_it(app, browser):
+async def test_tasks_of_a_transaction_are_part_of_it(app, visitor):
     """What a transaction starts by gather() or wait_for() may open it again; it waits for nobody."""
 
     class Children(SessionMixin, RequestHandler):
@@ -301,8 +302,8 @@ async def test_tasks_of_a_transaction_are_part_of_it(app, browser):
             await late  # the transaction is over: this one is its own
 
     app.add_handlers(".*", [("/children", Children)])
-    assert (await browser.get("/children")).code == 200
-    assert (await browser.stored())["list"] == [1, 2, 3, 4]
+    assert (await visitor.get("/children")).code == 200
+    assert (await visitor.stored())["list"] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -310,7 +311,7 @@ async def test_tasks_of_a_transaction_are_part_of_it(app, browser):
 )
 @pytest.mark.usefixtures("long_requests")
 @pytest.mark.parametrize("ending", ["response", "save", "transaction", "reload", "confirm", "regenerate"])
-async def test_an_absolute_lifetime_ends_under_a_request(app, browser, monkeypatch, pass_time, ending):
+async def test_an_absolute_lifetime_ends_under_a_request(app, visitor, monkeypatch, pass_time, ending):
     """However a long handler goes on, nothing is saved once the absolute lifetime is over, and no cookie is sent."""
     there = time.time
     outcomes = []
@@ -340,10 +341,10 @@ async def test_an_absolute_lifetime_ends_under_a_request(app, browser, monkeypat
                 outcomes.append(False)
 
     app.add_handlers(".*", [("/long", Long)])
-    await browser.get("/page")
+    await visitor.get("/page")
     pass_time(1000)  # a hundredth of the lifetime, and more
-    answer = await browser.get("/long")
+    answer = await visitor.get("/long")
     assert (answer.code, "Set-Cookie" in answer.headers) == (200, False)
     monkeypatch.setattr(time, "time", there)
-    assert await browser.stored() is None
+    assert await stored_record(visitor) is None
     assert outcomes == ([False] if ending in ("transaction", "reload") else [])

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.gen_test
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @pytest.mark.parametrize("calls_super", [False, True], ids=["alone", "super"])
-async def test_own_prepare(app, browser, is_async, calls_super):
+async def test_own_prepare(app, visitor, is_async, calls_super):
     """A subclass's own prepare, sync or async, finds the session, whether or not it calls super().prepare()."""
     order = []
 
@@ -46,8 +46,8 @@ async def test_own_prepare(app, browser, is_async, calls_super):
             order.append("derived")
 
     route(app, page=Own, derived=Derived)
-    assert (await browser.get("/page")).code == 200
-    assert (await browser.get("/derived")).code == 200
+    assert (await visitor.get("/page")).code == 200
+    assert (await visitor.get("/derived")).code == 200
     base = ["base"] if calls_super else []
     assert order == [1, *base, "get", 2, *base, "derived"]
 
@@ -60,28 +60,28 @@ async def test_wrong_order_of_bases():
             pass
 
 
-async def test_missing_setting(app, browser, caplog):
+async def test_missing_setting(app, visitor, caplog):
     """Without the setting the log names it."""
     del app.settings["node_session"]
     route(app, page=Return)
-    assert (await browser.get("/page")).code == 500
+    assert (await visitor.get("/page")).code == 500
     assert "Application(..., node_session=…)" in caplog.text
 
 
-async def test_setting_as_dict(app, browser, config):
+async def test_setting_as_dict(app, visitor, config):
     """A config dict as setting makes one NodeSession for the application."""
     app.settings["node_session"] = config
     route(app, page=Return)
-    await browser.get("/page")
+    await visitor.get("/page")
     made = app.settings["node_session"]
     assert isinstance(made, NodeSession)
-    await browser.get("/page")
+    await visitor.get("/page")
     assert app.settings["node_session"] is made
-    assert (await browser.stored())["count"] == 2
+    assert (await visitor.stored())["count"] == 2
     await made.close()
 
 
-async def test_session_before_prepare(app, browser, caplog):
+async def test_session_before_prepare(app, visitor, caplog):
     """Asking for the session too early is an error that says when it will be there."""
 
     class Early(SessionMixin, RequestHandler):
@@ -93,4 +93,4 @@ async def test_session_before_prepare(app, browser, caplog):
             self.write("ok")
 
     route(app, page=Early)
-    assert (await browser.get("/page")).body == b"ok"
+    assert (await visitor.get("/page")).body == b"ok"

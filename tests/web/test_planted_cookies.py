@@ -6,11 +6,11 @@ import asyncio
 import json
 
 import pytest
-from browser import OLD_SECRET, SECRET
 from stores import STORES, another_program
 from tornado.iostream import IOStream
 from tornado.tcpclient import TCPClient
 from tornado.web import RequestHandler
+from visitors import OLD_SECRET, SECRET
 from world import is_gone, start_session, start_session_of
 
 from node_session import NodeSession, Session, SessionMixin, UnreadableError, cookies, ids

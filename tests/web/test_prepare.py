@@ -8,9 +8,9 @@ import itertools
 import pytest
 from stores import all_stores
 from tornado.gen import coroutine
-from tornado.httpclient import HTTPRequest
 from tornado.web import RequestHandler
-from tornado.websocket import WebSocketHandler, websocket_connect
+from tornado.websocket import WebSocketHandler
+from visitors import store_record
 
 from node_session import SessionMixin
 
@@ -59,7 +59,7 @@ class Page(SessionMixin, RequestHandler):
 
 
 @all_stores
-async def test_any_depth_and_order(app, browser, options):
+async def test_any_depth_and_order(app, visitor, options):
     """Three of them run in their order, derived from the mixin, named beside it, or each with a mixin of its own."""
     count = 0
     for kinds in itertools.product([plain, asynchronous, generator], repeat=3):
@@ -70,13 +70,13 @@ async def test_any_depth_and_order(app, browser, options):
         for shape, handler in {"derived": derived, "beside": beside, "several": several}.items():
             path = f"/{shape}/{'-'.join(each.__name__ for each in kinds)}"
             app.add_handlers(".*", [(path, handler)])
-            answer = await browser.get(path)
+            answer = await visitor.get(path)
             assert (answer.code, answer.body.decode()) == (200, " ".join(each.__name__ for each in kinds)), path
             count += 3
-            assert (await browser.stored())["count"] == count
+            assert (await visitor.stored())["count"] == count
 
 
-async def test_below_the_mixin(app, browser):
+async def test_below_the_mixin(app, visitor):
     """A base that the mixin goes on to, sync or async, has run when `await super().prepare()` is over."""
     for kind in ("sync", "async"):
 
@@ -99,11 +99,11 @@ async def test_below_the_mixin(app, browser):
                 pass
 
         app.add_handlers(".*", [(f"/{kind}", Own)])
-        assert (await browser.get(f"/{kind}")).body == b"ran"
+        assert (await visitor.get(f"/{kind}")).body == b"ran"
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning", "error::pytest.PytestUnraisableExceptionWarning")
-async def test_not_awaited(app, browser):
+async def test_not_awaited(app, visitor):
     """A plain prepare that calls the next one and leaves it at that works, and nothing is said to be never awaited."""
 
     class Base(Page):
@@ -117,11 +117,11 @@ async def test_not_awaited(app, browser):
             note(self, "own")
 
     app.add_handlers(".*", [("/page", Own)])
-    assert (await browser.get("/page")).body == b"base own"
+    assert (await visitor.get("/page")).body == b"base own"
     gc.collect()
 
 
-async def test_websocket(app, browser, base_url):
+async def test_websocket(app, visitor, base_url):
     """The same in a WebSocket."""
 
     class Base(SessionMixin, WebSocketHandler):
@@ -135,10 +135,9 @@ async def test_websocket(app, browser, base_url):
         async def prepare(self):
             await super().prepare()
 
-    await browser.store({"_token": "t", "user": "Ann"})
+    await store_record(visitor, {"_token": "t", "user": "Ann"})
     app.add_handlers(".*", [("/socket", Socket)])
-    headers = {"Cookie": f"node_session={browser.cookie}"}
-    connection = await websocket_connect(HTTPRequest(base_url.replace("http", "ws") + "/socket", headers=headers))
+    connection = await visitor.websocket("/socket")
     await connection.write_message("who?")
     assert await connection.read_message() == "Ann"
     connection.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from visitors import stored_record
 
 from node_session import NodeSession
 from web.handlers import Count, Return, route
@@ -28,72 +29,72 @@ BAD_COOKIES = [
 
 
 @pytest.mark.parametrize("value", BAD_COOKIES, ids=range(len(BAD_COOKIES)))
-async def test_bad_cookie(app, browser, value, tmp_path):
+async def test_bad_cookie(app, visitor, value, tmp_path):
     """For any invalid cookie, the answer is a fresh session with an id of its own."""
     route(app, page=Return)
-    response = await browser.get("/page", headers={"Cookie": f"node_session={value}"})
+    response = await visitor.get("/page", headers={"Cookie": f"node_session={value}"})
     assert response.code == 200
-    assert len(browser.id) == 40 and browser.id != "A" * 40
+    assert len(visitor.id) == 40 and visitor.id != "A" * 40
     files = [each.name for each in (tmp_path / "sessions").iterdir() if not each.name.startswith(".")]
-    assert files == [browser.id]
+    assert files == [visitor.id]
 
 
-async def test_forged_cookie_before_the_real_one(app, browser):
+async def test_forged_cookie_before_the_real_one(app, visitor):
     """Of several cookies of the name the first that verifies counts: a planted one does not log anybody out."""
     route(app, page=Return)
-    await browser.get("/page")
-    real, id = browser.cookie, browser.id
+    await visitor.get("/page")
+    real, id = visitor.cookie, visitor.id
     forged = "s%3A" + "B" * 40 + "." + "C" * 43
-    await browser.get("/page", headers={"Cookie": f"node_session={forged}; x=1; node_session={real}"})
-    assert browser.id == id
-    assert (await browser.stored())["count"] == 2
+    await visitor.get("/page", headers={"Cookie": f"node_session={forged}; x=1; node_session={real}"})
+    assert visitor.id == id
+    assert (await visitor.stored())["count"] == 2
 
 
-async def test_unknown_signed_id(app, browser):
+async def test_unknown_signed_id(app, visitor):
     """A signed id without a record is replaced: nobody can be made to use a session that another knows."""
     route(app, page=Return)
-    browser.set_id("F" * 40)
-    await browser.get("/page")
-    assert browser.id != "F" * 40
+    visitor.use_id("F" * 40)
+    await visitor.get("/page")
+    assert visitor.id != "F" * 40
 
 
 @pytest.mark.parametrize("options", [{"strict": False}])
-async def test_unknown_signed_id_is_adopted_without_strict(app, browser):
+async def test_unknown_signed_id_is_adopted_without_strict(app, visitor):
     """strict: false takes over a signed id without a record, as the original does."""
     route(app, page=Return)
-    browser.set_id("F" * 40)
-    await browser.get("/page")
-    assert browser.id == "F" * 40
-    assert (await browser.stored())["count"] == 1
+    visitor.use_id("F" * 40)
+    await visitor.get("/page")
+    assert visitor.id == "F" * 40
+    assert (await visitor.stored())["count"] == 1
 
 
-async def test_old_secret(app, browser, config, base_url, http_client):
+async def test_old_secret(app, visitor, config, base_url, http_client):
     """A cookie under an old secret is still valid, and is signed again."""
     route(app, page=Return)
-    await browser.get("/page")
-    id = browser.id
+    await visitor.get("/page")
+    id = visitor.id
     app.settings["node_session"] = renewed = NodeSession(
         {**config, "secret": ["the-new-secret-" * 3, config["secret"]]}
     )
-    response = await browser.get("/page")
+    response = await visitor.get("/page")
     assert response.headers["Set-Cookie"].startswith("node_session=s%3A" + id)
-    assert browser.id is None  # under the old secret
+    assert visitor.id is None  # under the old secret
     app.settings["node_session"] = NodeSession({**config, "secret": "the-new-secret-" * 3})
-    await browser.get("/page")
-    browser.sessions = renewed
-    assert (await browser.stored(id))["count"] == 3
+    await visitor.get("/page")
+    visitor.sessions = renewed
+    assert (await stored_record(visitor, id))["count"] == 3
 
 
-async def test_cookie_of_a_dead_session_first(app, browser, new_browser):
+async def test_cookie_of_a_dead_session_first(app, visitor, new_visitor):
     """A cookie that is signed, but of a session that is gone, planted or left over, hides no other one."""
     route(app, count=Count)
-    await browser.get("/count")
-    other = new_browser()
+    await visitor.get("/count")
+    other = new_visitor()
     await other.get("/count")
     await (await other.sessions.driver()).destroy(other.id)
-    header = f"node_session={other.cookie}; node_session={browser.cookie}"
+    header = f"node_session={other.cookie}; node_session={visitor.cookie}"
     for count in (b"2", b"3"):
-        response = await browser.get("/count", headers={"Cookie": header})
+        response = await visitor.get("/count", headers={"Cookie": header})
         assert response.body == count
-        assert response.headers["Set-Cookie"].startswith("node_session=" + browser.cookie)
-    assert (await browser.get("/count")).body == b"4"
+        assert response.headers["Set-Cookie"].startswith("node_session=" + visitor.cookie)
+    assert (await visitor.get("/count")).body == b"4"

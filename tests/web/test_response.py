@@ -12,6 +12,7 @@ import weakref
 import pytest
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import RequestHandler
+from visitors import stored_record
 
 from node_session import NodeSession, SessionMixin
 from web.handlers import (
@@ -54,20 +55,20 @@ ENDS = [
 
 @pytest.mark.parametrize("options", [{"driver": "memory"}, {"driver": "file"}, {"driver": "slow"}], ids=str)
 @pytest.mark.parametrize(("handler", "status", "body"), ENDS, ids=[each[0].__name__ for each in ENDS])
-async def test_saved_before_the_response_ends(app, browser, handler, status, body):
+async def test_saved_before_the_response_ends(app, visitor, handler, status, body):
     """However a handler ends, its client has the cookie and finds the session saved."""
     route(app, page=handler)
     for count in (1, 2):
-        response = await browser.get("/page")
+        response = await visitor.get("/page")
         assert response.code == status
         assert body is None or response.body == body
         assert len(response.headers.get_list("Set-Cookie")) == 1
-        stored = await browser.stored()
+        stored = await visitor.stored()
         assert stored["count"] == count
         assert stored.get("late") == (True if handler is Streamed else None)
 
 
-async def test_uncaught_exception(app, browser, caplog):
+async def test_uncaught_exception(app, visitor, caplog):
     """A handler that raises answers 500, and what it did to the session until then is kept, as in the original."""
 
     class Broken(Page):
@@ -75,12 +76,12 @@ async def test_uncaught_exception(app, browser, caplog):
             raise RuntimeError("the handler's own")
 
     route(app, page=Broken)
-    assert (await browser.get("/page")).code == 500
-    assert (await browser.stored())["count"] == 1
+    assert (await visitor.get("/page")).code == 500
+    assert (await visitor.stored())["count"] == 1
     assert sum("the handler's own" in record.getMessage() + str(record.exc_text) for record in caplog.records) == 1
 
 
-async def test_head_and_etag(app, browser):
+async def test_head_and_etag(app, visitor):
     """HEAD has no body, a matching ETag gives 304; both save and both carry the cookie."""
 
     class Both(Etag):
@@ -88,16 +89,16 @@ async def test_head_and_etag(app, browser):
             self.get()
 
     route(app, page=Both)
-    response = await browser.get("/page", "HEAD")
+    response = await visitor.head("/page")
     assert (response.code, response.body) == (200, b"")
-    response = await browser.get("/page", headers={"If-None-Match": response.headers["Etag"]} | browser.cookie_header)
+    response = await visitor.get("/page", headers={"If-None-Match": response.headers["Etag"]})
     assert (response.code, response.body) == (304, b"")
     assert "Set-Cookie" in response.headers
-    assert (await browser.stored())["count"] == 2
+    assert (await visitor.stored())["count"] == 2
 
 
 @pytest.mark.parametrize("options", [{"driver": "slow"}])
-async def test_redirected_client_sees_the_change(app, browser, http_client):
+async def test_redirected_client_sees_the_change(app, visitor, http_client):
     """A client that follows a redirect immediately finds the redirecting request's changes, even on a slow store."""
 
     class Login(SessionMixin, RequestHandler):
@@ -111,15 +112,15 @@ async def test_redirected_client_sees_the_change(app, browser, http_client):
             self.write(self.session.get("user", "nobody"))
 
     route(app, login=Login, home=Home)
-    await browser.get("/home")
-    old = browser.id
-    await browser.get("/login", "POST")
-    assert (await browser.get("/home")).body == b"Ann"
-    assert browser.id != old
-    assert list(await browser.stored(old)) == ["_left"]
+    await visitor.get("/home")
+    old = visitor.id
+    await visitor.post("/login", csrf=False)
+    assert (await visitor.get("/home")).body == b"Ann"
+    assert visitor.id != old
+    assert list(await stored_record(visitor, old)) == ["_left"]
 
 
-async def test_nothing_can_be_written_while_the_response_waits(app, browser):
+async def test_nothing_can_be_written_while_the_response_waits(app, visitor):
     """After finish() a handler can neither write nor finish again, although the response is still waiting."""
     refused = []
 
@@ -133,11 +134,11 @@ async def test_nothing_can_be_written_while_the_response_waits(app, browser):
                     refused.append(True)
 
     route(app, page=Twice)
-    assert (await browser.get("/page")).body == b"once"
+    assert (await visitor.get("/page")).body == b"once"
     assert refused == [True, True]
 
 
-async def test_bad_chunk_raises_in_the_handler(app, browser, caplog):
+async def test_bad_chunk_raises_in_the_handler(app, visitor, caplog):
     """A value that finish() cannot write is a TypeError at its call, as without sessions."""
     seen = []
 
@@ -150,11 +151,11 @@ async def test_bad_chunk_raises_in_the_handler(app, browser, caplog):
                 raise
 
     route(app, page=Bad)
-    assert (await browser.get("/page")).code == 500
+    assert (await visitor.get("/page")).code == 500
     assert len(seen) == 1
 
 
-async def test_error_after_finish_is_only_logged(app, browser, caplog):
+async def test_error_after_finish_is_only_logged(app, visitor, caplog):
     """A handler that fails after finish() has its response sent all the same."""
 
     class Late(Page):
@@ -163,13 +164,13 @@ async def test_error_after_finish_is_only_logged(app, browser, caplog):
             raise RuntimeError("too late")
 
     route(app, page=Late)
-    response = await browser.get("/page")
+    response = await visitor.get("/page")
     assert (response.code, response.body) == (200, b"sent")
     assert "too late" in caplog.text
 
 
 @pytest.mark.parametrize("options", [{"driver": "slow"}])
-async def test_client_that_left(app, browser, http_port, caplog):
+async def test_client_that_left(app, visitor, http_port, caplog):
     """A client that hangs up while its handler works or its session is saved: it is saved, and no error is logged."""
     finished = asyncio.Event()
 
@@ -185,22 +186,22 @@ async def test_client_that_left(app, browser, http_port, caplog):
 
     arrived = asyncio.Event()
     route(app, page=Slow)
-    await browser.get("/page")
+    await visitor.get("/page")
     finished.clear()
     arrived.clear()
     with caplog.at_level(logging.DEBUG):
         stream = IOStream(socket.socket())
         await stream.connect(("127.0.0.1", http_port))
-        head = f"GET /page HTTP/1.1\r\nHost: x\r\nCookie: node_session={browser.cookie}\r\n\r\n"
+        head = f"GET /page HTTP/1.1\r\nHost: x\r\nCookie: node_session={visitor.cookie}\r\n\r\n"
         await stream.write(head.encode())
         await arrived.wait()
         stream.close()
         await finished.wait()
-    assert (await browser.stored())["count"] == 2
+    assert (await visitor.stored())["count"] == 2
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_awaited_finish_tells_of_a_client_that_left(app, browser, http_port):
+async def test_awaited_finish_tells_of_a_client_that_left(app, visitor, http_port):
     """A handler that awaits finish() learns that the client has gone, as from Tornado's own."""
     outcome = asyncio.get_running_loop().create_future()
 
@@ -239,20 +240,20 @@ class Interrupted(SessionMixin, RequestHandler):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Tornado does not answer for a cancelled handler yet")
-async def test_interrupted(app, browser):
+async def test_interrupted(app, visitor):
     """For a handler that was cancelled no save is begun, as its loop may be at its end; one that answers is saved."""
     route(app, interrupted=Interrupted, page=Return)
-    await browser.get("/page")
-    cookie = browser.cookie
-    response = await browser.get("/interrupted")
+    await visitor.get("/page")
+    cookie = visitor.cookie
+    response = await visitor.get("/interrupted")
     assert response.code == 500 and "Set-Cookie" not in response.headers
-    assert browser.cookie == cookie and "half" not in await browser.stored()
-    assert (await browser.get("/interrupted?answers=1")).code == 200
-    assert (await browser.stored())["half"] == "done"
+    assert visitor.cookie == cookie and "half" not in await visitor.stored()
+    assert (await visitor.get("/interrupted?answers=1")).code == 200
+    assert (await visitor.stored())["half"] == "done"
 
 
 @pytest.mark.parametrize("options", [{"driver": "file"}, {"driver": "memory"}, {"driver": "slow"}], ids=str)
-async def test_error_of_tornado_itself(app, browser, caplog):
+async def test_error_of_tornado_itself(app, visitor, caplog):
     """An error of Tornado's own finish(), after the save, is logged and ends the request."""
 
     class Body(SessionMixin, RequestHandler):
@@ -262,7 +263,7 @@ async def test_error_of_tornado_itself(app, browser, caplog):
             self.write("a body that a 204 cannot have")
 
     route(app, body=Body)
-    answer = await browser.get("/body", request_timeout=5)
+    answer = await visitor.get("/body", request_timeout=5)
     assert answer.code == 500 and "204" in caplog.text
 
 
@@ -272,7 +273,7 @@ class Choosy(NodeSession):
 
 
 @pytest.mark.parametrize("options", [{"driver": "file"}, {"driver": "memory"}], ids=str)
-async def test_hook_that_raises(app, config, browser):
+async def test_hook_that_raises(app, config, visitor):
     """A hook that raises while the cookie is made costs a 500, and no client that waits for ever."""
 
     class Page(SessionMixin, RequestHandler):
@@ -281,12 +282,12 @@ async def test_hook_that_raises(app, config, browser):
 
     app.settings["node_session"] = Choosy(config)
     route(app, page=Page)
-    answer = await browser.get("/page", request_timeout=5)
+    answer = await visitor.get("/page", request_timeout=5)
     assert answer.code == 500 and "Set-Cookie" not in answer.headers
 
 
 @pytest.mark.parametrize("options", [{"driver": "file"}, {"driver": "memory"}], ids=str)
-async def test_handlers_are_freed(app, browser, sessions):
+async def test_handlers_are_freed(app, visitor, sessions):
     """Python frees a handler without its garbage collector: after a save, an error, or before its session is loaded."""
     alive, gate, tasks = weakref.WeakSet(), asyncio.Event(), []
 
@@ -321,7 +322,7 @@ async def test_handlers_are_freed(app, browser, sessions):
     gc.disable()
     try:
         for path in ("/page?x=200", "/page?x=409", "/early", "/plain", "/page?x=200"):
-            await browser.get(path)
+            await visitor.get(path)
             for task in tasks:
                 await task
             tasks.clear()

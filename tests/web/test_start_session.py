@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tornado.web import RequestHandler
+from visitors import store_record
 
 from node_session import SessionError, SessionMixin, session_of
 from web.handlers import route
@@ -11,7 +12,7 @@ from web.handlers import route
 pytestmark = pytest.mark.gen_test
 
 
-async def test_three_ways(app, browser, sessions):
+async def test_three_ways(app, visitor, sessions):
     """Plain await, callback and mixin give the same session."""
     calls = []
 
@@ -41,12 +42,12 @@ async def test_three_ways(app, browser, sessions):
             self.write(str(self.session.increment("count")))
 
     route(app, a=Awaiting, b=CallingBack, c=Mixed)
-    bodies = [(await browser.get(f"/{name}")).body for name in "abc"]
+    bodies = [(await visitor.get(f"/{name}")).body for name in "abc"]
     assert bodies == [b"1", b"2", b"3"]
     assert calls == [()]
 
 
-async def test_session_of(app, browser, sessions):
+async def test_session_of(app, visitor, sessions):
     """It is the request's session, and an error before that is loaded."""
 
     class Page(RequestHandler):
@@ -63,10 +64,10 @@ async def test_session_of(app, browser, sessions):
             self.write("ok")
 
     route(app, page=Page)
-    assert (await browser.get("/page")).body == b"ok"
+    assert (await visitor.get("/page")).body == b"ok"
 
 
-async def test_callback_that_raises(app, browser, sessions, caplog):
+async def test_callback_that_raises(app, visitor, sessions, caplog):
     """An exception in the callback is a 500, not a request that hangs."""
 
     class CallingBack(RequestHandler):
@@ -80,11 +81,11 @@ async def test_callback_that_raises(app, browser, sessions, caplog):
             self.write("not reached")
 
     route(app, page=CallingBack)
-    assert (await browser.get("/page")).code == 500
+    assert (await visitor.get("/page")).code == 500
     assert "in the callback" in caplog.text
 
 
-async def test_start_twice(app, browser, sessions):
+async def test_start_twice(app, visitor, sessions):
     """A second start_session for a request gives the same session, and the response is held once."""
 
     class Twice(SessionMixin, RequestHandler):
@@ -95,13 +96,13 @@ async def test_start_twice(app, browser, sessions):
             self.write(str(self.session.increment("count")))
 
     route(app, page=Twice)
-    response = await browser.get("/page")
+    response = await visitor.get("/page")
     assert (response.code, len(response.headers.get_list("Set-Cookie"))) == (200, 1)
 
 
-async def test_get_session(app, browser, sessions):
+async def test_get_session(app, visitor, sessions):
     """get_session gives the request's session unloaded, to await or with a callback; no cookie is sent."""
-    await browser.store({"_token": "t", "name": "Ann"})
+    await store_record(visitor, {"_token": "t", "name": "Ann"})
     seen = []
 
     class Peek(RequestHandler):
@@ -113,6 +114,6 @@ async def test_get_session(app, browser, sessions):
             self.write(session.get("name"))
 
     route(app, page=Peek)
-    response = await browser.get("/page")
+    response = await visitor.get("/page")
     assert (response.body, "Set-Cookie" in response.headers) == (b"Ann", False)
-    assert seen[0].get_id() == browser.id
+    assert seen[0].get_id() == visitor.id

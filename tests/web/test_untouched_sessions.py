@@ -13,20 +13,20 @@ pytestmark = pytest.mark.gen_test
 
 
 @pytest.mark.parametrize("options", [{"saveUninitialized": False}])
-async def test_save_uninitialized(app, browser, tmp_path):
+async def test_save_uninitialized(app, visitor, tmp_path):
     """A session into which nothing was put leaves neither a record nor a cookie."""
     route(app, nothing=Nothing, count=Count, form=Form)
     for _ in range(3):
-        assert "Set-Cookie" not in (await browser.get("/nothing")).headers
+        assert "Set-Cookie" not in (await visitor.get("/nothing")).headers
     assert not (tmp_path / "sessions").exists()
-    await browser.get("/count")
-    assert (await browser.stored())["count"] == 1
-    assert "Set-Cookie" in (await browser.get("/nothing")).headers
+    await visitor.get("/count")
+    assert (await visitor.stored())["count"] == 1
+    assert "Set-Cookie" in (await visitor.get("/nothing")).headers
 
 
 @pytest.mark.parametrize("options", [{"saveUninitialized": False}])
 @pytest.mark.parametrize("how", ["get_token", "get"])
-async def test_asking_for_the_token_begins_a_session(app, browser, how):
+async def test_asking_for_the_token_begins_a_session(app, visitor, how):
     """A handler that asks for the token gets one, and a session that keeps it."""
 
     class Ask(SessionMixin, RequestHandler):
@@ -34,22 +34,22 @@ async def test_asking_for_the_token_begins_a_session(app, browser, how):
             self.write(self.session.get_token() if how == "get_token" else self.session.get("_token"))
 
     route(app, ask=Ask)
-    token = (await browser.get("/ask")).body.decode()
-    assert (await browser.stored())["_token"] == token
-    assert (await browser.get("/ask")).body.decode() == token
+    token = (await visitor.get("/ask")).body.decode()
+    assert (await visitor.stored())["_token"] == token
+    assert (await visitor.get("/ask")).body.decode() == token
 
 
 @pytest.mark.parametrize("options", [{"saveUninitialized": False, "csrf": True}])
-async def test_refused_post_leaves_nothing(app, browser, tmp_path):
+async def test_refused_post_leaves_nothing(app, visitor, tmp_path):
     """A robot's POST without a token is refused, and makes no session."""
     route(app, form=Form)
-    response = await browser.get("/form", "POST", {"X-CSRF-Token": "x"})
+    response = await visitor.post("/form", csrf=False, headers={"X-CSRF-Token": "x"})
     assert (response.code, "Set-Cookie" in response.headers) == (403, False)
     assert not (tmp_path / "sessions").exists()
 
 
 @pytest.mark.parametrize("options", [{"saveUninitialized": False}])
-async def test_first_used_too_late(app, browser, tmp_path, caplog):
+async def test_first_used_too_late(app, visitor, tmp_path, caplog):
     """A session first used after the headers is not stored, as its cookie could not be sent; a warning says so."""
 
     class Late(SessionMixin, RequestHandler):
@@ -58,13 +58,13 @@ async def test_first_used_too_late(app, browser, tmp_path, caplog):
             self.session.put("late", True)
 
     route(app, late=Late)
-    assert (await browser.get("/late")).code == 200
+    assert (await visitor.get("/late")).code == 200
     assert not (tmp_path / "sessions").exists()
     assert "first used after the headers" in caplog.text
 
 
 @pytest.mark.parametrize("options", [{"saveUninitialized": False}])
-async def test_websocket_begins_a_session(app, browser, base_url):
+async def test_websocket_begins_a_session(app, visitor, base_url):
     """A WebSocket has a session from the handshake on, as its cookie could not be sent later."""
 
     class Socket(SessionMixin, WebSocketHandler):
@@ -75,8 +75,8 @@ async def test_websocket_begins_a_session(app, browser, base_url):
 
     route(app, socket=Socket)
     connection = await websocket_connect(base_url.replace("http", "ws") + "/socket")
-    browser.cookie = connection.headers["Set-Cookie"].partition("=")[2].partition(";")[0]
+    visitor.cookie = connection.headers["Set-Cookie"].partition("=")[2].partition(";")[0]
     await connection.write_message("hello")
     assert await connection.read_message() == "saved"
-    assert (await browser.stored())["said"] == "hello"
+    assert (await visitor.stored())["said"] == "hello"
     connection.close()

@@ -7,9 +7,10 @@ import json
 
 import pytest
 from stores import SLOW, STORES
-from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.httpclient import HTTPClientError
 from tornado.web import RequestHandler
-from tornado.websocket import WebSocketHandler, websocket_connect
+from tornado.websocket import WebSocketHandler
+from visitors import stored_record
 
 from node_session import SessionMixin, UnavailableError
 
@@ -96,54 +97,39 @@ def routes(app):
     app.add_handlers(".*", [("/page", Page), *((f"/{name}", handler) for name, handler in WAYS.items())])
 
 
-@pytest.fixture
-def connect(base_url, browser):
-    """Connects with a browser's cookie, and has the browser take the one of the handshake."""
-
-    async def connect(path, browser=browser):
-        headers = {"Cookie": f"node_session={browser.cookie}"} if browser.cookie else {}
-        connection = await websocket_connect(HTTPRequest(base_url.replace("http", "ws") + path, headers=headers))
-        line = connection.headers.get("Set-Cookie")
-        if line:
-            browser.cookie = line.partition("=")[2].partition(";")[0]
-        return connection
-
-    return connect
-
-
 async def say(connection, message):
     await connection.write_message(message)
     return json.loads(await connection.read_message())
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_what_prepare_puts_is_stored(browser, connect, way):
+async def test_what_prepare_puts_is_stored(visitor, way):
     """Changes in a WebSocket's prepare are stored before the handshake is answered."""
-    await browser.get("/page")
-    connection = await connect(f"/{way}?does=put")
-    assert (await browser.stored())["room"] == 7
+    await visitor.get("/page")
+    connection = await visitor.websocket(f"/{way}?does=put")
+    assert (await visitor.stored())["room"] == 7
     connection.close()
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("does", ["regenerate", "invalidate"])
-async def test_a_new_id_in_prepare(browser, new_browser, connect, way, does):
+async def test_a_new_id_in_prepare(visitor, new_visitor, way, does):
     """The browser gets the new id, which is stored, and the old session is not alive any more."""
-    await browser.get("/page")
-    old = browser.id
-    connection = await connect(f"/{way}?does={does}")
-    assert browser.id != old
-    stored = await browser.stored()
+    await visitor.get("/page")
+    old = visitor.id
+    connection = await visitor.websocket(f"/{way}?does={does}")
+    assert visitor.id != old
+    stored = await visitor.stored()
     assert stored.get("user") == ("Ann" if does == "regenerate" else None)
-    left = await browser.stored(old)
+    left = await stored_record(visitor, old)
     assert left is None if does == "invalidate" else list(left) == ["_left"]
     assert await say(connection, "reload") is True
     connection.close()
 
 
-async def test_a_store_that_is_down_refuses_the_handshake(browser, connect, sessions):
+async def test_a_store_that_is_down_refuses_the_handshake(visitor, sessions):
     """If the changes of prepare cannot be stored, the handshake is a 503."""
-    await browser.get("/page")
+    await visitor.get("/page")
     driver = await sessions.driver()
 
     async def fail(id, payload, version):
@@ -151,7 +137,7 @@ async def test_a_store_that_is_down_refuses_the_handshake(browser, connect, sess
 
     driver.write = fail
     with pytest.raises(HTTPClientError) as failed:
-        await connect("/mixed?does=put")
+        await visitor.websocket("/mixed?does=put")
     assert failed.value.code == 503
 
 
@@ -168,16 +154,16 @@ async def count_touches(sessions) -> list[str]:
 
 
 @pytest.mark.parametrize("use", ["reload", "transaction"])
-async def test_use_renews(browser, connect, sessions, pass_time, use):
+async def test_use_renews(visitor, sessions, pass_time, use):
     """A message that reloads the session, or opens a transaction, is use of it; an idle socket is not."""
-    await browser.get("/page")
-    connection = await connect("/mixed")
+    await visitor.get("/page")
+    connection = await visitor.websocket("/mixed")
     touches = await count_touches(sessions)
     assert await say(connection, "nothing") is None
     assert touches == []
     connection.close()
     pass_time(1000)
-    connection = await connect("/mixed")
+    connection = await visitor.websocket("/mixed")
     while not touches:  # the handshake's own
         await asyncio.sleep(0.005)
     touches.clear()
@@ -185,15 +171,15 @@ async def test_use_renews(browser, connect, sessions, pass_time, use):
     assert await say(connection, "nothing") is None
     assert touches == []
     assert await say(connection, use) in (True, "Ann")
-    assert touches == [browser.id]
+    assert touches == [visitor.id]
     connection.close()
 
 
 @pytest.mark.parametrize("use", ["reload", "transaction"])
-async def test_use_while_the_store_cannot_renew(browser, connect, sessions, pass_time, use, caplog):
+async def test_use_while_the_store_cannot_renew(visitor, sessions, pass_time, use, caplog):
     """A session that was read can be used although it cannot be renewed; the log says so."""
-    await browser.get("/page")
-    connection = await connect("/mixed")
+    await visitor.get("/page")
+    connection = await visitor.websocket("/mixed")
     pass_time(1000)
     driver = await sessions.driver()
 
@@ -202,14 +188,14 @@ async def test_use_while_the_store_cannot_renew(browser, connect, sessions, pass
 
     driver.touch = fail
     assert await say(connection, use) in (True, "Ann")
-    assert "could not renew session" in caplog.text and browser.id not in caplog.text
+    assert "could not renew session" in caplog.text and visitor.id not in caplog.text
     connection.close()
 
 
-async def test_the_key_of_a_farewell_is_reserved(browser, connect):
+async def test_the_key_of_a_farewell_is_reserved(visitor):
     """A session of nothing but `_left`, which would be read as one that has gone on, is refused; nothing is stored."""
-    await browser.get("/page")
-    connection = await connect("/mixed")
+    await visitor.get("/page")
+    connection = await visitor.websocket("/mixed")
     assert "'_left' is reserved" in await say(connection, "farewell")
-    assert (await browser.stored())["user"] == "Ann"
+    assert (await visitor.stored())["user"] == "Ann"
     connection.close()
