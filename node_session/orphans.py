@@ -1,46 +1,55 @@
 """Farewells of killed processes, which nobody destroys when their grace is over.
 
-    removed = await remove_orphans(records, grace=10_000)
+    async for removed in remove_orphans(records, grace=10_000): ...
 
 Where sessions expire, orphans do so, too. Only where they never expire is it worth reading the whole store for them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+from collections.abc import AsyncGenerator
 
 from . import farewell, ids
 from .drivers.base import Entry, Record
 from .errors import ConflictError, DamagedError
 from .records import Loaded, Records
 
-# How many records are looked at before other tasks have their turn.
-_TURN = 100
+# How many records a step looks at: a few ms of work in the event loop, if they are encrypted.
+_STEP = 100
 
 
-async def remove_orphans(records: Records, grace: float) -> int:
-    """Remove the farewells whose grace is over.
+async def remove_orphans(records: Records, grace: float) -> AsyncGenerator[int, None]:
+    """Remove the farewells whose grace is over, in steps; there is none for a driver that cannot list its records.
 
     Args:
         records: Takes the ids that `Driver.scan` gives: with `hashIds`, on the driver that the hashing one wraps.
         grace: The policy's `regenerate_grace`, in milliseconds.
 
-    Returns:
-        How many were removed; 0 for a driver that cannot list its records.
+    Yields:
+        How many a step has removed.
 
     Raises:
         UnavailableError: The store cannot be reached.
     """
+    try:
+        entries = records.driver.scan()
+    except NotImplementedError:
+        return
     removed, seen = 0, 0
-    with contextlib.suppress(NotImplementedError):
-        async for entry in records.driver.scan():
-            seen += 1
-            if seen % _TURN == 0:
-                await asyncio.sleep(0)
-            with contextlib.suppress(DamagedError, ConflictError):
-                removed += await _remove_if_over(records, entry, grace)
-    return removed
+    try:
+        with contextlib.suppress(NotImplementedError):
+            async for entry in entries:
+                with contextlib.suppress(DamagedError, ConflictError):
+                    removed += await _remove_if_over(records, entry, grace)
+                seen += 1
+                if seen % _STEP == 0:
+                    yield removed
+                    removed = 0
+    finally:
+        if isinstance(entries, AsyncGenerator):  # so that a sweep that ends early leaves no folder or cursor open
+            await entries.aclose()
+    yield removed
 
 
 async def _remove_if_over(records: Records, entry: Entry, grace: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import math
@@ -47,7 +48,9 @@ class Sweeper:
         """Remove the expired sessions without a rest; returns their number."""
         records = await self._records.get()
         removed = await records.driver.gc(self._lifetime or _FOR_EVER)
-        removed += await self._remove_orphans(records)
+        async for step in self._orphans(records):
+            removed += step
+            await asyncio.sleep(0)
         self._note(removed)
         return removed
 
@@ -60,19 +63,24 @@ class Sweeper:
                 async for step in steps:
                     removed += step
                     yield driver.longest_rest
-            removed += await self._remove_orphans(records)
+            async with contextlib.aclosing(self._orphans(records)) as steps:
+                async for step in steps:
+                    removed += step
+                    yield driver.longest_rest
         finally:
             self._note(removed)
 
-    async def _remove_orphans(self, records: Records) -> int:
+    async def _orphans(self, records: Records) -> AsyncGenerator[int, None]:
         if self._lifetime or time.monotonic() < self._look_for_orphans_at:
-            return 0
+            return
         driver, encrypter = records.driver, records.encrypter
         if isinstance(driver, HashedDriver):  # its listing has no ids, and texts can be decrypted with these only
             driver, encrypter = driver.driver, None
-        removed = await remove_orphans(Records(driver, encrypter=encrypter), records.policy.regenerate_grace)
+        steps = remove_orphans(Records(driver, encrypter=encrypter), records.policy.regenerate_grace)
+        async with contextlib.aclosing(steps):
+            async for removed in steps:
+                yield removed
         self._look_for_orphans_at = math.inf  # each process that is killed is followed by one that starts
-        return removed
 
     def _note(self, removed: int) -> None:
         if removed:

@@ -26,7 +26,7 @@ async def gc(options: argparse.Namespace) -> Outcome:
             removed = await store.kept.driver.gc(lifetime)
             text = f"removed {plural(removed, 'expired record')}"
         else:  # then a process that was killed has left old records that do not expire, either
-            removed = await remove_orphans(store.kept, store.config.regenerate_grace)
+            removed = sum([step async for step in remove_orphans(store.kept, store.config.regenerate_grace)])
             text = (
                 f"removed {plural(removed, 'old record')} of regenerated sessions: with lifetime 0 no session expires"
             )

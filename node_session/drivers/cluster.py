@@ -78,8 +78,8 @@ class Cluster:
 
     async def close(self) -> None:
         """Wait for the commands that are on their way, which have a time limit."""
-        for server in self._servers.values():
-            await server.close()
+        while self._servers:  # a command that is on its way may lead to another one
+            await self._servers.popitem()[1].close()
         await self._turns.finish()
         if self._looking is not None:
             await asyncio.wait([self._looking])
@@ -150,7 +150,7 @@ class _Server(Pipeline):
 
     async def _connect(self, turn: Turn) -> Any:
         try:
-            async with timeout(turn.patience()):
+            async with timeout(turn.patience):
                 return await super()._connect(turn)
         except (RedisError, OSError, asyncio.TimeoutError):
             self._cluster.look_again()

@@ -101,6 +101,7 @@ class Folder:
             self._make()
             file = os.open(path, _CREATE, 0o600)
         try:
+            self._give_to_owner(file)
             _write_all(file, content)
             if self.durable:
                 os.fsync(file)
@@ -121,7 +122,21 @@ class Folder:
         return f"cannot {doing} session {ids.shorten(id)} in {self.path}: {error.strerror or type(error).__name__}"
 
     def _open_lock(self, name: str) -> int:
-        return os.open(f"{self.path}/.lock-{name}", os.O_RDWR | os.O_CREAT | posix.NOFOLLOW | posix.CLOEXEC, 0o600)
+        path, flags = f"{self.path}/.lock-{name}", os.O_RDWR | posix.NOFOLLOW | posix.CLOEXEC
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                return os.open(path, flags)
+            with contextlib.suppress(FileExistsError):  # somebody else has just made it
+                file = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+                self._give_to_owner(file)
+                return file
+
+    def _give_to_owner(self, file: int) -> None:
+        """Let the program of the folder's owner use a file that root has made in it."""
+        if self.any_owner:
+            owner = os.stat(self.path)
+            with contextlib.suppress(PermissionError):  # root of a container may lack the right
+                os.fchown(file, owner.st_uid, owner.st_gid)
 
     def _make(self) -> None:
         os.makedirs(self.path, 0o700, exist_ok=True)

@@ -92,6 +92,7 @@ class Pipeline:
 
     async def _send(self, turn: Turn, *, once_more: bool) -> None:
         """Send a turn's commands, some of them once more if need be."""
+        began = turn.loop.time()
         try:
             connection = await self._connect(turn)
             try:
@@ -99,7 +100,7 @@ class Pipeline:
             finally:
                 await self._pool.release(connection)
         except asyncio.CancelledError:
-            if turn.until <= turn.loop.time():
+            if turn.until <= turn.loop.time() >= began + turn.patience:
                 self._trust.lost()
             raise
 
@@ -109,7 +110,7 @@ class Pipeline:
         if not used_before:
             self._trust.answered(connection)
         has_substitute = once_more and (used_before or not self._has_time_for_new)
-        patience = turn.loop.call_later(turn.patience(), self._lose_patience, turn) if has_substitute else None
+        patience = turn.loop.call_later(turn.patience, self._lose_patience, turn) if has_substitute else None
         undone: dict[Asked, Exception] = {}
         takes_no_writes = False
         try:

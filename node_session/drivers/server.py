@@ -129,10 +129,10 @@ class ServerDriver(SqlDriver, ServerClient):
             work: Is given a connection; it does everything or nothing.
             repeatable: Whether it does no harm to do it twice.
         """
-        tries, once_more = _TRIES, True
+        tries, once_more, began = _TRIES, True, turn.loop.time()
         while True:
             tries -= 1
-            patience = turn.patience() if repeatable and once_more else None
+            patience = turn.patience if repeatable and once_more else None
             try:
                 pool = self._pools.opened() or await self._pools.get()
                 return await self._run_on_pool(pool, work, patience)
@@ -144,7 +144,7 @@ class ServerDriver(SqlDriver, ServerClient):
                 elif not self._is_held(error) and (tries <= 0 or not self._is_broken_off(error)):
                     raise
             except asyncio.CancelledError:
-                if turn.until <= turn.loop.time():
+                if turn.until <= turn.loop.time() >= began + turn.patience:
                     self._trust.lost()
                 raise
 

@@ -198,12 +198,17 @@ class ServerTurns(ServerDriver):
         if self._combines is not None:
             return
         query, *values = self.about_table
-        try:
-            rows = (await self._run(turn, query, *values, repeatable=True)).rows
-        except self.failures as error:
-            if not self._is_refusal(error):
-                raise
-            rows = [(True, True, None)]  # something like this database, which cannot tell
+
+        async def ask(connection: Any) -> Sequence[Sequence[Any]]:
+            # An error of connecting says nothing about the table: it is raised before this.
+            try:
+                return (await self._run_on(connection, query, values)).rows
+            except self.failures as error:
+                if not self._is_refusal(error) or self._is_broken_off(error) or self._is_held(error):
+                    raise
+                return [(True, True, None)]  # something like this database, which cannot tell
+
+        rows = await self._work(turn, ask, True)
         for has_key, combines, most_bytes in rows:  # none, if the table is not there
             if not has_key:
                 raise NoKeyError

@@ -16,7 +16,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import ConflictError, UnavailableError
@@ -32,6 +32,10 @@ logger = logging.getLogger("node_session")
 _DIALECT = Dialect(quote='"', placeholder=lambda number: "?")
 
 _STEP = 100  # records that gc removes at a time, in a millisecond or two
+
+# Seconds to rest after a step at most, so that a busy process still removes more records than it makes.
+_LONGEST_REST = 0.02
+
 _PAGE_SIZE = 64 * 1024  # characters of a page of scan, which is read in the loop
 
 # Attempts to copy the rest of a log that somebody still reads, and the seconds between them.
@@ -80,6 +84,8 @@ class SqliteDriver(SqlDriver):
         clock: Gives seconds since 1970.
     """
 
+    longest_rest = _LONGEST_REST
+
     def __init__(
         self,
         database: str,
@@ -107,12 +113,14 @@ class SqliteDriver(SqlDriver):
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`. It goes in steps: nobody else can write during one."""
-        oldest = self._now() - int(lifetime)
-        removed = step = await self._change(self._delete_some, oldest)
-        while step >= _STEP:
-            step = await self._change(self._delete_some, oldest)
-            removed += step
-        return removed
+        return sum([removed async for removed in self.gc_in_steps(lifetime)])
+
+    async def gc_in_steps(self, lifetime: float) -> AsyncGenerator[int, None]:
+        """See `Driver.gc_in_steps`."""
+        oldest, removed = self._now() - int(lifetime), _STEP
+        while removed >= _STEP:
+            removed = await self._change(self._delete_some, oldest)
+            yield removed
 
     async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
         opened = self._connections.opened() or await self._connect()

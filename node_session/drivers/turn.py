@@ -61,14 +61,32 @@ class Turn:
         asked: The operations. After the turn has begun: those whose requests still waited for them then.
         until: The time of the loop when the last of its requests gives up.
         again: See `Turns.again`.
+        patience: Half of the time limit, in seconds. A connection that was silent for less is slow and not dead, also
+            where the turn has less time left since it waited for its place.
         task: The task that sends it; None before that, and where the request itself does so.
     """
 
-    __slots__ = ("_bytes", "_ids", "_is_taken", "_leaving", "_lock", "again", "asked", "kind", "loop", "task", "until")
+    __slots__ = (
+        "_bytes",
+        "_ids",
+        "_is_taken",
+        "_leaving",
+        "_lock",
+        "again",
+        "asked",
+        "kind",
+        "loop",
+        "patience",
+        "task",
+        "until",
+    )
 
-    def __init__(self, kind: Kind, loop: asyncio.AbstractEventLoop, lock: Lock, again: Callable[..., None]) -> None:
+    def __init__(
+        self, kind: Kind, loop: asyncio.AbstractEventLoop, lock: Lock, again: Callable[..., None], seconds: float
+    ) -> None:
         self.kind = kind
         self.loop = loop
+        self.patience = seconds / 2
         self._lock = lock
         self.again = again
         self.asked: list[Asked] = []
@@ -103,10 +121,6 @@ class Turn:
         with self._lock:
             self._is_taken = True
             return self.waiting()
-
-    def patience(self) -> float:
-        """Count half of the seconds that the first of its requests has left."""
-        return (self.asked[0].deadline - self.loop.time()) / 2
 
     def leave(self) -> None:
         """Let a request give up; if it was the last one, the turn ends in a moment."""

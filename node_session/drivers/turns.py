@@ -155,7 +155,7 @@ class Turns:
             self._timer.cancel()
 
     def _turn(self, kind: Kind) -> Turn:
-        return Turn(kind, self._loop, self._lock, self.again)
+        return Turn(kind, self._loop, self._lock, self.again, self._seconds)
 
     def _begin(self) -> None:
         """Start the turns for which there are places."""

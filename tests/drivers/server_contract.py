@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 from concurrency.hammer import hammer
@@ -152,6 +153,7 @@ class TableContract(RemovalContract, ServerContract):
     """A database whose table somebody has to make, and which breaks statements off in favour of others."""
 
     deadlock: Exception
+    full: Exception
     quote: str
 
     def test_missing_table(self):
@@ -203,6 +205,25 @@ class TableContract(RemovalContract, ServerContract):
             await self.execute(f"ALTER TABLE {config['table']} ADD PRIMARY KEY (id)")
             await asyncio.gather(*(driver.write(id, "text", None) for id in ids))
             assert {record.payload for record in await asyncio.gather(*map(driver.read, ids))} == {"text"}
+            await driver.close()
+
+        asyncio.run(main())
+
+    def test_no_connection_when_the_table_is_asked_about(self, monkeypatch):
+        """A first change that gets no connection fails; a later one asks about the table all the same."""
+
+        async def main() -> None:
+            config = self.config()
+            columns = f"id varchar(64), payload varchar(300), {self.quote}lastActivity{self.quote} bigint"
+            await self.execute(f"CREATE TABLE {config['table']} ({columns})")
+            driver = await drivers.create(Config.from_dict(config))
+
+            with monkeypatch.context() as patch:
+                patch.setattr(driver, "_acquire", Mock(side_effect=self.full))
+                with pytest.raises(UnavailableError, match=r"(?i)too many"):
+                    await driver.write(ID, "text", None)
+            with pytest.raises(UnavailableError, match="no unique index"):
+                await driver.write(ID, "text", None)
             await driver.close()
 
         asyncio.run(main())

@@ -32,7 +32,8 @@ class TestClusterOfThree(TurnsContract, DriverContract):
     name = driver = "redis"
     lists = True
     expired_is_gone = True
-    test_cut_off_in_the_middle = test_cancelled_requests = None  # the servers name addresses of their own, past a proxy
+    # The servers name addresses of their own, past a proxy.
+    test_cut_off_in_the_middle = test_cancelled_requests = None
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
@@ -338,5 +339,24 @@ def test_connection_closed_by_another():
             cluster = Cluster(known, partial(make_client_of_one, to), 1, 5)
             assert isinstance(await cluster.ask("a", "SET", "a", "1"), redis.exceptions.ConnectionError)
             await cluster.close()
+
+    asyncio.run(main())
+
+
+def test_close_while_a_key_is_moved():
+    """A command under way that leads to a server not known before does not disturb the end."""
+
+    async def main():
+        gate = asyncio.Event()
+
+        def answers(command: bytes) -> bytes:
+            asyncio.get_running_loop().call_soon(gate.set)
+            return f"-ASK 1 127.0.0.1:{free_port()}\r\n".encode()
+
+        async with one_server(answers, 10) as (cluster, _):
+            asking = asyncio.ensure_future(cluster.ask("a", "SET", "a", "1"))
+            await gate.wait()
+            await cluster.close()
+            assert await asking == "followed"
 
     asyncio.run(main())

@@ -56,11 +56,15 @@ def test_folder_of_another_user(foreign, folder, operation):
     assert (folder / ID).read_text() == "planted" and (folder / ID).stat().st_mtime == 1
 
 
-def test_folder_of_another_user_for_who_looks_after_it(foreign):
-    """With any_owner, as for root at the command line, it is a folder like any other."""
+def test_folder_of_another_user_for_who_looks_after_it(foreign, folder):
+    """With any_owner, as for root at the command line, it is a folder like any other; its owner can use each file."""
     foreign.any_owner = True
     for operation in OPERATIONS.values():
         run(operation(foreign))
+    run(foreign.write("b" * 40, "new", None))
+    run(foreign.gc(0))
+    made = [each for each in folder.iterdir() if each.name != ID]
+    assert made and {each.stat().st_uid for each in made} == {folder.stat().st_uid}
 
 
 @pytest.mark.parametrize("mode", [0o1777, 0o770])

@@ -25,6 +25,7 @@ class TestContract(TableContract):
     name = "mysql"
     quote = "`"
     deadlock = asyncmy.errors.OperationalError(1213, "deadlock found")
+    full = asyncmy.errors.OperationalError(1040, "Too many connections")
 
     async def run(self, statement: str, *values):
         """Run a statement on a connection of our own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from unittest.mock import AsyncMock, Mock
 
 import asyncpg
 import pytest
@@ -14,7 +15,9 @@ from drivers.serving import ID, SECRET
 from drivers.turns_contract import name
 from node_session import drivers
 from node_session.config import Config
-from node_session.drivers.postgresql import ddl
+from node_session.drivers.connection import Connection
+from node_session.drivers.postgresql import PostgresqlDriver, ddl
+from node_session.drivers.server_client import Result
 from node_session.errors import ConflictError, DamagedError, UnavailableError
 
 
@@ -24,6 +27,7 @@ class TestContract(TableContract):
     name = "postgresql"
     quote = '"'
     deadlock = asyncpg.DeadlockDetectedError("deadlock detected")
+    full = asyncpg.TooManyConnectionsError("sorry, too many clients already")
 
     async def age(self, driver, id, milliseconds):
         async with self.connected() as database:
@@ -316,3 +320,34 @@ def test_ddl():
 
 def driver_now() -> float:
     return time.time() * 1000
+
+
+def test_waiting_for_a_place_makes_nobody_impatient(monkeypatch):
+    """A statement that has waited takes a slow connection for no dead one: overload must not close them all."""
+
+    async def main():
+        driver = PostgresqlDriver(Connection(adapter="postgresql", pool_size=1, timeout=1000), "sessions", 0)
+        monkeypatch.setattr(driver, "_open_pool", AsyncMock())
+        monkeypatch.setattr(driver, "_close_pool", AsyncMock())
+        waiting, patience = asyncio.Event(), []
+
+        async def be_slow(pool, work, seconds):
+            patience.append(seconds)
+            waiting.set()
+            await asyncio.sleep(0.7 if len(patience) == 1 else 3600)
+            return Result(0)
+
+        monkeypatch.setattr(driver, "_run_on_pool", be_slow)
+        first = asyncio.ensure_future(driver._fetch("SELECT 1"))
+        await waiting.wait()
+        second = asyncio.ensure_future(driver._fetch("SELECT 2"))
+        await asyncio.wait([first])
+        lost = Mock()
+        monkeypatch.setattr(driver._trust, "lost", lost)
+        await asyncio.wait([first, second])
+        assert isinstance(second.exception(), UnavailableError)
+        assert set(patience) == {0.5} and not lost.called
+        first.exception()
+        await driver.close()
+
+    asyncio.run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import sqlite3
@@ -427,5 +428,21 @@ def test_scan_lets_others_have_their_turn(path, number, size, turns):
         counting.cancel()
         assert found == ids and counted - before >= turns
         await driver.close()
+
+    asyncio.run(main())
+
+
+def test_sweep_rests_between_its_steps(path):
+    """Beside requests, expired sessions are removed in steps, and a sweep can end after each of them."""
+
+    async def main():
+        driver = SqliteDriver(path, "sessions", 60_000, clock=lambda: 0)
+        await asyncio.gather(*(driver.write(f"{each:040d}", "x", None) for each in range(250)))
+        later = SqliteDriver(path, "sessions", 60_000, clock=lambda: 61)
+        async with contextlib.aclosing(later.gc_in_steps(60_000)) as steps:
+            assert await anext(steps) == 100
+        assert [removed async for removed in later.gc_in_steps(60_000)] == [100, 50]
+        await driver.close()
+        await later.close()
 
     asyncio.run(main())

@@ -17,7 +17,8 @@ from tornado.web import Application, RequestHandler
 from visitors import store_record
 
 from node_session import NodeSession, SessionMixin, background, serializer
-from node_session.drivers import MemoryDriver
+from node_session.drivers import Entry, MemoryDriver
+from node_session.errors import ConfigWarning
 from web.handlers import Return, Unchanged, route
 
 pytestmark = pytest.mark.gen_test
@@ -181,6 +182,30 @@ async def test_close_ends_a_sweep_after_its_step(app, visitor, config):
         await visitor.get("/page")
         await sessions.close()
         assert driver.is_closed and sessions.stats.removed == 2 * driver.steps > 0
+
+
+async def test_close_ends_the_search_for_orphans(app, visitor, config, monkeypatch):
+    """Nor does close() wait until all records of a store have been looked at, and the listing is closed."""
+    seen = []
+
+    class Listed(MemoryDriver):
+        async def scan(self):
+            try:
+                while True:
+                    seen.append(1)
+                    yield Entry("a" * 40, "{}", 0)
+            finally:
+                seen.append("closed")
+
+    monkeypatch.setattr("node_session.sweeping._ORPHANED_AFTER", 0)
+    NodeSession.register_handler("listed", lambda config: Listed(0))
+    options = {**config, "driver": "listed", "lifetime": 0, "lottery": [1, 1]}
+    with pytest.warns(ConfigWarning):
+        app.settings["node_session"] = sessions = NodeSession(options)
+    route(app, page=Return)
+    await visitor.get("/page")
+    await asyncio.wait_for(sessions.close(), 60)
+    assert len(seen) > 1 and seen[-1] == "closed"
 
 
 async def test_close_waits(app, visitor, sessions, pass_time):
