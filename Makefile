@@ -18,6 +18,7 @@
 # make bench-capacity    measure what a store carries, for docs/capacity.md, in ten minutes; ARGS='--calculate --clicks 50'
 #              calculates with other assumptions
 # make bench-sweeps    measure what removing expired files costs the requests beside it
+# make bench-stalls    measure for how long a large session keeps other requests waiting
 # make profile show the time of one request by function; ARGS='--driver file --path /write'
 # make instructions    count the instructions of a request, by valgrind; ARGS='--driver file --size 64000'
 # PYTHON=…     the Python to use; make sets up the virtual environment
@@ -40,7 +41,7 @@ DEMO_INSTALL := install -qq --disable-pip-version-check --no-compile --constrain
 export CONFIG
 
 .PHONY: demo demo-migration test test-newest pins screenshots lint check package fuzz audit soak soak-node endurance vectors
-.PHONY: bench bench-quick bench-hostile bench-capacity bench-sweeps profile clean instructions
+.PHONY: bench bench-quick bench-hostile bench-capacity bench-sweeps bench-stalls profile clean instructions
 
 demo: $(DEMO)/installed$(DEMO_EXTRA:%=-%)
 	@$(DEMO)/bin/python samples/shop/shop.py $(PORT) --driver '$(DRIVER)' --connection '$(CONNECTION)' $(ARGS)
@@ -121,6 +122,9 @@ bench-capacity: $(VENV)/bench
 
 bench-sweeps: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/sweeps.py
+
+bench-stalls: $(VENV)/installed
+	$(BIN)/python tests/benchmarks/stalls.py
 
 profile: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/profile_request.py $(ARGS)

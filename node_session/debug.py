@@ -5,8 +5,8 @@
     {% module SessionPanel() %}      in a template
 
 It shows a visitor's own session: the shortened id, the cookie's attributes, the stored text, this request's changes so
-far, and the reports of earlier requests. Without the setting ``session_panel`` it is empty, so that the template can
-stay as it is. With it, but without Tornado's ``debug``, it refuses to run.
+far, and the reports of earlier requests. Without the setting ``session_panel`` it is empty, so that its line can stay
+in the template. With that setting but without Tornado's ``debug``, it raises an error.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""The forms of values: texts that are equal if and only if the values are stored alike.
+"""The forms of values: texts that are equal only if the values are stored alike.
 
     forms = Forms()
     forms.of((1, 2)) == forms.of([1.0, 2])   # True
 
-The form of a container is made once, of the forms of its items, so that depth costs nothing. Forms are texts, as Python
-salts the hash of a text. It does not salt those of numbers and tuples, so that a client could send values with equal
-hashes.
+The form of a container is made once, of the forms of its items, so that depth costs nothing. Forms are texts because
+Python salts the hash of a text, but not those of numbers and tuples: a client could send many values with equal hashes.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class Forms:
         self._numbers: dict[str, list[int]] = {}
 
     def of_all(self, values: Sequence[Any]) -> list[str]:
-        """Return the forms of some values, in a fraction of the time if all are containers of scalars."""
+        """Return the forms of some values; fast if all are containers of scalars."""
         if _CONTAINERS.issuperset(map(type, values)):
             items = itertools.chain.from_iterable(each.values() if type(each) is dict else each for each in values)
             if _INTEGERS.issuperset(map(type, items)):

@@ -3,9 +3,9 @@
     graces = Graces(seconds, records.destroy_farewell)
     graces.begin(id, at)                    # returns immediately; the rest happens in the background
 
-Each event loop has one timer for all its farewells, and no request waits for it. A process that ends leaves farewells
-in their grace behind, since other processes may still be asked for them. They expire like sessions; if sessions never
-expire, a sweep finds them (`node_session.orphans`).
+Each event loop has one timer for all its farewells, and no request waits for it. If a process ends during a grace, the
+farewell stays, since other processes may still need it. It expires like a session; if sessions never expire, a sweep
+finds it (`node_session.orphans`).
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Graces:
 
 
 class _Waiting:
-    """The farewells of one event loop, the oldest first, and what waits for them."""
+    """The farewells of one event loop, the oldest first, with their timer and tasks."""
 
     def __init__(self) -> None:
         self.farewells: deque[tuple[float, str, int]] = deque()

@@ -2,7 +2,7 @@
 
     async for removed in remove_orphans(records, grace=10_000): ...
 
-Where sessions expire, orphans do so, too. Only where they never expire is it worth reading the whole store for them.
+If sessions expire, orphans expire as well. Reading the whole store for them is worth it only if sessions never expire.
 """
 
 from __future__ import annotations

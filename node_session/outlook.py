@@ -1,4 +1,4 @@
-"""What will become of a session when its request ends, as far as can be told before: for the panel."""
+"""The probable outcome of a session when its request ends, for the panel."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Outlook(NamedTuple):
 
     Attributes:
         saved: A word as in `Report.saved`.
-        label: That word for a person, before it has come true.
-        changes: The changed keys; without any, what happens to the record instead.
+        label: That word for a person, as a prediction.
+        changes: The changed keys; without any, the fate of the record.
     """
 
     saved: str

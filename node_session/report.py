@@ -46,12 +46,13 @@ class Report:
         changed: The keys that this request changed: ``cart.mug``. A changed list is one key, and so is a value more
             than 20 deep; a name of more than 80 characters is cut.
         saved: ``saved``; ``touched``: unchanged, its last activity renewed; ``left alone``: nothing was written, or not
-            yet; ``gone``: another request has destroyed it, so it was not saved; ``failed``: the store was down;
-            ``withheld``: another site made the request, and browsers withhold the user's cookie from it, so this
-            session, which is not the user's, is neither stored nor sent.
+            yet; ``destroyed``: the record was, and no other is stored; ``gone``: another request has destroyed it, so
+            it was not saved; ``failed``: the store was down, or the log says what else; ``withheld``: another site made
+            the request, and browsers withhold the user's cookie from it, so this session, which is not the user's, is
+            neither stored nor sent.
         conflicts: The number of times that another request saved first.
         merged: The number of times that its changes and ours were merged.
-        cookie: ``sent``, or ``not sent`` and the reason.
+        cookie: ``sent``; ``deleted``, as its record was destroyed; or ``not sent`` and the reason.
         size: Bytes of the stored text, before any encryption; 0 if there is none.
         load_microseconds: The time that loading took.
         save_microseconds: The time that writing took; 0 if nothing was written.

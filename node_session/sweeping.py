@@ -1,4 +1,4 @@
-"""The removal of expired sessions: by the driver, and of orphans where sessions never expire."""
+"""The removal of expired sessions, and of orphans if sessions never expire."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Sweeper:
         self._look_for_orphans_at = time.monotonic() + _ORPHANED_AFTER * grace / 1000
 
     async def sweep(self) -> int:
-        """Remove the expired sessions without a rest; returns their number."""
+        """Remove the expired sessions without pauses; return their number."""
         records = await self._records.get()
         removed = await records.driver.gc(self._lifetime or _FOR_EVER)
         async for step in self._orphans(records):
@@ -55,7 +55,7 @@ class Sweeper:
         return removed
 
     async def in_steps(self) -> AsyncGenerator[float, None]:
-        """Remove the expired sessions; yields after each step the seconds to rest at most."""
+        """Remove the expired sessions; yield after each step the longest rest, in seconds."""
         records = await self._records.get()
         driver, removed = records.driver, 0
         try:

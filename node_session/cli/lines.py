@@ -61,7 +61,7 @@ class Lines:
         self._database.execute("INSERT INTO lines VALUES (?, ?, ?, ?, ?)", row)
 
     def sorted(self, column: str, *, reverse: bool = False, limit: int | None = None) -> Iterator[Line]:
-        """Go through the lines in the order of a column: `id`, `size` or `idle`; those of equal values as they came."""
+        """Iterate over the lines, sorted by `id`, `size` or `idle`; equal ones stay in order."""
         order = f"{column} {'DESC' if reverse else 'ASC'}, rowid"
         rows = self._database.execute(
             f"SELECT * FROM lines ORDER BY {order} LIMIT ?",  # noqa: S608 - a name of ours
@@ -71,7 +71,7 @@ class Lines:
             yield Line(_text(id), size, idle, _text(damage), bool(is_mismatch))
 
     def values(self, column: str) -> Iterator[float]:
-        """Go through the numbers of a column: `size` or `idle`."""
+        """Iterate over the numbers of a column: `size` or `idle`."""
         return (value for (value,) in self._database.execute(f"SELECT {column} FROM lines"))  # noqa: S608
 
     def spread(self, column: str) -> Spread | None:
@@ -86,7 +86,7 @@ class Lines:
 
 
 def _blob(text: str) -> bytes:
-    """Bytes that sort as the text does; text may have halves of surrogate pairs, which SQLite's cannot."""
+    """Bytes that sort like the text, which may have lone surrogates; SQLite's cannot."""
     return text.encode("utf-8", "surrogatepass")
 
 

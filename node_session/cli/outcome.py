@@ -41,8 +41,8 @@ def summarize(counts: Counter[str], text: str, names: Sequence[str], notes: Mapp
     Args:
         counts: How many records had each result.
         text: The result, for a person.
-        names: The results that `text` tells of.
-        notes: What to tell of each other result, if a record had it.
+        names: The results that `text` names.
+        notes: For each other result, what to add if a record had it.
     """
     notes = notes or {}
     data = {name: counts[name] for name in (*names, *notes)}
@@ -60,7 +60,7 @@ def as_text(text: str | Iterator[str]) -> Iterator[str]:
 
 
 def as_json(data: Any) -> Iterator[str]:
-    """The parts of JSON for any program and any terminal: ASCII, no control characters, no NaN."""
+    """The parts of JSON for any terminal: ASCII, no control characters, no NaN."""
     if isinstance(data, Iterator):
         separator = "["
         for each in data:

@@ -3,11 +3,13 @@
 Each server has a `Pipeline`, and connections, of its own: if it is slow or silent, only its own sessions wait. redis-py
 knows which server has a key, and follows the commands that were sent to the wrong one:
 
-- A server that says that it has not done a command, because the key is on another one now, or the cluster is changing,
-  harms no other command of the turn: redis-py sends it by itself, wherever that leads. Only a command whose key is
-  being moved is sent by us: redis-py sends the word ASKING, which has to precede it, on any connection.
-- So it does if there is no connection to a server, or if the server was silent for half of the time or the connection
-  broke, and repeating the command does no harm; the cluster is asked first which servers it has now.
+- If a server has not done a command, because the key is on another server now, or the cluster is changing, redis-py
+  sends this command again, by itself, to the right server. The other commands of the turn are not affected. We send
+  only the commands whose keys are being moved: redis-py may send the word ASKING, which must precede them, on another
+  connection.
+- If there is no connection to a server, redis-py sends the commands again as well. It does the same after the server
+  was silent for half of the time, or the connection broke, where repeating a command does no harm. Before that, the
+  cluster is asked which servers it has now.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ class Cluster:
     Args:
         client: Of redis-py, for a cluster.
         make_client: Makes one of redis-py for one of its servers, of a host and a port.
-        connections: How many turns of the loop may be waiting for a server's answers; the next ones wait for them.
+        connections: The maximum number of turns of the loop that wait for a server's answers; the next ones wait for
+            them.
         seconds: After which a command has failed, waiting and connecting included.
     """
 
@@ -77,7 +80,7 @@ class Cluster:
                 yield keys
 
     async def close(self) -> None:
-        """Wait for the commands that are on their way, which have a time limit."""
+        """Wait for the commands under way, which have a time limit."""
         while self._servers:  # a command that is on its way may lead to another one
             await self._servers.popitem()[1].close()
         await self._turns.finish()
@@ -85,11 +88,11 @@ class Cluster:
             await asyncio.wait([self._looking])
 
     def follow(self, commands: Sequence[Asked]) -> None:
-        """Let redis-py send commands that their server has not done; each by itself."""
+        """Let redis-py send the commands that their server has not done, each by itself."""
         self._turns.again(*([asked] for asked in commands), kind=self._following)
 
     def look_again(self) -> None:
-        """Find out which servers there are now."""
+        """Ask the cluster which servers it has now."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.get_running_loop().create_task(self._look())
 

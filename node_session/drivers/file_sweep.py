@@ -1,4 +1,4 @@
-"""The file driver's sweep beside requests: in steps, by one process for all.
+"""The file driver's sweep beside requests: in steps, by one process at a time.
 
 It works in a thread, since a disk may be slow. Each of the seven system calls that remove a file lets go of the GIL,
 and the thread and the event loop then wait for each other; so requests have the time between two steps to themselves.
@@ -26,7 +26,7 @@ limit, a sweep still removes more files than the process makes new ones."""
 
 
 async def sweep(folder: Folder, walk: FileWalk, seconds: float) -> AsyncGenerator[int, None]:
-    """Remove the records that have been idle for so long; yield the number after each step.
+    """Remove the records that are idle for too long; yield the number of each step.
 
     If another process is sweeping the folder, there is no step.
     """
@@ -40,7 +40,7 @@ async def sweep(folder: Folder, walk: FileWalk, seconds: float) -> AsyncGenerato
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
-    """Run in a thread; a caller that is cancelled waits for its end all the same, since the thread uses its files."""
+    """Run in a thread, until its end even if cancelled: the thread uses the files."""
     working = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(working)

@@ -5,7 +5,7 @@ each request, the threads and the loop wait for the GIL at every one of the seve
 that took longer than the work. Now the loop is mostly asleep while a thread works, since the requests it serves wait
 for that thread.
 
-It is for work that is usually quick. If one job waits for the disk, the others of its turn wait as well.
+Use it for work that is usually quick. If one job waits for the disk, the others of its turn wait as well.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FileTurns:
         self._turns = PerLoop(_open, Turns.finish)
 
     async def run(self, work: Callable[..., T], *args: object) -> T:
-        """Call a function in a thread; gives its result, or raises its error."""
+        """Call a function in a thread; return its result, or raise its error."""
         turns = self._turns.opened() or await self._turns.get()
         outcome = await turns.ask(_JOBS, "", work, args)
         if isinstance(outcome, BaseException):

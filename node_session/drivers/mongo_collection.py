@@ -1,4 +1,4 @@
-"""The collection of MongoDB: a client for each loop, its index, time limits and retries."""
+"""The collection of MongoDB: its clients, its index, time limits and retries."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class MongoCollection:
     async def run(
         self, ask: Callable[[Any], Awaitable[T]], seconds: float, *, repeatable: bool = False, in_parts: bool = False
     ) -> T:
-        """Ask, and once more if nothing was done, or if that does no harm (`repeatable`).
+        """Send an operation; retry it if nothing was done, or if it is `repeatable`.
 
         A server that steps down may refuse several writes of one command when it has done some (`in_parts`).
 
@@ -76,7 +76,7 @@ class MongoCollection:
             return (await self._opened.get())[0]
 
     def has_refused(self, error: Exception) -> None:
-        """Give the next operation a new client after an error of one of several that went together."""
+        """Give the next operation a new client if one of several has such an error."""
         self._has_failed(self._opened.opened(), error)
 
     def raise_ours(self, error: Exception, stored: str = "") -> NoReturn:
@@ -155,5 +155,5 @@ def was_refused(error: BaseException | None) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    """Cut off the topology, which PyMongo describes after saying what is wrong."""
+    """The first line of an error; PyMongo appends a description of the topology."""
     return str(error).split(", Timeout:")[0]

@@ -13,7 +13,7 @@ _LOST = (1053, 1927, 2006, 2013, 2055)  # shut down, killed, gone
 
 
 class RefusedError(MySQLError):
-    """A refusal of ours; nothing was done."""
+    """An error that we raise ourselves; nothing was done."""
 
 
 class MysqlErrors(ServerClient):

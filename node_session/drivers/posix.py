@@ -22,7 +22,7 @@ NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
 
 
 def missing() -> str | None:
-    """Say what the file driver misses on this system, and the cure; None if nothing."""
+    """Why the file driver cannot work on this system, and the cure; None if it can."""
     if fcntl is not None:
         return None
     return (
@@ -32,7 +32,9 @@ def missing() -> str | None:
 
 
 def lock(file: int, *, wait: bool = True) -> None:
-    """Take the lock of an open file or folder. Closing it, or the end of the process, releases the lock.
+    """Take the lock of an open file or folder.
+
+    Closing it, or the end of the process, releases the lock.
 
     Raises:
         BlockingIOError: Another process has it, and we do not wait.
@@ -44,5 +46,5 @@ def lock(file: int, *, wait: bool = True) -> None:
 
 
 def unlock(file: int) -> None:
-    """Release the lock of an open file, also for processes that were forked meanwhile and have the file open."""
+    """Release the lock of an open file, also for processes forked meanwhile."""
     fcntl.flock(file, fcntl.LOCK_UN)

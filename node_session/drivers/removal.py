@@ -1,14 +1,15 @@
 """Removing expired records from a database, in steps.
 
-One statement for all of them would hold up other requests for seconds, and fail when its time is over. So a look finds
-the oldest of them, and each step removes some by their ids. A step has a request's time limit; all of them have none.
+One statement for all records would hold up other requests for seconds, and fail when its time is over. So a look finds
+the oldest expired records, and each step removes some of them by their ids. A step has a request's time limit; the
+whole removal has none.
 
 - A step removes a record only if its last activity is among those that the look has found: a renewed one stays. By this
   range a step is fast with either index, that of `id` and that of `lastActivity`.
 - A look begins where the last one ended: a database walks over the index entries of removed records for a while.
-- A look finds enough for several steps: a table that the original has made has no index on `lastActivity`, so that each
-  look reads all of it. (Tried there with 200,000 records: 4.1 s of PostgreSQL's CPU instead of 3.4, 7.3 of MariaDB's
-  instead of 9.1.)
+- A look finds enough records for several steps: a table that the original has made has no index on `lastActivity`, so
+  that each look reads all of it. (Tried there with 200,000 records: 4.1 s of PostgreSQL's CPU instead of 3.4, 7.3 of
+  MariaDB's instead of 9.1.)
 """
 
 from __future__ import annotations
@@ -59,9 +60,9 @@ async def remove_in_steps(
 
 
 async def all_of(steps: AsyncGenerator[int, None]) -> int:
-    """Take all steps, and rest after each for as long as it took; gives how many were removed.
+    """Take all steps, rest after each for as long as it took; return the total.
 
-    So somebody who waits for the end of a sweep takes at most half of one connection's time.
+    So a caller who waits for the end of a sweep takes at most half of one connection's time.
     """
     removed = 0
     async with contextlib.aclosing(steps):

@@ -1,4 +1,4 @@
-"""What a driver on a database server needs of its client library."""
+"""The interface between a driver on a database server and its client library."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ServerClient(ABC):
 
     @abstractmethod
     async def _release(self, pool: Any, connection: Any) -> None:
-        """Give a connection back, be it open or closed."""
+        """Give a connection back to the pool, whether open or closed."""
 
     def _identity(self, connection: Any) -> object:
         """Find the object that stays the same whenever the pool gives this connection."""
@@ -72,16 +72,16 @@ class ServerClient(ABC):
         """Whether the database broke a statement off in favour of another transaction."""
 
     def _cure(self, error: Exception) -> str:
-        """Tell what helps against a value that does not fit into its column; empty for other errors."""
+        """The cure for a value that does not fit into its column; empty for other errors."""
         return ""
 
     def _is_held(self, error: Exception) -> bool:
-        """Whether a statement was not done since another transaction has held a record for a while."""
+        """Whether a statement was not done because another transaction holds a record."""
         return False
 
     @abstractmethod
     def _is_read_only(self, error: BaseException) -> bool:
-        """Whether the server takes no writes, so that nothing was done."""
+        """Whether the server refused to write, so that nothing was done."""
 
     @abstractmethod
     def _is_lost(self, error: BaseException) -> bool:

@@ -4,9 +4,9 @@ The reads of one turn of the event loop are one statement, and so are its renewa
 `turns`). A single operation is sent by the plain statement of `sql`.
 
 A database may answer for some of a statement's records only: the plain statement then finds out about each of the
-others. So a combined statement has to be exact in one direction: what it says was done was done, and what it does not
-mention was not. What it refuses as a whole, a table that is not like the others or a value that does not fit, was not
-done either, and is sent again in halves.
+others. So a combined statement must be exact in one direction: the changes that it reports were made, and the others
+were not. If it fails as a whole, because of an unusual table or a value that does not fit, it changed nothing either,
+and is sent again in halves.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from .turn import Kind, Turn
 
 
 class ServerTurns(ServerDriver):
-    """A driver on a database server that sends the statements of many requests together.
+    """A driver on a database server that combines the statements of many requests.
 
-    A derived class has the combined statements. Each of them does everything that it says or, if it raises, nothing.
+    A derived class has the combined statements. Each of them makes the changes that it reports or, if it raises an
+    error, none.
 
     Attributes:
         about_table: A query of `table_facts`, and its values.
@@ -94,7 +95,7 @@ class ServerTurns(ServerDriver):
 
     @abstractmethod
     async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> bool:
-        """Renew records that have not expired; gives False if somebody holds one of them, and nothing was done."""
+        """Renew unexpired records; False if one of them is locked and nothing was done."""
 
     @abstractmethod
     async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> Collection[str]:
@@ -106,12 +107,12 @@ class ServerTurns(ServerDriver):
             now: The new last activity.
 
         Returns:
-            The ids of those that were replaced. To the others nothing was done, for whatever reason.
+            The ids of the replaced records. The others were not changed, for whatever reason.
         """
 
     @abstractmethod
     async def _insert_all(self, connection: Any, records: Sequence[tuple[str, str]], now: int) -> Collection[str]:
-        """Insert records, of id and payload, by ascending id, unless they are there; gives the ids of the new ones."""
+        """Insert pairs of id and payload, by ascending id; return the ids of new records."""
 
     async def _send_reads(self, turn: Turn) -> None:
         if len(turn.asked) == 1:
@@ -190,7 +191,7 @@ class ServerTurns(ServerDriver):
         self._tell(turn, done)
 
     async def _examine(self, turn: Turn) -> None:
-        """Ask the database about the table, until it has told once that changes are safe there.
+        """Ask about the table until the database has confirmed that changes are safe.
 
         Raises:
             NoKeyError: They are not.
@@ -217,7 +218,7 @@ class ServerTurns(ServerDriver):
 
     @staticmethod
     def _tell(turn: Turn, done: Collection[str]) -> None:
-        """Tell the requests whose records are done, and send the others by the plain statement."""
+        """Give finished requests their outcome; send the others by the plain statement."""
         for asked in turn.asked:
             if asked.id in done:
                 asked.tell(True)

@@ -1,4 +1,4 @@
-"""Queries for facts about a table, on which it depends whether changes are safe there.
+"""Queries for the properties of a table that decide if changes are safe there.
 
 Each has one row if the table is there: whether no id can have two records in it, as far as the database can tell;
 whether a statement that changes several records is exact there; the bytes that a statement may have, or NULL.

@@ -1,4 +1,4 @@
-"""A turn: operations of several requests that go to a back-end together. `turns` says how."""
+"""A turn: operations of several requests that go to a back-end together."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ class Kind:
 
     Args:
         send: Sends a turn, and tells each of its operations its outcome. If it raises an error, the rest has that.
-        shares_ids: Whether several operations on one id may go together, since they change nothing, or all the same.
+        shares_ids: Whether several operations on one id may go together, as none changes it or all make the same
+            change.
         most: Operations in a turn.
         is_refusal: Whether an error of `send` says that nothing was done, so that parts may be sent again.
-        needs_task: Whether `send` is ended from outside, and so needs a task of its own also where a request is alone.
-        may_be_late: Whether `send` ends by itself, if too late, and must not be broken off: a thread may be at work.
+        needs_task: Whether `send` must run in a task of its own, so that it can be cancelled, even for a single
+            request.
+        may_be_late: Whether `send` must not be cancelled even if it is late, as a thread may be at work. It ends by
+            itself.
     """
 
     send: Callable[[Turn], Awaitable[None]]
@@ -37,7 +40,10 @@ class Kind:
 
 
 class Asked:
-    """An operation, and its outcome, which may be an error: it is not raised, since several share the object."""
+    """An operation and its outcome.
+
+    An error is an outcome too, and is not raised here: several operations may share it.
+    """
 
     __slots__ = ("answer", "deadline", "id", "turn", "values")
 
@@ -104,7 +110,7 @@ class Turn:
         return not self._ids or id not in self._ids or all(asked.id != id for asked in self.waiting())
 
     def add(self, asked: Asked, size: int = 0) -> None:
-        """Take an operation in."""
+        """Add an operation."""
         asked.turn = self
         self.asked.append(asked)
         if not self.kind.shares_ids:
@@ -117,7 +123,7 @@ class Turn:
         return [asked for asked in self.asked if asked.turn is self and not asked.answer.done()]
 
     def take(self) -> list[Asked]:
-        """List them in another thread; from now on their requests wait for the outcome, however long it takes."""
+        """List the operations for a thread; their requests now wait without a limit."""
         with self._lock:
             self._is_taken = True
             return self.waiting()
@@ -147,7 +153,7 @@ class Turn:
             self.asked[0].tell(error)
 
     def end(self) -> None:
-        """Let go of everything: operations and turn refer to each other."""
+        """Drop all references: operations and turn refer to each other."""
         if self._leaving is not None:
             self._leaving.cancel()
         self.task = None

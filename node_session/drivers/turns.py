@@ -1,21 +1,23 @@
-"""Operations of many requests, sent to a back-end together: one way for all drivers.
+"""Operations of many requests, sent to a back-end together, for all drivers.
 
-Operations that are asked for in one turn of the event loop go to the back-end in one statement, thread hop or packet,
-and come back together: a round trip for each was most of their cost.
+The operations of one turn of the event loop go to the back-end in one statement, thread hop or packet, and come back
+together: a round trip for each was most of their cost.
 
 - *An answer reaches the request that asked.*
-- *A request that gives up* takes nothing from the others. A turn that nobody waits for any more frees its place, if it
-  does not end by itself in a moment: to break a statement off costs its connection.
-- *One that fails fails alone.* If the back-end refuses a turn and has done nothing, halves of it are sent again, and
-  halves of those, until only the operations at fault are left.
-- *Nothing that may have been done is sent twice.* After any other error each operation has that error.
-- *First come, first served.* At most so many turns are under way; the others wait in a queue of our own. (asyncio's
-  Queue and Semaphore let newcomers overtake a waiter that has been woken; a pool built on them starves some under
-  load.) Newcomers join the last waiting turn of their kind: a busy back-end gets fewer and larger turns.
+- *A request that gives up* does not affect the others. If nobody waits for a turn any more, it frees its place, unless
+  it ends by itself in a moment: to cancel a statement costs its connection.
+- *An operation that fails fails alone.* If the back-end refuses a turn and has done nothing, halves of it are sent
+  again, and halves of those, until only the operations at fault are left.
+- *No operation that may have succeeded is sent twice.* After any other error each operation has that error.
+- *First come, first served.* The number of turns under way is limited; the others wait in a queue of our own.
+  (asyncio's Queue and Semaphore let newcomers overtake a waiter that has been woken, so a pool built on them starves
+  some requests under load.) Newcomers join the last waiting turn of their kind: a busy back-end gets fewer and larger
+  turns.
 - *Two changes of one record* never share a turn.
 
-While requests come one at a time, each sends its operation itself: to collect costs a task and two turns of the loop.
-If such a request is cancelled, its statement is broken off with it. So for a while after one has been, none does so.
+While requests come one at a time, each sends its operation itself: collecting costs a task and two turns of the loop.
+If such a request is cancelled, its statement is cancelled with it. So for a while after such a cancellation, all
+operations are collected.
 """
 
 from __future__ import annotations
@@ -41,8 +43,8 @@ class Turns:
     """The turns of one event loop.
 
     Args:
-        under_way: How many turns may be under way.
-        seconds: After which an operation has failed, waiting included.
+        under_way: The maximum number of turns under way.
+        seconds: Time limit of an operation, waiting included.
     """
 
     def __init__(self, under_way: int, seconds: float = math.inf) -> None:
@@ -88,7 +90,7 @@ class Turns:
             raise
 
     async def _ask_alone(self, kind: Kind, id: str, values: tuple[Any, ...]) -> Any:
-        """Send an operation in the task of its request, since there is no other one."""
+        """Send an operation in the task of its request, as no other request is there."""
         turn = self._turn(kind)
         asked = Asked(id, values, self._loop.time() + self._seconds, turn)
         turn.add(asked)
@@ -113,7 +115,7 @@ class Turns:
             raise
 
     def again(self, *parts: Sequence[Asked], kind: Kind | None = None) -> None:
-        """Send parts of a turn by themselves, before all that wait; nothing of them may have been done.
+        """Send parts of a turn again, before all that wait; nothing of them was done.
 
         Args:
             parts: None of them empty; of other `Turns` as well.
@@ -132,7 +134,7 @@ class Turns:
         self._begin()
 
     async def finish(self, seconds: float | None = None) -> None:
-        """Do what waits, and wait for it, or for so long."""
+        """Send the operations that wait, and wait for all, within a time limit."""
         end = math.inf if seconds is None else self._loop.time() + seconds
         while self._under_way and self._loop.time() < end:
             ends = [turn.task or turn.asked[0].answer for turn in self._under_way]
@@ -179,7 +181,7 @@ class Turns:
         self._end(turn, None if task.cancelled() else task.exception())
 
     def _end(self, turn: Turn, error: BaseException | None) -> None:
-        """Free the place of a turn, and settle those of its operations that have no outcome."""
+        """Free the place of a turn, and settle its operations without an outcome."""
         self._under_way.discard(turn)
         self._places += 1
         waiting, sent = turn.waiting(), len(turn.asked)
@@ -197,7 +199,7 @@ class Turns:
             del self._collecting[turn.kind]
 
     def _expire(self, is_last_call: bool = False) -> None:
-        """Tell the requests whose time is over."""
+        """End the waiting of the requests whose time is over."""
         now, turns = self._loop.time(), [*self._under_way, *self._queue]
         deadlines = [asked.deadline for turn in turns for asked in turn.waiting()]
         if not is_last_call and deadlines and min(deadlines) < now - _LATE:

@@ -1,4 +1,4 @@
-"""A browser for tests: it sends requests, and keeps cookies."""
+"""A browser for tests, which sends requests and keeps cookies."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Browser(ABC):
 
     @abstractmethod
     async def token(self) -> str:
-        """Find the CSRF token that a page of the application would have."""
+        """The CSRF token that a page of the application would have."""
 
     async def request(
         self,

@@ -27,13 +27,13 @@ from .visitor import Visitor
 
 @pytest.fixture
 def node_session_config() -> dict[str, Any]:
-    """A config for tests: sessions in memory, of which none is ever removed by chance."""
+    """A config for tests: sessions in memory, and no sweep by chance."""
     return {"secret": "only-for-tests-0123456789-0123456789", "driver": "memory", "lottery": [0, 100]}
 
 
 @pytest.fixture
 def visitor(http_client: AsyncHTTPClient, base_url: str, app: Application, io_loop: IOLoop) -> Iterator[Visitor]:
-    """A visitor of the application of the fixture `app`, whose setting ``node_session`` says how sessions are kept."""
+    """A visitor of the application of the fixture `app` and its ``node_session``."""
     sessions = sessions_of(app)
     yield Visitor(http_client, base_url, sessions)
     io_loop.run_sync(sessions.close)

@@ -30,7 +30,7 @@ _GET = RequestStartLine("GET", "/", "HTTP/1.0")
 
 
 class Visitor(Browser):
-    """A browser, with what its session is made of in reach.
+    """A browser that can also read and change its stored session.
 
     Args:
         client: Sends the requests.
@@ -70,12 +70,12 @@ class Visitor(Browser):
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
-        """Change the stored session between two requests; a visitor without one begins one.
+        """Change the stored session between two requests, or begin one.
 
             async with visitor.session() as session:
                 session.put("cart", [])
 
-        No flash data ages by it.
+        This does not age flash data.
         """
         session = await self._load()
         yield session
@@ -84,7 +84,7 @@ class Visitor(Browser):
             self.use_id(session.get_id())
 
     async def become(self, values: Mapping[str, Any] | None = None, /, **more: Any) -> None:
-        """Begin a new session with these values, as somebody who is logged in for example.
+        """Begin a new session with these values, for example as a logged-in user.
 
         Args:
             values: By key; a key may be a path (``user.name``).
@@ -110,7 +110,7 @@ class Visitor(Browser):
         return session.all() if work_of(session).version is not None else None
 
     async def token(self) -> str:
-        """Find the session's CSRF token, and store one that it makes; a visitor without a session begins one."""
+        """Return the session's CSRF token, and store one that it makes; a visitor without a session begins one."""
         async with self.session() as session:
             return session.get_token()
 
@@ -129,7 +129,7 @@ class Visitor(Browser):
         assert not session.exists(key), f"the session has {key!r}: {session.get(key)!r}"
 
     async def assert_flashed(self, key: str, value: Any = _ANY) -> None:
-        """Assert that a key is flash data, which the next request will see and no later one."""
+        """Assert that the next request will see this key, and no later one."""
         session = await self._load(self.id)
         flashed: list[str] = session.get("flash.old", [])
         assert key in flashed, f"{key!r} is not flashed; {', '.join(map(repr, flashed)) or 'nothing'} is"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import fields
 from inspect import getsource
@@ -78,10 +79,11 @@ def how(results: Results) -> str:
         f"{name} " + " and ".join(f"{measured['sessions']:,}" for measured in store["sizes"].values())
         for name, store in results["stores"].items()
     )
-    return (
+    text = (
         f"Measured on {results['when']}, on {results['machine']}. The disk confirmed {number(results['flushes'])} "
         f"pages a second, one after the other. Sessions of 0.3 KB and of 4 KB: {counts}."
     )
+    return textwrap.fill(text, 120, break_on_hyphens=False)
 
 
 def sizes(results: Results) -> str:

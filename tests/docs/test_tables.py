@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields
 
 import pytest
 
-from docs.pages import README, ROOT, blocks_of, rows, section
+from docs.pages import PAGES, README, ROOT, blocks_of, rows, section
 from node_session import NodeSession, Session, errors
 from node_session.config import Config, camel_case
 from node_session.drivers.databases import ADAPTERS
@@ -128,6 +128,14 @@ def test_adapters():
     """The drivers' page names every plain adapter."""
     text = section("docs/drivers.md", "")
     assert not {name for name in ADAPTERS if not name.startswith("sails-") and f'"{name}"' not in text}
+
+
+def test_make_targets():
+    """Every target of make that a page names is in the Makefile."""
+    pages = [*PAGES, *(ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "tests/benchmarks/notes.md"))]
+    text = "\n".join(page.read_text("utf-8") for page in pages)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    assert {*re.findall(r"`make\s+([a-z-]+)", text)} - {*targets} == set()
 
 
 def test_extras():

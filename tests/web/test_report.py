@@ -61,7 +61,7 @@ async def last_report(events, count=1) -> dict:
     return [attributes for name, attributes in events if name == "request"][-1]
 
 
-@pytest.mark.parametrize(("idle", "told"), [(4, "touched"), (0, "left alone")])
+@pytest.mark.parametrize(("idle", "told"), [(16, "touched"), (0, "left alone")])
 async def test_new_then_read_then_saved(visitor, events, sessions, pass_time, idle, told):
     """A first request's session is new; a reader's is touched if that is due; a writer's is saved, with its keys."""
     await visitor.get("/?put=cart.mug")
@@ -69,7 +69,7 @@ async def test_new_then_read_then_saved(visitor, events, sessions, pass_time, id
     assert report["node_session.found"] == "new" and report["node_session.saved"] == "saved"
     assert report["node_session.changed"] == ("_token", "cart", "flash")
     assert (report["http.request.method"], report["url.path"]) == ("GET", "/")
-    pass_time(idle)  # a session is renewed after 3 s
+    pass_time(idle)  # a session is renewed after 15 s
     await visitor.get("/")
     report = await last_report(events, 2)
     assert (report["node_session.found"], report["node_session.saved"]) == ("found", told)
