@@ -101,7 +101,8 @@ class Background:
             end.set_result(None)
         while here := [task for task in self._tasks if task.get_loop() is loop]:
             await asyncio.wait(here)
-        self._sweep_again_at = 0.0
+        if end is None or end.get_loop() is loop or not end.get_loop().is_running():
+            self._sweep_again_at = 0.0  # otherwise another loop may be sweeping
 
     async def _renew(self, request: HTTPServerRequest, session: Reported, work: UnitOfWork) -> None:
         try:

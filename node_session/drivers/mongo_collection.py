@@ -54,20 +54,24 @@ class MongoCollection:
         the second attempt has a new client. PyMongo repeats operations as well, but not after its whole time limit: so
         a repeatable one has half of the limit for each attempt.
         """
-        seconds /= 2 if repeatable else 1
+        half = self._connection.seconds / 2
+        first = min(seconds, half) if repeatable else seconds
         opened = None
         try:
-            async with timeout(seconds):
+            async with timeout(first):
                 collection, _ = opened = await self._opened.get()
-                with pymongo.timeout(seconds * _EARLIER):
+                with pymongo.timeout(first * _EARLIER):
                     return await ask(collection)
         except (errors.AutoReconnect, asyncio.TimeoutError) as error:
-            self._has_failed(opened, error)
+            if first >= half or not isinstance(
+                error, errors.NetworkTimeout
+            ):  # one that had waited long had little time
+                self._has_failed(opened, error)
             if not repeatable and (in_parts or not was_refused(error)):
                 raise
-        async with timeout(seconds):
+        async with timeout(first):
             collection, _ = await self._opened.get()
-            with pymongo.timeout(seconds * _EARLIER):
+            with pymongo.timeout(first * _EARLIER):
                 return await ask(collection)
 
     async def get(self) -> Any:

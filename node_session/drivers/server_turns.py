@@ -207,7 +207,7 @@ class ServerTurns(ServerDriver):
             except self.failures as error:
                 if not self._is_refusal(error) or self._is_broken_off(error) or self._is_held(error):
                     raise
-                return [(True, True, None)]  # something like this database, which cannot tell
+                return [(True, False, None)]  # something like this database, which cannot tell: each change by itself
 
         rows = await self._work(turn, ask, True)
         for has_key, combines, most_bytes in rows:  # none, if the table is not there

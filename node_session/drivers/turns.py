@@ -138,7 +138,10 @@ class Turns:
         end = math.inf if seconds is None else self._loop.time() + seconds
         while self._under_way and self._loop.time() < end:
             ends = [turn.task or turn.asked[0].answer for turn in self._under_way]
-            await asyncio.wait(ends, timeout=seconds)
+            if all(end.done() for end in ends):
+                await asyncio.sleep(0.001)  # a request has its outcome, and is still at work
+            else:
+                await asyncio.wait(ends, timeout=seconds)
 
     async def close(self) -> None:
         """End the operations that wait, and after a moment those under way."""

@@ -312,3 +312,28 @@ async def test_what_a_request_costs(app, visitor, sessions, monkeypatch, pass_ti
     await visitor.get("/look")
     await settle(sessions)
     assert calls == ["read", "loads", "dumps_quickly", "touch"]
+
+
+def test_close_beside_a_sweep_of_another_loop():
+    """A close() in one loop lets no second sweep begin while another loop's goes on, and that one can be ended."""
+    begun = []
+
+    async def sweep():
+        begun.append(1)
+        while True:
+            yield 60
+
+    async def main():
+        unchanged = SimpleNamespace(is_left_alone=False, wants_touch=False)
+        work = background.Background(
+            SimpleNamespace(lifetime=0, lottery=(1, 1)), SimpleNamespace(request_ended=lambda *_: None), sweep
+        )
+        for _ in range(2):
+            work.request_ended(SimpleNamespace(method="GET", path="/"), None, unchanged)
+            while not begun:
+                await asyncio.sleep(0)
+            await asyncio.to_thread(lambda: asyncio.run(work.finish()))
+        await asyncio.wait_for(work.finish(), 60)
+        assert len(begun) == 1
+
+    asyncio.run(main())
