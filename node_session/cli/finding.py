@@ -42,7 +42,7 @@ async def find(store: OpenStore, start: str) -> tuple[Records, str]:
         start = ids.shorten(start)
         if not count:
             raise NotFoundError(f"there is no session whose id begins with {start!r}; ls lists them")
-        raise NotFoundError(f"the ids of {count} sessions begin with {start!r}; give more of it")
+        raise NotFoundError(f"the ids of {count} sessions begin with {start!r}; give more characters of the id")
     return store.kept, found
 
 

@@ -63,9 +63,8 @@ class MongoCollection:
                 with pymongo.timeout(first * _EARLIER):
                     return await ask(collection)
         except (errors.AutoReconnect, asyncio.TimeoutError) as error:
-            if first >= half or not isinstance(
-                error, errors.NetworkTimeout
-            ):  # one that had waited long had little time
+            # Silence for less than half of the time, after a long wait for its turn, says little.
+            if first >= half or not isinstance(error, errors.NetworkTimeout):
                 self._has_failed(opened, error)
             if not repeatable and (in_parts or not was_refused(error)):
                 raise

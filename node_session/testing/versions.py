@@ -101,7 +101,7 @@ class VersionTests(DriverScenario):
 
         self._run(scenario)
 
-    def test_nothing_lost_at_once(self) -> None:
+    def test_nothing_lost_concurrently(self) -> None:
         """Many that count up one record, reading again after a conflict, miss no count."""
 
         async def scenario(driver: Driver) -> None:
