@@ -17,6 +17,9 @@ from .spelling import short, warn
 # Enough to keep a database busy, few enough to leave it to the sessions.
 _MOST_CONCURRENT = 16
 
+# Records of a listing after which the terminal shows how many there were.
+_STEP = 1000
+
 # How often to retry a record that its session writes at the same moment.
 _ATTEMPTS = 5
 
@@ -50,6 +53,18 @@ async def for_each(
     if is_watched:
         print(file=sys.stderr)
     return counts
+
+
+async def watched(entries: AsyncIterator[Entry]) -> AsyncIterator[Entry]:
+    """Pass records on, and tell on a terminal how many there were so far."""
+    is_watched, count = sys.stderr.isatty(), 0
+    async for entry in entries:
+        yield entry
+        count += 1
+        if is_watched and count % _STEP == 0:
+            print(f"\r{count:,} records", end="", file=sys.stderr, flush=True)
+    if is_watched and count >= _STEP:
+        print(f"\r{' ' * 30}\r", end="", file=sys.stderr, flush=True)
 
 
 async def retry(attempt: Callable[[], Awaitable[str]]) -> str:

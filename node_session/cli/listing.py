@@ -12,6 +12,7 @@ from .. import ids
 from ..drivers import Entry
 from ..errors import DamagedError, MismatchError
 from ..farewell import is_farewell
+from .each import watched
 from .finding import find, holds, require_readable
 from .lines import Line, Lines
 from .open_store import OpenStore, open_store, unreadable
@@ -25,7 +26,7 @@ async def ls(options: argparse.Namespace) -> Outcome:
     async with open_store(options.config) as store:
         if options.user:
             require_readable(store)
-        async for entry in store.scan():
+        async for entry in watched(store.scan()):
             line, attributes = await look(store, entry)
             if not is_farewell(attributes) and holds(attributes, options.user):
                 lines.add(line)

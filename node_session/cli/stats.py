@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 
 from ..farewell import is_farewell
+from .each import watched
 from .lines import Lines, Spread
 from .listing import look
 from .open_store import open_store
@@ -27,7 +28,7 @@ async def stats(options: argparse.Namespace) -> Outcome:
     """Count the sessions."""
     lines, old = Lines(), 0
     async with open_store(options.config) as store:
-        async for entry in store.scan():
+        async for entry in watched(store.scan()):
             line, attributes = await look(store, entry)
             if is_farewell(attributes):
                 old += 1

@@ -74,3 +74,17 @@ def test_lines_keep_any_id_and_median():
     assert lines.spread("size") == (0, 1.5, 3) and lines.spread("idle") == (0, 1.5, 3)
     assert (lines.count, lines.size, lines.damaged) == (4, 6, 3)
     assert Lines().spread("size") is None
+
+
+@pytest.mark.parametrize("command", ["ls", "stats"])
+def test_a_terminal_shows_how_far_it_is(command, shop, monkeypatch, capsys):
+    """While many sessions are looked at, a terminal shows how many there were; a pipe gets nothing of it."""
+    NodeSession.register_handler("many", lambda config: ManyDriver(0))
+    config = shop.write("many.json", driver="many")
+    monkeypatch.setattr(ManyDriver, "count", 2_500)
+    assert main([command, config]) == DONE
+    assert "records" not in capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main([command, config]) == DONE
+    error = capsys.readouterr().err
+    assert error.startswith("\r1,000 records\r2,000 records\r") and error.endswith("\r") and error.strip()
