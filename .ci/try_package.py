@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 # Some that take seconds, and use files of the package, of the tests, of samples, of the README and of the npm original.
-TESTS = ["web/test_mixin.py", "test_structure.py", "test_readme.py", "test_vectors.py", "test_samples.py"]
+TESTS = ["web/test_mixin.py", "test_structure.py", "docs/test_tables.py", "test_vectors.py", "test_samples.py"]
 
 # As in a shell of a user, who has not set what our shells and an outer make may have set.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONPATH" and "MAKE" not in name}
