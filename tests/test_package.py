@@ -34,7 +34,7 @@ def dist(tmp_path_factory):
     build(tree, "sdist", folder)
     with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
         archive.extractall(folder, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
-    build(next(folder.glob("node_session-*/")), "wheel", folder)
+    build(unpacked(folder), "wheel", folder)
     return folder
 
 
@@ -44,6 +44,11 @@ def build(tree: Path, kind: str, folder: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     result = subprocess.run([sys.executable, "-c", program], cwd=tree, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def unpacked(folder: Path) -> Path:
+    """The tree of the sdist."""
+    return next(each for each in folder.glob("node_session-*") if each.is_dir())
 
 
 def files(tree: Path) -> set[str]:
@@ -56,7 +61,7 @@ def test_the_sdist_is_whole(dist):
     junk = {each for each in ours if "__pycache__" in each or "node_modules/" in each or "sessions/x" in each}
     assert len(junk) == 3
     generated = ("PKG-INFO", "setup.cfg", "build/")  # the last by building the wheel there
-    there = {each for each in files(next(dist.glob("node_session-*/"))) if ".egg-info/" not in each}
+    there = {each for each in files(unpacked(dist)) if ".egg-info/" not in each}
     assert {each for each in there if not each.startswith(generated)} == ours - junk
 
 

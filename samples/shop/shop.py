@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -324,8 +325,11 @@ async def main() -> None:
         listen(make_application(sessions), arguments.port)
     except ConfigError as error:
         sys.exit(f"{parser.prog}: {error}")
+    stop = asyncio.Event()
+    with contextlib.suppress(NotImplementedError):  # Windows, where Ctrl-C is a KeyboardInterrupt
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
     print(f"http://127.0.0.1:{arguments.port}/", flush=True)
-    await asyncio.Event().wait()
+    await stop.wait()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -12,6 +13,13 @@ from tornado.websocket import WebSocketHandler
 from docs.pages import assert_equal, pieces
 from docs.serving import served
 from node_session import NodeSession, SessionMixin, session_of
+
+
+@pytest.fixture(autouse=True)
+def own_log_level():
+    """Forget the level that a page sets: other tests count lines of the log."""
+    yield
+    logging.getLogger("node_session").setLevel(logging.NOTSET)
 
 
 @pytest.fixture

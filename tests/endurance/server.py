@@ -33,8 +33,9 @@ SWEEP_EVERY = 2.0  # seconds, beside the sweeps of the lottery
 PATIENCE = 60  # seconds that tasks may take to end
 
 
-# Not ours, and harmless: asyncpg says so if connecting is cancelled right after the connection was accepted.
-HARMLESS = "unexpected connection_lost() call"
+# Not ours, and harmless: asyncpg says so if connecting is cancelled right after the connection was accepted; and on
+# Python 3.10, Tornado of each handler that was cancelled.
+HARMLESS = ("unexpected connection_lost() call", "Exception in callback _HandlerDelegate.execute")
 
 
 class Errors(logging.Handler):
@@ -47,7 +48,7 @@ class Errors(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         error = f" {record.exc_info[1]!r}" if record.exc_info else ""
         line = f"{record.name}: {record.getMessage()}{error}"
-        if HARMLESS not in line:
+        if not any(each in line for each in HARMLESS):
             self.lines.append(line[:500])
 
 
