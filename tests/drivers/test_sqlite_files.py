@@ -248,6 +248,7 @@ def test_log_that_another_loop_uses(path):
 
     async def main():
         await driver.read(ID)
+        thread.start()  # now: of two that make the file at the same moment, one may find it locked
         await asyncio.to_thread(idle.wait, 60)
         files(path)[1].unlink()
         with pytest.raises(UnavailableError, match="another event loop"):
@@ -259,7 +260,6 @@ def test_log_that_another_loop_uses(path):
         await driver.close()
 
     thread = threading.Thread(target=lambda: asyncio.run(other()))
-    thread.start()
     asyncio.run(main())
 
 
