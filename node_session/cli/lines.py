@@ -43,8 +43,8 @@ class Lines:
     """Any number of lines."""
 
     def __init__(self) -> None:
-        self._database = sqlite3.connect("", isolation_level=None)
-        weakref.finalize(self, self._database.close)  # whoever goes through the lines may stop anywhere
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self._database.close)  # who goes through them may stop anywhere
         self._database.execute("PRAGMA journal_mode = OFF")
         self._database.execute(
             "CREATE TABLE lines (id BLOB, size INTEGER, idle REAL, damage BLOB, is_mismatch INTEGER)"
