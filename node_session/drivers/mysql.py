@@ -72,7 +72,6 @@ class MysqlDriver(MysqlErrors, ServerRemoval):
             f"UPDATE {to} SET {last} = %(v1)s WHERE id IN %(v2)s AND CAST(id AS BINARY) IN %(v2)s"  # noqa: S608
             f" AND {last} >= %(v3)s"
         )
-
         self._delete_many = f"DELETE FROM {to} WHERE id IN %(v1)s AND {last} BETWEEN %(v2)s AND %(v3)s"  # noqa: S608
 
     def ddl(self) -> str:
@@ -114,14 +113,8 @@ class MysqlDriver(MysqlErrors, ServerRemoval):
         """See `ServerTurns._select_all`; it may find an id in another case, which nobody looks at."""
         return (await self._run_on(connection, self._select_many, (tuple(ids), oldest))).rows
 
-    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> bool:
-        try:
-            await self._run_on(connection, self._touch_many, (now, tuple(ids), oldest))
-        except MySQLError as error:
-            if not self._is_held(error):
-                raise
-            return False
-        return True
+    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> int:
+        return (await self._run_on(connection, self._touch_many, (now, tuple(ids), oldest))).changed
 
     async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> set[str]:
         """See `ServerTurns._swap_all`.
@@ -135,11 +128,9 @@ class MysqlDriver(MysqlErrors, ServerRemoval):
             if await self._swap_matching(connection, changes, now) < len(changes):
                 raise RefusedError
             await connection.commit()
-        except MySQLError as error:
+        except MySQLError:
             await connection.rollback()
-            if not self._is_held(error):
-                raise
-            return set()
+            raise
         return {id for id, _, _ in changes}
 
     async def _swap_matching(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> int:
@@ -162,22 +153,11 @@ class MysqlDriver(MysqlErrors, ServerRemoval):
         values = [value for record in records for value in (*record, now)]
         rows = ", ".join(f"(%(v{n})s, %(v{n + 1})s, %(v{n + 2})s)" for n in range(1, len(values) + 1, 3))
         statement = f"INSERT INTO {self.table} (id, payload, {self.last}) VALUES {rows}"  # noqa: S608
-        try:
-            await self._run_on(connection, statement, values)
-        except MySQLError as error:
-            if not self._is_held(error):
-                raise
-            return set()
+        await self._run_on(connection, statement, values)
         return {id for id, _ in records}
 
     async def _delete_all(self, connection: Any, ids: Sequence[Any], first: Any, last: Any) -> int:
-        """See `ServerRemoval._delete_all`; if one of them is held, the next sweep removes them."""
-        try:
-            return (await self._run_on(connection, self._delete_many, (tuple(ids), first, last))).changed
-        except MySQLError as error:
-            if not self._is_held(error):
-                raise
-            return 0
+        return (await self._run_on(connection, self._delete_many, (tuple(ids), first, last))).changed
 
     async def _acquire(self, pool: Any) -> Any:
         return await pool.acquire()

@@ -108,10 +108,9 @@ class PostgresqlDriver(ServerRemoval):
         rows: Sequence[Sequence[Any]] = await connection.fetch(self._select_many, ids, oldest)
         return rows
 
-    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> bool:
+    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> int:
         """See `ServerTurns._touch_all`; the transaction that holds a row renews it, or removes it."""
-        await connection.execute(self._touch_many, now, ids, oldest)
-        return True
+        return (await self._run_on(connection, self._touch_many, (now, ids, oldest))).changed
 
     async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> set[str]:
         ids, versions, stored = zip(*changes, strict=True)

@@ -148,6 +148,15 @@ class ServerDriver(SqlDriver, ServerClient):
                     self._trust.lost()
                 raise
 
+    async def _unless_held(self, doing: Awaitable[T]) -> T | None:
+        """Wait for a combined statement; None if nothing was done, as another transaction holds a record."""
+        try:
+            return await doing
+        except self.failures as error:
+            if not self._is_held(error):
+                raise
+            return None
+
     async def _run_on_pool(self, pool: Any, work: Callable[[Any], Awaitable[T]], patience: float | None) -> T:
         """Do a turn's work once.
 

@@ -55,7 +55,10 @@ class ServerRemoval(ServerTurns):
 
     @abstractmethod
     async def _delete_all(self, connection: Any, ids: Sequence[Any], first: Any, last: Any) -> int:
-        """Delete records that nobody holds and whose last activity is in a range; gives how many it has deleted."""
+        """Delete records whose last activity is in a range; gives how many it has deleted.
+
+        If somebody holds one of them, it passes over that one, or deletes none: the next sweep does.
+        """
 
     async def _send_removal(self, turn: Turn) -> None:
         (asked,) = turn.asked
@@ -68,7 +71,7 @@ class ServerRemoval(ServerTurns):
             nonlocal is_unsure
             was_unsure, is_unsure = is_unsure, True
             try:
-                removed = await self._delete_all(connection, ids, first, last)
+                removed = await self._unless_held(self._delete_all(connection, ids, first, last)) or 0
             except self.failures as error:
                 is_unsure = was_unsure or not self._is_refusal(error)
                 raise

@@ -12,7 +12,7 @@ and is sent again in halves.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -29,7 +29,7 @@ class ServerTurns(ServerDriver):
     """A driver on a database server that combines the statements of many requests.
 
     A derived class has the combined statements. Each of them makes the changes that it reports or, if it raises an
-    error, none.
+    error, none. If the error says that another transaction holds a record, each change is sent by itself.
 
     Attributes:
         about_table: A query of `table_facts`, and its values.
@@ -94,8 +94,8 @@ class ServerTurns(ServerDriver):
         """Find records that have not expired; gives rows of id, payload and last activity."""
 
     @abstractmethod
-    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> bool:
-        """Renew unexpired records; False if one of them is locked and nothing was done."""
+    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> int:
+        """Renew unexpired records; return how many were renewed."""
 
     @abstractmethod
     async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> Collection[str]:
@@ -128,9 +128,13 @@ class ServerTurns(ServerDriver):
     async def _send_touches(self, turn: Turn) -> None:
         now, oldest = self._now(), self._oldest()
         ids = sorted({asked.id for asked in turn.asked})
+
+        async def work(connection: Any) -> int | None:
+            return await self._unless_held(self._touch_all(connection, ids, now, oldest))
+
         if len(ids) == 1:
             await self._run(turn, self._touch, now, ids[0], oldest, repeatable=True)
-        elif not await self._work(turn, lambda connection: self._touch_all(connection, ids, now, oldest), True):
+        elif await self._work(turn, work, True) is None:
             _send_each(turn)
             return
         for asked in turn.asked:
@@ -148,7 +152,9 @@ class ServerTurns(ServerDriver):
         async def work(connection: Any) -> list[str] | None:
             found = await self._select_all(connection, sorted(versions), oldest)
             same = sorted(id for id, stored, _ in found if versions.get(as_text(id)) == stored)
-            return same if not same or await self._touch_all(connection, same, now, oldest) else None
+            if same and await self._unless_held(self._touch_all(connection, same, now, oldest)) is None:
+                return None
+            return same
 
         same = await self._work(turn, work, True)
         if same is None:
@@ -164,13 +170,8 @@ class ServerTurns(ServerDriver):
             (asked,) = turn.asked
             version, stored = asked.values
             asked.tell((await self._run(turn, self._swap, stored, now, asked.id, version)).changed > 0)
-            return
-        if not self._combines:
-            _send_each(turn)
-            return
-        changes = sorted((asked.id, *asked.values) for asked in turn.asked)
-        done = await self._work(turn, lambda connection: self._swap_all(connection, changes, now), False)
-        self._tell(turn, done)
+        else:
+            await self._send_together(turn, self._swap_all, now)
 
     async def _send_creations(self, turn: Turn) -> None:
         await self._examine(turn)
@@ -182,13 +183,22 @@ class ServerTurns(ServerDriver):
                 asked.tell(True)
             except self.failures as error:
                 asked.tell(False if self._is_duplicate(error) else error)
-            return
-        if not self._combines:
-            _send_each(turn)
-            return
-        records = sorted((asked.id, *asked.values) for asked in turn.asked)
-        done = await self._work(turn, lambda connection: self._insert_all(connection, records, now), False)
-        self._tell(turn, done)
+        else:
+            await self._send_together(turn, self._insert_all, now)
+
+    async def _send_together(self, turn: Turn, change: Callable[..., Awaitable[Collection[str]]], now: int) -> None:
+        """Send changes by a combined statement, and by the plain one those that it has not made."""
+        if self._combines:
+            changes = sorted((asked.id, *asked.values) for asked in turn.asked)
+
+            async def work(connection: Any) -> Collection[str] | None:
+                return await self._unless_held(change(connection, changes, now))
+
+            done = await self._work(turn, work, False) or ()
+            for asked in turn.asked:
+                if asked.id in done:
+                    asked.tell(True)
+        _send_each(turn)
 
     async def _examine(self, turn: Turn) -> None:
         """Ask about the table until the database has confirmed that changes are safe.
@@ -215,14 +225,6 @@ class ServerTurns(ServerDriver):
                 raise NoKeyError
             self._combines = bool(combines)
             self._most_bytes = float(most_bytes or "inf")
-
-    @staticmethod
-    def _tell(turn: Turn, done: Collection[str]) -> None:
-        """Give finished requests their outcome; send the others by the plain statement."""
-        for asked in turn.asked:
-            if asked.id in done:
-                asked.tell(True)
-        _send_each(turn)
 
 
 def _send_each(turn: Turn) -> None:
