@@ -97,12 +97,17 @@ class ServerDriver(SqlDriver, ServerClient):
         return Turns(self._pool_size, self._connection.seconds)
 
     async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
-        result: Result = await self._ask(self._alone, "", statement, values, True)
+        result: Result = await self._do(lambda connection: self._run_on(connection, statement, values), True)
         return result.rows
 
     async def _change(self, statement: str, *values: Any) -> int:
-        result: Result = await self._ask(self._alone, "", statement, values, False)
+        result: Result = await self._do(lambda connection: self._run_on(connection, statement, values), False)
         return result.changed
+
+    async def _do(self, work: Callable[[Any], Awaitable[T]], repeatable: bool) -> T:
+        """Do some work in a turn of its own; see `_work`."""
+        result: T = await self._ask(self._alone, "", work, repeatable)
+        return result
 
     async def _ask(self, kind: Kind, id: str, *values: Any, size: int = 0) -> Any:
         """Send an operation with those of other requests; gives its outcome, or raises our error for it."""
@@ -114,8 +119,7 @@ class ServerDriver(SqlDriver, ServerClient):
 
     async def _send_alone(self, turn: Turn) -> None:
         for asked in turn.asked:
-            statement, values, repeatable = asked.values
-            asked.tell(await self._run(turn, statement, *values, repeatable=repeatable))
+            asked.tell(await self._work(turn, *asked.values))
 
     async def _run(self, turn: Turn, statement: str, *values: Any, repeatable: bool = False) -> Result:
         """Run a statement for a turn."""
