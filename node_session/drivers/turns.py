@@ -78,8 +78,8 @@ class Turns:
             self._queue.append(turn)
         asked = Asked(id, values, self._loop.time() + self._seconds, turn)
         turn.add(asked, size)
-        if self._timer is None and self._seconds < math.inf:
-            self._timer = self._loop.call_at(asked.deadline, self._expire)
+        if self._timer is None:
+            self._set_timer(asked.deadline)
         if self._queue and self._places:
             self._begin()
         try:
@@ -98,16 +98,13 @@ class Turns:
         self._under_way.add(turn)
         error: BaseException | None = None
         try:
-            async with timeout_at(None if kind.may_be_late else asked.deadline):
-                await kind.send(turn)
-        except Exception as raised:
-            error = raised
-        except asyncio.CancelledError:
-            self._wary = _WARY
-            raise
-        finally:
-            self._end(turn, error)
-        try:
+            try:
+                async with timeout_at(None if kind.may_be_late else asked.deadline):
+                    await kind.send(turn)
+            except Exception as raised:
+                error = raised
+            finally:
+                self._end(turn, error)
             return await asked.answer  # which comes later if it was sent again
         except asyncio.CancelledError:
             self._wary = _WARY
@@ -129,8 +126,8 @@ class Turns:
             if self._timer is not None and self._timer.when() > part[0].deadline:
                 self._timer.cancel()
                 self._timer = None
-            if self._timer is None and self._seconds < math.inf:
-                self._timer = self._loop.call_at(part[0].deadline, self._expire)
+            if self._timer is None:
+                self._set_timer(part[0].deadline)
         self._begin()
 
     async def finish(self, seconds: float | None = None) -> None:
@@ -210,8 +207,13 @@ class Turns:
             return
         for turn in turns:
             turn.expire(now)
-        left = [deadline for deadline in deadlines if deadline > now]
-        self._timer = self._loop.call_at(min(left), self._expire) if left else None
+        self._timer = None
+        if left := [deadline for deadline in deadlines if deadline > now]:
+            self._set_timer(min(left))
+
+    def _set_timer(self, deadline: float) -> None:
+        if deadline < math.inf:
+            self._timer = self._loop.call_at(deadline, self._expire)
 
 
 def _closing() -> ConnectionError:
