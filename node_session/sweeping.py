@@ -59,14 +59,11 @@ class Sweeper:
         records = await self._records.get()
         driver, removed = records.driver, 0
         try:
-            async with contextlib.aclosing(driver.gc_in_steps(self._lifetime or _FOR_EVER)) as steps:
-                async for step in steps:
-                    removed += step
-                    yield driver.longest_rest
-            async with contextlib.aclosing(self._orphans(records)) as steps:
-                async for step in steps:
-                    removed += step
-                    yield driver.longest_rest
+            for sweep in (driver.gc_in_steps(self._lifetime or _FOR_EVER), self._orphans(records)):
+                async with contextlib.aclosing(sweep) as steps:
+                    async for step in steps:
+                        removed += step
+                        yield driver.longest_rest
         finally:
             self._note(removed)
 
