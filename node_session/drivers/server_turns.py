@@ -151,7 +151,7 @@ class ServerTurns(ServerDriver):
 
         async def work(connection: Any) -> list[str] | None:
             found = await self._select_all(connection, sorted(versions), oldest)
-            same = sorted(id for id, stored, _ in found if versions.get(as_text(id)) == stored)
+            same = sorted(name for id, stored, _ in found if versions.get(name := as_text(id)) == stored)
             if same and await self._unless_held(self._touch_all(connection, same, now, oldest)) is None:
                 return None
             return same

@@ -195,7 +195,10 @@ class TestContract(TableContract):
                         *map(driver.write, others[:number], ["mine"] * number, versions), return_exceptions=True
                     )
                     assert {type(outcome) for outcome in outcomes} == {ConflictError}
+                    assert not any(await asyncio.gather(*map(driver.confirm, others[:number], versions)))
                     assert await database.fetch(query) == before
+            for number in (3, 1):
+                assert all(await asyncio.gather(*map(driver.confirm, ids[:number], versions)))
             mixed = [*ids, *others]
             found = await asyncio.gather(*map(driver.read, mixed))
             assert [record and record.payload for record in found] == ["text"] * 3 + [None] * 3
