@@ -14,6 +14,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from counting import count_calls
 
 from node_session import DamagedError, SerializationError
 from node_session.depth import MAX_DEPTH
@@ -34,21 +35,6 @@ def deepest(value):
     if not isinstance(value, (dict, list, tuple)):
         return 0
     return 1 + max(map(deepest, value.values() if isinstance(value, dict) else value), default=0)
-
-
-def count_calls(work):
-    """The number of Python functions and generators entered: the cost without a clock."""
-    count = [0]
-
-    def profile(frame, event, argument):
-        count[0] += event == "call"
-
-    sys.setprofile(profile)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count[0]
 
 
 def test_circular():

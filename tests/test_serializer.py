@@ -9,7 +9,6 @@ import math
 import os
 import shutil
 import subprocess
-import sys
 from collections import OrderedDict, namedtuple
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
@@ -17,6 +16,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import pytest
+from counting import count_calls
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -105,21 +105,6 @@ DATES = st.dates() | st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timez
 def test_dates_are_spelled_in_one_way(value):
     """A date has the same text in orjson's text and in the one written here, at any place."""
     assert dumps({"value": value}) == JsonWriter({"value": value}, MAX_DEPTH).text()
-
-
-def count_calls(work):
-    """The number of Python functions entered: the cost without a clock."""
-    count = [0]
-
-    def profile(frame, event, argument):
-        count[0] += event == "call"
-
-    sys.setprofile(profile)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count[0]
 
 
 class Pair(NamedTuple):

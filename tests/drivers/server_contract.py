@@ -22,7 +22,7 @@ from drivers.serving import ID, application, check_interrupted
 from drivers.turns_contract import TurnsContract
 from node_session import NodeSession, drivers
 from node_session.config import Config
-from node_session.errors import UnavailableError
+from node_session.errors import ConflictError, UnavailableError
 from node_session.testing import DriverContract
 
 
@@ -173,6 +173,32 @@ class TableContract(RemovalContract, ServerContract):
     async def execute(self, *statements: str) -> None:
         """Run statements on a connection of our own."""
         raise NotImplementedError
+
+    async def change_many(self, config: dict, *, is_narrow: bool) -> None:
+        """Make, renew, read and replace twenty sessions in one turn each; a payload of 442 bytes may be too large."""
+        driver = await drivers.create(Config.from_dict(config))
+        ids = [f"{number:040d}" for number in range(20)]
+        versions = await asyncio.gather(*(driver.write(id, id, None) for id in ids))
+        await asyncio.gather(*map(driver.touch, ids))
+        assert [record.payload for record in await asyncio.gather(*map(driver.read, ids))] == ids
+        texts = [id + "x" * 400 if id == ids[7] else id + "x" for id in ids]
+        outcomes = await asyncio.gather(*map(driver.write, ids, texts, versions), return_exceptions=True)
+        failed = [id for id, outcome in zip(ids, outcomes, strict=True) if isinstance(outcome, UnavailableError)]
+        assert failed == ([ids[7]] if is_narrow else [])
+        if failed:
+            texts[7] = ids[7]
+            assert "442 bytes" in str(outcomes[7]) and "make the column payload larger" in str(outcomes[7])
+        assert [record.payload for record in await asyncio.gather(*map(driver.read, ids))] == texts
+        known = [outcomes[number] if number % 2 and number != 7 else versions[number] for number in range(20)]
+        outcomes = await asyncio.gather(*map(driver.write, ids, ids, known), return_exceptions=True)
+        conflicts = [number for number in range(20) if isinstance(outcomes[number], ConflictError)]
+        assert conflicts == [number for number in range(20) if number % 2 == 0 or (number == 7 and not failed)]
+        expected = [texts[number] if number in conflicts else ids[number] for number in range(20)]
+        assert [record.payload for record in await asyncio.gather(*map(driver.read, ids))] == expected
+        new = [f"{number:040d}" for number in range(15, 25)]  # half of them are there
+        outcomes = await asyncio.gather(*(driver.write(id, "new", None) for id in new), return_exceptions=True)
+        assert [isinstance(outcome, ConflictError) for outcome in outcomes] == [True] * 5 + [False] * 5
+        await driver.close()
 
     async def age_all(self, driver, milliseconds) -> None:
         later = f"{driver.last} - {milliseconds} - CAST(RIGHT(id, 4) AS decimal)"

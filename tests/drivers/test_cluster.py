@@ -15,13 +15,12 @@ import redis
 from concurrency.hammer import hammer
 from servers import RedisClusterOfThree, RedisNode, free_port, require
 
-from drivers.turns_contract import TurnsContract, gather, name, payloads
+from drivers.turns_contract import TurnsContract, gather, name, payloads, sent_turns
 from node_session import drivers
 from node_session.config import Config
 from node_session.drivers.cluster import Cluster
 from node_session.drivers.connection import Connection
 from node_session.drivers.redis_client import make_client_of_one
-from node_session.drivers.turns import Turns
 from node_session.errors import ConflictError, UnavailableError
 from node_session.testing import DriverContract
 
@@ -91,19 +90,13 @@ class TestClusterOfThree(TurnsContract, DriverContract):
     def test_one_turn_for_each_server(self, monkeypatch):
         """What is asked for in one turn of the loop is one turn for each server."""
 
-        async def counted(turns, turn):
-            sent.append(len(turn.asked))
-            await send(turns, turn)
-
         async def scenario(driver):
             await self._filled(driver, 90)
             sent.clear()
             await gather(*(driver.read(name(each)) for each in range(90)))
             assert len(sent) == 3 and sum(sent) == 90 and min(sent) > 1
 
-        sent: list[int] = []
-        send = Turns._send
-        monkeypatch.setattr(Turns, "_send", counted)
+        sent = sent_turns(monkeypatch)
         self._run(scenario)
 
     def test_slot_that_moves(self):
@@ -210,10 +203,6 @@ class TestClusterOfThree(TurnsContract, DriverContract):
     def test_listing_of_all_servers(self, monkeypatch):
         """A listing has the records of all servers, with a few turns for each."""
 
-        async def counted(turns, turn):
-            sent.append(len(turn.asked))
-            await send(turns, turn)
-
         async def scenario(driver):
             await self._filled(driver, 250)
             sent.clear()
@@ -221,9 +210,7 @@ class TestClusterOfThree(TurnsContract, DriverContract):
             assert {entry.id: entry.payload for entry in entries} == {name(each): f"old {each}" for each in range(250)}
             assert sum(sent) >= 2 * 250 and len(sent) < 50
 
-        sent: list[int] = []
-        send = Turns._send
-        monkeypatch.setattr(Turns, "_send", counted)
+        sent = sent_turns(monkeypatch)
         self._run(scenario)
 
 

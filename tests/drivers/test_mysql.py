@@ -58,15 +58,19 @@ class TestContract(TableContract):
 
         self._run(scenario)
 
+    async def make_original_table(self, config: dict) -> None:
+        """Make the table as the original does, in which texts are compared without case."""
+        await self.run(
+            f"CREATE TABLE {config['table']} (id varchar(255) UNIQUE, payload longtext, lastActivity bigint) "
+            "CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
+        )
+
     def test_texts_are_compared_byte_by_byte(self):
         """A text that differs only in case, accents or spaces at the end is another version."""
 
         async def main():
             config = self.config()
-            await self.run(
-                f"CREATE TABLE {config['table']} (id varchar(255) UNIQUE, payload longtext, lastActivity bigint) "
-                "CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
-            )
+            await self.make_original_table(config)
             driver = await drivers.create(Config.from_dict(config))
             version = await driver.write(ID, "text", None)
             for text in ("TEXT", "téxt", "text "):
@@ -85,10 +89,7 @@ class TestContract(TableContract):
 
         async def main():
             config = self.config()
-            await self.run(
-                f"CREATE TABLE {config['table']} (id varchar(255) UNIQUE, payload longtext, lastActivity bigint) "
-                "CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
-            )
+            await self.make_original_table(config)
             driver = await drivers.create(Config.from_dict(config))
             version = await driver.write("a" * 40, "text", None)
             other = "A" * 40
@@ -120,29 +121,7 @@ class TestContract(TableContract):
                 "varchar": [f"CREATE TABLE {table} (id char(80) UNIQUE, payload varchar(300), lastActivity double)"],
             }
             await self.execute(*make[kind])
-            driver = await drivers.create(Config.from_dict(config))
-            ids = [f"{number:040d}" for number in range(20)]
-            versions = await asyncio.gather(*(driver.write(id, id, None) for id in ids))
-            await asyncio.gather(*map(driver.touch, ids))
-            assert [record.payload for record in await asyncio.gather(*map(driver.read, ids))] == ids
-            texts = [id + "x" * 400 if id == ids[7] else id + "x" for id in ids]
-            outcomes = await asyncio.gather(*map(driver.write, ids, texts, versions), return_exceptions=True)
-            failed = [id for id, outcome in zip(ids, outcomes, strict=True) if isinstance(outcome, UnavailableError)]
-            assert failed == ([ids[7]] if kind == "varchar" else [])
-            if failed:
-                texts[7] = ids[7]
-                assert "442 bytes" in str(outcomes[7]) and "make the column payload larger" in str(outcomes[7])
-            assert [record.payload for record in await asyncio.gather(*map(driver.read, ids))] == texts
-            known = [outcomes[number] if number % 2 and number != 7 else versions[number] for number in range(20)]
-            outcomes = await asyncio.gather(*map(driver.write, ids, ids, known), return_exceptions=True)
-            conflicts = [number for number in range(20) if isinstance(outcomes[number], ConflictError)]
-            assert conflicts == [number for number in range(20) if number % 2 == 0 or (number == 7 and not failed)]
-            expected = [texts[number] if number in conflicts else ids[number] for number in range(20)]
-            assert [record.payload for record in await asyncio.gather(*map(driver.read, ids))] == expected
-            new = [f"{number:040d}" for number in range(15, 25)]  # half of them are there
-            outcomes = await asyncio.gather(*(driver.write(id, "new", None) for id in new), return_exceptions=True)
-            assert [isinstance(outcome, ConflictError) for outcome in outcomes] == [True] * 5 + [False] * 5
-            await driver.close()
+            await self.change_many(config, is_narrow=kind == "varchar")
 
         asyncio.run(main())
 
@@ -213,10 +192,7 @@ class TestContract(TableContract):
 
         async def main():
             config = self.config()
-            await self.run(
-                f"CREATE TABLE {config['table']} (id varchar(255) UNIQUE, payload longtext, lastActivity bigint) "
-                "CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
-            )
+            await self.make_original_table(config)
             driver = await drivers.create(Config.from_dict(config))
             ids, others = [letter * 40 for letter in "abc"], [letter * 40 for letter in "ABC"]
             versions = await asyncio.gather(*(driver.write(id, "text", None) for id in ids))

@@ -144,29 +144,7 @@ class TestContract(TableContract):
                 ],
             }.get(kind, [f'CREATE TABLE {table} ({columns.get(kind)}, "lastActivity" double precision)'])
             await self.execute(*make)
-            driver = await drivers.create(Config.from_dict(config))
-            ids = [f"{number:040d}" for number in range(20)]
-            versions = await asyncio.gather(*(driver.write(id, id, None) for id in ids))
-            await asyncio.gather(*map(driver.touch, ids))
-            assert [record.payload for record in await asyncio.gather(*map(driver.read, ids))] == ids
-            texts = [id + "x" * 400 if id == ids[7] else id + "x" for id in ids]
-            outcomes = await asyncio.gather(*map(driver.write, ids, texts, versions), return_exceptions=True)
-            failed = [id for id, outcome in zip(ids, outcomes, strict=True) if isinstance(outcome, UnavailableError)]
-            assert failed == ([ids[7]] if kind == "varchar" else [])
-            if failed:
-                texts[7] = ids[7]
-                assert "442 bytes" in str(outcomes[7]) and "make the column payload larger" in str(outcomes[7])
-            assert [record.payload for record in await asyncio.gather(*map(driver.read, ids))] == texts
-            known = [outcomes[number] if number % 2 and number != 7 else versions[number] for number in range(20)]
-            outcomes = await asyncio.gather(*map(driver.write, ids, ids, known), return_exceptions=True)
-            conflicts = [number for number in range(20) if isinstance(outcomes[number], ConflictError)]
-            assert conflicts == [number for number in range(20) if number % 2 == 0 or (number == 7 and not failed)]
-            expected = [texts[number] if number in conflicts else ids[number] for number in range(20)]
-            assert [record.payload for record in await asyncio.gather(*map(driver.read, ids))] == expected
-            new = [f"{number:040d}" for number in range(15, 25)]  # half of them are there
-            outcomes = await asyncio.gather(*(driver.write(id, "new", None) for id in new), return_exceptions=True)
-            assert [isinstance(outcome, ConflictError) for outcome in outcomes] == [True] * 5 + [False] * 5
-            await driver.close()
+            await self.change_many(config, is_narrow=kind == "varchar")
 
         asyncio.run(main())
 

@@ -12,9 +12,9 @@ from servers import Sentinel, start
 from drivers.proxy import Proxy
 from drivers.server_contract import ServerContract
 from drivers.serving import ID, SECRET, TABLES, application
+from drivers.turns_contract import sent_turns
 from node_session import drivers
 from node_session.config import Config
-from node_session.drivers.turns import Turns
 from node_session.errors import ConflictError, DamagedError, UnavailableError
 from node_session.testing import DriverContract
 
@@ -184,10 +184,6 @@ class TestContract(ServerContract):
     def test_scan_by_pages(self, monkeypatch):
         """A listing takes one round trip for each page, and renews nothing."""
 
-        async def counted(turns, turn):
-            sent.append(len(turn.asked))
-            await send(turns, turn)
-
         async def scenario(driver):
             async with self.connected() as client:
                 for number in range(950):
@@ -203,9 +199,7 @@ class TestContract(ServerContract):
                 assert len(sent) == calls["scan"] + 1 <= 2 * pages + 5
                 assert set(calls) <= {"scan", "config|resetstat", "auth", "select", "client|setinfo", "hello"}
 
-        sent: list[int] = []
-        send = Turns._send
-        monkeypatch.setattr(Turns, "_send", counted)
+        sent = sent_turns(monkeypatch)
         self._run(scenario, lifetime=2_000_000)
 
     def test_scan_while_records_vanish(self):

@@ -31,6 +31,19 @@ def payloads(records: list) -> list[str | None]:
     return [record and record.payload for record in records]
 
 
+def sent_turns(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the turns that are sent from now on."""
+
+    async def counted(turns, turn):
+        sent.append(len(turn.asked))
+        await send(turns, turn)
+
+    sent: list[int] = []
+    send = Turns._send
+    monkeypatch.setattr(Turns, "_send", counted)
+    return sent
+
+
 class TurnsContract(OnServer):
     """Many sessions in one turn do not disturb each other. Derive, and name the server."""
 
@@ -98,13 +111,7 @@ class TurnsContract(OnServer):
             await gather(*(driver.write(name(each), "text", None) for each in range(50, 100)))
             assert sent == [50, 50, 50]
 
-        async def counted(turns, turn):
-            sent.append(len(turn.asked))
-            await send(turns, turn)
-
-        sent: list[int] = []
-        send = Turns._send
-        monkeypatch.setattr(Turns, "_send", counted)
+        sent = sent_turns(monkeypatch)
         self._run(scenario)
 
     def test_one_conflict_among_many(self) -> None:
