@@ -132,7 +132,8 @@ class Driver(ABC):
         """Remove the records that have been idle for more than `lifetime` milliseconds.
 
         Returns:
-            How many were removed; 0 for a store that expires records by itself.
+            How many were removed, or fewer if an answer of the store was lost; 0 for a store that expires records by
+            itself.
         """
 
     async def gc_in_steps(self, lifetime: float) -> AsyncGenerator[int, None]:

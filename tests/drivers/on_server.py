@@ -36,6 +36,8 @@ class OnServer:
         return config
 
     async def make_driver(self, lifetime: float) -> Driver:
-        config = await self.with_table(self.config(lifetime=lifetime))
+        # On a busy machine an operation may take longer than half of the usual limit. Then it is sent again, and while the
+        # first attempt to remove records is still under way, the second one finds them locked, and counts none.
+        config = await self.with_table(self.config({"timeout": 60_000}, lifetime=lifetime))
         self.table = config["table"]
         return await drivers.create(Config.from_dict(config))
