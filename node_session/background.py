@@ -83,7 +83,7 @@ class Background:
         requests = self._requests.get(asyncio.get_running_loop())
         if requests is not None:
             requests.pop(request, None)
-        if work.is_left_alone and work.wants_touch and not work.records.driver.renews_on_read:
+        if work.is_left_alone and work.wants_touch:
             self._run(self._renew(request, session, work), "renew a session")
         else:
             self._events.request_ended(session, request.method or "", request.path)

@@ -80,8 +80,7 @@ def take_over(work: UnitOfWork, loaded: Loaded) -> None:
 
 def note_activity(work: UnitOfWork, idle: float) -> None:
     """Remember the last activity of a record that was read just now; `idle` in ms."""
-    now = time.monotonic()
-    work.active_at = now if work.records.driver.renews_on_read else now - idle / 1000
+    work.active_at = time.monotonic() - idle / 1000
 
 
 async def load(work: UnitOfWork, id: str) -> Loaded | Farewell | Lack:
@@ -137,7 +136,7 @@ async def touch(work: UnitOfWork) -> None:
 
 async def touch_if_same(work: UnitOfWork) -> bool:
     """Renew the record if that is due and nobody has changed it; returns whether that was so."""
-    if not work.wants_touch or work.records.driver.renews_on_read:
+    if not work.wants_touch:
         return False
     return await _renew(work, work.records.driver.confirm(work.id, work.version))
 
@@ -160,7 +159,7 @@ async def _renew(work: UnitOfWork, renewing: Awaitable[bool | None]) -> bool:
 
 async def renew_if_due(work: UnitOfWork) -> None:
     """Renew a session that a WebSocket or a long handler uses; only log a failure."""
-    if work.wants_touch and not work.records.driver.renews_on_read:
+    if work.wants_touch:
         try:
             await touch(work)
         except UnavailableError as error:

@@ -55,8 +55,6 @@ def predict(work: UnitOfWork) -> Outlook:
 
 def _of_unchanged(work: UnitOfWork) -> Outlook:
     saved = work.trace.saved
-    if work.records.driver.renews_on_read:
-        return Outlook(saved, "unchanged", "nothing; reading it has renewed its last activity")
     if work.wants_touch:
         return Outlook("touched", "unchanged", "nothing, so only its last activity is renewed")
     if saved == "touched":

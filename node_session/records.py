@@ -167,11 +167,13 @@ class Records:
         is_outdated = encrypter is not None and not encrypter.is_current(payload)
         return Loaded(attributes, text, record.version, record.idle, is_outdated)
 
-    async def write(self, id: str, text: str, version: object) -> object:
+    async def write(self, id: str, text: str, version: object, idle: float = 0) -> object:
         """Store a text; see `Driver.write`."""
         encrypter = self.encrypter
         if encrypter is not None:
             text = await _crypt(encrypter, encrypter.encrypt, text, id)
+        if idle and self.driver.takes_idle:
+            return await self.driver.write(id, text, version, idle=idle)
         return await self.driver.write(id, text, version)
 
     async def destroy_farewell(self, id: str, at: int) -> None:

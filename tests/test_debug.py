@@ -272,14 +272,6 @@ async def test_it_tells_renewed_from_left_alone(visitor, ends, pass_time):
     assert "so it is left alone" in told and saved == "left alone"
 
 
-async def test_a_store_that_renews_by_reading(visitor, ends, pass_time, sessions):
-    """On a store whose reads renew the session, as Redis's do, the panel says that it was renewed so."""
-    await store_record(visitor, {"_token": "t", "flash": {"old": [], "new": []}})
-    (await sessions.driver()).renews_on_read = True
-    pass_time(100)
-    assert "changes nothing; reading it has renewed its last activity" in (await ends(lambda session: None))[0]
-
-
 async def test_a_session_that_another_request_destroys(visitor, ends, sessions):
     """A session that is gone is not called renewed."""
     await store_record(visitor, {"_token": "t", "flash": {"old": [], "new": []}})

@@ -10,9 +10,10 @@ what such a class cannot offer: of two requests that save the same session concu
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import NamedTuple
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any, NamedTuple
 
 
 class Record(NamedTuple):
@@ -23,8 +24,9 @@ class Record(NamedTuple):
         version: `Driver.write` compares it to know whether the record is still this one. Only its driver looks
             inside; it is never None. For most drivers it is the payload itself: two equal texts are the same
             session, and a table made for the original needs no new column.
-        idle: Milliseconds since its last activity, if the driver learns that without another question. A session that
-            was active a moment ago is not renewed again, which spares most requests of a busy session a `Driver.touch`.
+        idle: Milliseconds since its last activity, if the driver learns that without another question; less than 0 if
+            that is in the future. A session that was active a moment ago is not renewed again, which spares most
+            requests of a busy session a `Driver.touch`.
     """
 
     payload: str
@@ -56,16 +58,21 @@ class Driver(ABC):
     Connections are opened by the first call, inside the running loop, so that a driver can be made before a fork.
 
     Attributes:
-        renews_on_read: Whether `read` renews the last activity as well, so that no `touch` is needed after it.
         half_written_for: Milliseconds after its last activity for which a record that looks damaged may be one that
             another program is still writing, so that it is read again. 0: every record is replaced as a whole.
         longest_rest: Seconds that the caller of `gc_in_steps` rests after a step at most. By default it rests nine
             times as long as the step has taken.
+        takes_idle: Whether `write`, `touch` and `confirm` take the argument `idle`. Those of a driver written for an
+            earlier version do not: all its records have the same lifetime, and each write renews them.
     """
 
-    renews_on_read = False
     half_written_for: float = 0
     longest_rest = float("inf")
+    takes_idle = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.takes_idle = has_idle(cls.write) and has_idle(cls.touch) and has_idle(cls.confirm)
 
     @abstractmethod
     async def read(self, id: str) -> Record | None:
@@ -80,8 +87,8 @@ class Driver(ABC):
         """
 
     @abstractmethod
-    async def write(self, id: str, payload: str, version: object) -> object:
-        """Store a record, unless somebody else was first. Its last activity is now.
+    async def write(self, id: str, payload: str, version: object, *, idle: float = 0) -> object:
+        """Store a record, unless somebody else was first. Its last activity is now, or `idle` before now.
 
         Args:
             id: The session's id.
@@ -90,6 +97,10 @@ class Driver(ABC):
                 or a write: the driver replaces that version and no other, **also if it has expired meanwhile** and
                 is still there, since its request was under way. (A store that removes expired records by itself has
                 it no longer.)
+            idle: Milliseconds since the last activity that the record gets. More than 0 for a session that was not
+                active just now, or expires earlier than others; less than 0 for one that lives longer: its last
+                activity is in the future then, so that no reader and no gc, not even that of another program, takes
+                the record for an expired one too early.
 
         Returns:
             The version of the record that is stored now.
@@ -100,13 +111,13 @@ class Driver(ABC):
         """
 
     @abstractmethod
-    async def touch(self, id: str) -> None:
-        """Set the last activity to now and keep the version.
+    async def touch(self, id: str, *, idle: float = 0) -> None:
+        """Set the last activity to now, or `idle` milliseconds before now, and keep the version.
 
         An absent or expired record stays as it is.
         """
 
-    async def confirm(self, id: str, version: object) -> bool:
+    async def confirm(self, id: str, version: object, *, idle: float = 0) -> bool:
         """Do the same if the record is still this version, and tell whether it is.
 
         A request that was long, and whose session is due for renewal, asks this before it sends the cookie again. A
@@ -169,3 +180,12 @@ class Driver(ABC):
 
     async def close(self) -> None:  # noqa: B027 - optional, not forgotten
         """Release connections and files. Nobody uses the driver afterwards."""
+
+
+def has_idle(method: Callable[..., Any]) -> bool:
+    """Whether a method of a driver has the argument `idle`."""
+    try:
+        parameters = inspect.signature(method).parameters.values()
+    except (TypeError, ValueError):  # it is not written in Python
+        return False
+    return any(each.name == "idle" or each.kind is each.VAR_KEYWORD for each in parameters)

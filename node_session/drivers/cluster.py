@@ -63,13 +63,16 @@ class Cluster:
         self._following = Kind(self._follow, most=1)
         self._looking: asyncio.Task[None] | None = None
 
-    def ask(self, key: str | bytes, *command: Any, repeatable: bool = False) -> Awaitable[Any]:
+    def ask(
+        self, key: str | bytes, *command: Any, also: tuple[Any, ...] = (), repeatable: bool = False
+    ) -> Awaitable[Any]:
         """Send a command to the server of its key; see `Pipeline.ask`."""
         try:
             node = self._client.get_node_from_key(key)
         except SlotNotCoveredError:  # or it is not known yet which servers there are
-            return self._turns.ask(self._following, "", pack_command(command), repeatable, key, command)
-        return self.server(node.host, node.port).ask(key, *command, repeatable=repeatable)
+            commands = (command, also) if also else (command,)
+            return self._turns.ask(self._following, "", b"", repeatable, key, commands)
+        return self.server(node.host, node.port).ask(key, *command, also=also, repeatable=repeatable)
 
     async def pages(self, pattern: str) -> AsyncIterator[Sequence[bytes]]:
         """List the keys of all servers that match; see `Pipeline.pages`."""
@@ -111,21 +114,22 @@ class Cluster:
     async def _follow(self, turn: Turn) -> None:
         """Send a command by redis-py, and once more where that is safe."""
         (asked,) = turn.asked
-        _, repeatable, _, command = asked.values
+        _, repeatable, _, commands = asked.values
         if self._looking is not None and not self._looking.done():
             await asyncio.wait([self._looking])
         try:
-            outcome = await self._execute(*command)
+            outcome = await self._execute(commands)
         except RedisError as error:
             is_lost = isinstance(error, (BrokenError, SilentError))
             if not (was_not_done(error) or (is_lost and repeatable)):
                 raise
-            outcome = await self._execute(*command)
+            outcome = await self._execute(commands)
         asked.tell(outcome)
 
-    async def _execute(self, *command: Any) -> Any:
+    async def _execute(self, commands: Sequence[Sequence[Any]]) -> Any:
         try:
-            return await self._client.execute_command(*command)
+            answers = [await self._client.execute_command(*command) for command in commands]
+            return answers if len(answers) > 1 else answers[0]
         except (AttributeError, RuntimeError, TypeError) as error:
             # While redis-py looks for the servers again it closes all connections, also those that others are using.
             # They see it as a TypeError from Python 3.12 on.
@@ -179,9 +183,13 @@ class _Server(Pipeline):
         (asked,) = turn.asked
         connection = await self._connect(turn)
         try:
-            await connection.send_packed_command([_ASKING, asked.values[0]])
-            await connection.read_response()
-            asked.tell(await connection.read_response())
+            commands = asked.values[3]
+            await connection.send_packed_command([_ASKING + pack_command(command) for command in commands])
+            answers = []
+            for _ in commands:
+                await connection.read_response()
+                answers.append(await connection.read_response())
+            asked.tell(answers if len(answers) > 1 else answers[0])
         except BaseException as error:
             await self._close(connection)  # an answer may be unread
             if isinstance(error, (RedisError, OSError)):

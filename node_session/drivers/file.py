@@ -6,7 +6,7 @@ all of them, and `file_sweep` does so beside requests.
 
 - *Reading* happens in the event loop; a small file takes a few microseconds there, and ten times that in a thread.
 - *Writing* happens in a thread, together for all requests that wait for it.
-- The original's gc looks at access times. So a touch sets both times of a file.
+- The original's gc looks at access times. So a touch sets both times of a file (see `FileRecords.times`).
 
 Rejected: modification times as versions (they tick in steps of 4 ms on ext4, and a touch changes them); renaming over
 the old file, for another reason than the original's writes as well: ext4 then waits for the disk, which takes more
@@ -92,29 +92,29 @@ class FileDriver(Driver):
             raise DamagedError("it is not UTF-8 text", (self._clock() - active) * 1000) from error
         return Record(payload, payload, (self._clock() - active) * 1000)
 
-    async def write(self, id: str, payload: str, version: object) -> object:
+    async def write(self, id: str, payload: str, version: object, *, idle: float = 0) -> object:
         """See `Driver.write`."""
-        await self._in_thread("write", id, self._records.write, payload.encode(), _bytes(version))
+        await self._in_thread("write", id, self._records.write, payload.encode(), _bytes(version), idle / 1000)
         return payload
 
-    async def touch(self, id: str) -> None:
+    async def touch(self, id: str, *, idle: float = 0) -> None:
         """See `Driver.touch`."""
-        path, now = self._folder.record(id), self._clock()
+        path, times = self._folder.record(id), self._records.times(idle / 1000)
         try:
             self._folder.check()
             if not self._records.has_expired(os.lstat(path)):
-                os.utime(path, (now, now), follow_symlinks=False)
+                os.utime(path, times, follow_symlinks=False)
         except FileNotFoundError:
             pass
         except OSError as error:
             raise UnavailableError(self._folder.message("renew", id, error)) from error
 
-    async def confirm(self, id: str, version: object) -> bool:
+    async def confirm(self, id: str, version: object, *, idle: float = 0) -> bool:
         """See `Driver.confirm`; of a file that is replaced in between, the new one is renewed, which does no harm."""
         record = await self.read(id)
         if record is None or record.version != version:
             return False
-        await self.touch(id)
+        await self.touch(id, idle=idle)
         return True
 
     async def destroy(self, id: str, version: object = None) -> None:

@@ -92,8 +92,13 @@ class Folder:
         finally:
             os.close(file)
 
-    def write_temporary(self, content: bytes) -> str:
-        """Write a new file, and make the folder if need be; gives the path of the file."""
+    def write_temporary(self, content: bytes, times: tuple[float, float] | None = None) -> str:
+        """Write a new file, and make the folder if need be; gives the path of the file.
+
+        Args:
+            content: Of the file.
+            times: Its access and modification times; None: now.
+        """
         path = f"{self.path}/.tmp-{token_hex(12)}"
         try:
             file = os.open(path, _CREATE, 0o600)
@@ -103,6 +108,8 @@ class Folder:
         try:
             self._give_to_owner(file)
             _write_all(file, content)
+            if times is not None:
+                os.utime(file, times)
             if self.durable:
                 os.fsync(file)
         except BaseException:

@@ -27,6 +27,8 @@ from .rename import exchange, link_if_free, rename_if_free
 
 _READ = os.O_RDONLY | posix.NOFOLLOW | posix.CLOEXEC | posix.NONBLOCK
 
+_LATER = 1  # seconds; some file systems keep no parts of one
+
 
 class FileRecords:
     """Records as files of a folder. Versions are the bytes of a file.
@@ -69,11 +71,20 @@ class FileRecords:
         """Whether a file of this status is a record that has expired."""
         return bool(self._seconds) and self._clock() - status.st_mtime > self._seconds
 
-    def write(self, id: str, content: bytes, expected: bytes | None) -> None:
-        """Write a record, if the expected version is there; see `Driver.write`."""
+    def times(self, idle: float) -> tuple[float, float]:
+        """Make the times of access and modification of a record that has been idle for so many seconds.
+
+        A system with the mount option relatime sets an access time that is not later than the other one whenever
+        somebody reads. It would take a time in the future away, and the original's gc would remove the record.
+        """
+        active = self._clock() - idle
+        return active + (_LATER if idle < 0 else 0), active
+
+    def write(self, id: str, content: bytes, expected: bytes | None, idle: float = 0) -> None:
+        """Write a record, if the expected version is there; see `Driver.write`. `idle` in seconds."""
         path = self._folder.record(id)
         self._folder.check()
-        temporary = self._folder.write_temporary(content)
+        temporary = self._folder.write_temporary(content, self.times(idle) if idle else None)
         try:
             with self._folder.lock(id):
                 if self._current(id, even_expired=expected is not None) != expected:

@@ -25,24 +25,31 @@ class HashedDriver(Driver):
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
-        self.renews_on_read = driver.renews_on_read
         self.longest_rest = driver.longest_rest
+        self.takes_idle = driver.takes_idle
         # half_written_for stays 0: it is about the npm original, which cannot share such a store.
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
         return await self.driver.read(_hash(id))
 
-    async def write(self, id: str, payload: str, version: object) -> object:
+    async def write(self, id: str, payload: str, version: object, *, idle: float = 0) -> object:
         """See `Driver.write`."""
+        if idle and self.takes_idle:
+            return await self.driver.write(_hash(id), payload, version, idle=idle)
         return await self.driver.write(_hash(id), payload, version)
 
-    async def touch(self, id: str) -> None:
+    async def touch(self, id: str, *, idle: float = 0) -> None:
         """See `Driver.touch`."""
-        await self.driver.touch(_hash(id))
+        if idle and self.takes_idle:
+            await self.driver.touch(_hash(id), idle=idle)
+        else:
+            await self.driver.touch(_hash(id))
 
-    async def confirm(self, id: str, version: object) -> bool:
+    async def confirm(self, id: str, version: object, *, idle: float = 0) -> bool:
         """See `Driver.confirm`."""
+        if idle and self.takes_idle:
+            return await self.driver.confirm(_hash(id), version, idle=idle)
         return await self.driver.confirm(_hash(id), version)
 
     async def destroy(self, id: str, version: object = None) -> None:

@@ -27,69 +27,72 @@ class MemoryDriver(Driver):
         # The longest idle one first, so that gc need not look at those that stay. A plain dict, since an OrderedDict
         # takes 54 bytes more a record.
         self._records: dict[str, tuple[str, float]] = {}
+        # Those whose last activity was not the time of their writing, in no order.
+        self._shifted: dict[str, tuple[str, float]] = {}
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._records) + len(self._shifted)
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
         return self._alive(id)
 
     @never_waits
-    async def write(self, id: str, payload: str, version: object) -> object:
+    async def write(self, id: str, payload: str, version: object, *, idle: float = 0) -> object:
         """See `Driver.write`."""
         is_ours = self._alive(id) is None if version is None else self._stored(id) == version
         if not is_ours:
             raise ConflictError("the record is no longer the one that was read")
-        self._put(id, payload)
+        self._put(id, payload, idle)
         return payload
 
-    async def touch(self, id: str) -> None:
+    async def touch(self, id: str, *, idle: float = 0) -> None:
         """See `Driver.touch`."""
         record = self._alive(id)
         if record is not None:
-            self._put(id, record.payload)
+            self._put(id, record.payload, idle)
 
-    async def confirm(self, id: str, version: object) -> bool:
+    async def confirm(self, id: str, version: object, *, idle: float = 0) -> bool:
         """See `Driver.confirm`."""
         record = self._alive(id)
         if record is None or record.version != version:
             return False
-        self._put(id, record.payload)
+        self._put(id, record.payload, idle)
         return True
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
         if version is not None and self._stored(id) not in (None, version):
             raise ConflictError("the record is no longer the one that was read")
-        self._records.pop(id, None)
+        self._drop(id)
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""
-        idle = []
-        for id, (_, last_activity) in self._records.items():
-            if not self._is_idle(last_activity, lifetime / 1000):
+        seconds = lifetime / 1000
+        idle = [id for id, (_, active) in self._shifted.items() if self._is_idle(active, seconds)]
+        for id, (_, active) in self._records.items():
+            if not self._is_idle(active, seconds):
                 break
             idle.append(id)
         for id in idle:
-            del self._records[id]
+            self._drop(id)
         return len(idle)
 
     async def scan(self) -> AsyncIterator[Entry]:
         """See `Driver.scan`."""
-        for id in list(self._records):
+        for id in [*self._records, *self._shifted]:
             record = self._alive(id)
             if record is not None:
                 yield Entry(id, record.payload, time.time() * 1000 - record.idle)
 
     def _stored(self, id: str) -> str | None:
         """Find the text that is there, expired or not."""
-        kept = self._records.get(id)
+        kept = self._records.get(id) or self._shifted.get(id)
         return None if kept is None else kept[0]
 
     def _alive(self, id: str) -> Record | None:
         """Find a record that has not expired."""
-        kept = self._records.get(id)
+        kept = self._records.get(id) or self._shifted.get(id)
         if kept is None:
             return None
         payload, last_activity = kept
@@ -99,6 +102,13 @@ class MemoryDriver(Driver):
     def _is_idle(self, last_activity: float, seconds: float) -> bool:
         return self._clock() - last_activity > seconds
 
-    def _put(self, id: str, payload: str) -> None:
-        self._records.pop(id, None)  # or it would keep its place
-        self._records[id] = (payload, self._clock())
+    def _put(self, id: str, payload: str, idle: float = 0) -> None:
+        self._drop(id)  # or it would keep its place
+        if idle:
+            self._shifted[id] = (payload, self._clock() - idle / 1000)
+        else:
+            self._records[id] = (payload, self._clock())
+
+    def _drop(self, id: str) -> None:
+        if self._records.pop(id, None) is None:
+            self._shifted.pop(id, None)

@@ -10,7 +10,7 @@ records and changes as `mongo_bulk` has it.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from bson.errors import BSONError
@@ -19,7 +19,7 @@ from pymongo import errors
 from ..errors import ConflictError, DamagedError
 from .base import Driver, Entry, Record
 from .connection import POOL_SIZE, Connection
-from .mongo_bulk import put_all, removing, swap_all
+from .mongo_bulk import put_all, removing, swap_all, update_all
 from .mongo_collection import MongoCollection, was_refused
 from .options import Options
 from .payload import decode, decode_leniently, encode
@@ -73,22 +73,22 @@ class MongoDriver(Driver):
             raise DamagedError(f"the document's payload is no string, but {type(stored).__name__}")
         return Record(decode(stored), stored, self._now() - float(document.get("lastActivity") or 0))
 
-    async def write(self, id: str, payload: str, version: object) -> object:
+    async def write(self, id: str, payload: str, version: object, *, idle: float = 0) -> object:
         """See `Driver.write`."""
         stored = encode(payload)
         if version is None:
-            await self._ask(self._creations, id, stored, size=len(stored))
-        elif not await self._ask(self._swaps, id, stored, version, size=len(stored) + len(str(version))):
+            await self._ask(self._creations, id, stored, idle, size=len(stored))
+        elif not await self._ask(self._swaps, id, stored, idle, version, size=len(stored) + len(str(version))):
             raise ConflictError("the record is no longer the one that was read")
         return stored
 
-    async def touch(self, id: str) -> None:
+    async def touch(self, id: str, *, idle: float = 0) -> None:
         """See `Driver.touch`."""
-        await self._ask(self._touches, id)
+        await self._ask(self._touches, id, idle)
 
-    async def confirm(self, id: str, version: object) -> bool:
+    async def confirm(self, id: str, version: object, *, idle: float = 0) -> bool:
         """See `Driver.confirm`."""
-        is_same: bool = await self._ask(self._confirmations, id, version, size=len(str(version)))
+        is_same: bool = await self._ask(self._confirmations, id, version, idle, size=len(str(version)))
         return is_same
 
     async def destroy(self, id: str, version: object = None) -> None:
@@ -174,29 +174,35 @@ class MongoDriver(Driver):
             asked.tell(by_id.get(asked.id))
 
     async def _send_touches(self, turn: Turn) -> None:
-        await self._renew(turn, {"_id": {"$in": list({asked.id for asked in turn.asked})}})
+        await self._renew(turn, {asked.id: asked.values[0] for asked in turn.asked})
         for asked in turn.asked:
             asked.tell(None)
 
     async def _send_confirmations(self, turn: Turn) -> None:
         if len(turn.asked) == 1:
             (asked,) = turn.asked
-            asked.tell(await self._renew(turn, {"_id": asked.id, "payload": asked.values[0]}) > 0)
+            version, idle = asked.values
+            asked.tell(await self._renew(turn, {asked.id: idle}, payload=version) > 0)
             return
         versions = {asked.id: asked.values[0] for asked in turn.asked}
         wanted = {"_id": {"$in": list(versions)}, **self._alive()}
         documents = await self._run(turn, lambda records: records.find(wanted).to_list(None), repeatable=True)
         same = {each["_id"] for each in documents if each.get("payload") == versions[each["_id"]]}
         if same:
-            await self._renew(turn, {"_id": {"$in": list(same)}})
+            await self._renew(turn, {asked.id: asked.values[1] for asked in turn.asked if asked.id in same})
         for asked in turn.asked:
             asked.tell(asked.id in same)
 
-    async def _renew(self, turn: Turn, wanted: dict[str, Any]) -> int:
-        change = {"$set": {"lastActivity": float(self._now())}}
-        wanted = {**wanted, **self._alive()}
-        result = await self._run(turn, lambda records: records.update_many(wanted, change), repeatable=True)
-        return int(result.matched_count)
+    async def _renew(self, turn: Turn, idle: Mapping[str, float], **wanted: Any) -> int:
+        ids: dict[float, list[str]] = {}
+        for id, each in idle.items():
+            ids.setdefault(each, []).append(id)
+        wanted.update(self._alive())
+        changes = [
+            ({"_id": {"$in": some}, **wanted}, {"$set": {"lastActivity": self._active(each)}})
+            for each, some in ids.items()
+        ]
+        return await self._run(turn, lambda records: update_all(records, changes), repeatable=True)
 
     async def _send_creations(self, turn: Turn) -> None:
         # Each finds an expired record and replaces it, or none and inserts one, unless the id is taken.
@@ -207,7 +213,7 @@ class MongoDriver(Driver):
             asked.tell(outcome)
 
     async def _send_swaps(self, turn: Turn) -> None:
-        changes = [({"_id": asked.id, "payload": asked.values[1]}, self._put(asked)) for asked in turn.asked]
+        changes = [({"_id": asked.id, "payload": asked.values[2]}, self._put(asked)) for asked in turn.asked]
         outcomes = await self._run(turn, lambda records: swap_all(records, changes))
         for asked, outcome in zip(turn.asked, outcomes, strict=True):
             if isinstance(outcome, Exception):
@@ -218,8 +224,13 @@ class MongoDriver(Driver):
 
     def _put(self, asked: Asked) -> dict[str, Any]:
         """Make the update that stores a payload."""
+        stored, idle = asked.values[:2]
+        return {"$set": {"payload": stored, "lastActivity": self._active(idle)}}
+
+    def _active(self, idle: float) -> float:
+        """Find the last activity to store."""
         # As a double, since JavaScript's driver makes one of a number of this size.
-        return {"$set": {"payload": asked.values[0], "lastActivity": float(self._now())}}
+        return float(int(self._now() - idle))
 
     def _alive(self) -> dict[str, Any]:
         """Make the filter that finds only records that have not expired."""

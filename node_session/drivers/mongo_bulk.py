@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from pymongo import UpdateOne, errors
+from pymongo import UpdateMany, UpdateOne, errors
 
 from .removal import Expired
 
@@ -17,6 +17,14 @@ Outcome = bool | Exception
 """Whether the document was found, or what went wrong."""
 
 _DUPLICATE_KEY = 11000
+
+
+async def update_all(collection: Any, changes: Sequence[Change]) -> int:
+    """Update all documents that the filters find; returns how many they have found."""
+    if len(changes) == 1:
+        return int((await collection.update_many(*changes[0])).matched_count)
+    requests = [UpdateMany(*change) for change in changes]
+    return int((await collection.bulk_write(requests, ordered=False)).matched_count)
 
 
 async def put_all(collection: Any, changes: Sequence[Change]) -> list[Outcome]:

@@ -68,10 +68,6 @@ class MysqlDriver(MysqlErrors, ServerRemoval):
         self.about_table = (MYSQL.format(schema="%(v2)s" if schema else "DATABASE()"), name, schema)
         to, last = self.table, self.last
         self._select_many = f"SELECT id, payload, {last} FROM {to} WHERE id IN %(v1)s AND {last} >= %(v2)s"  # noqa: S608
-        self._touch_many = (
-            f"UPDATE {to} SET {last} = %(v1)s WHERE id IN %(v2)s AND CAST(id AS BINARY) IN %(v2)s"  # noqa: S608
-            f" AND {last} >= %(v3)s"
-        )
         self._delete_many = f"DELETE FROM {to} WHERE id IN %(v1)s AND {last} BETWEEN %(v2)s AND %(v3)s"  # noqa: S608
 
     def ddl(self) -> str:
@@ -113,10 +109,15 @@ class MysqlDriver(MysqlErrors, ServerRemoval):
         """See `ServerTurns._select_all`; it may find an id in another case, which nobody looks at."""
         return (await self._run_on(connection, self._select_many, (tuple(ids), oldest))).rows
 
-    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> int:
-        return (await self._run_on(connection, self._touch_many, (now, tuple(ids), oldest))).changed
+    async def _touch_all(self, connection: Any, renewals: Sequence[tuple[str, int]], oldest: int) -> int:
+        values: list[Any] = [tuple(id for id, _ in renewals), oldest]
+        statement = (
+            f"UPDATE {self.table} SET {self.last} = {_each(values, renewals)}"  # noqa: S608
+            f" WHERE id IN %(v1)s AND CAST(id AS BINARY) IN %(v1)s AND {self.last} >= %(v2)s"
+        )
+        return (await self._run_on(connection, statement, values)).changed
 
-    async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> set[str]:
+    async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, int, str, str]]) -> set[str]:
         """See `ServerTurns._swap_all`.
 
         The statement tells only how many records it has changed. If that is not all of them, it is undone, and its
@@ -125,36 +126,37 @@ class MysqlDriver(MysqlErrors, ServerRemoval):
         """
         await connection.begin()
         try:
-            if await self._swap_matching(connection, changes, now) < len(changes):
+            if await self._swap_matching(connection, changes) < len(changes):
                 raise RefusedError
             await connection.commit()
         except MySQLError:
             await connection.rollback()
             raise
-        return {id for id, _, _ in changes}
+        return {id for id, *_ in changes}
 
-    async def _swap_matching(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> int:
-        values: list[Any] = [now, tuple(id for id, _, _ in changes)]
+    async def _swap_matching(self, connection: Any, changes: Sequence[tuple[str, int, str, str]]) -> int:
+        values: list[Any] = [tuple(id for id, *_ in changes)]
+        active = _each(values, [(id, active) for id, active, _, _ in changes])
         old, new = [], []
-        for change in changes:
+        for name, _, *payloads in changes:
             id, version, stored = (f"%(v{len(values) + number})s" for number in (1, 2, 3))
-            values += change
+            values += (name, *payloads)
             old.append(f" WHEN CAST({id} AS BINARY) THEN CAST({version} AS BINARY)")
             new.append(f" WHEN CAST({id} AS BINARY) THEN {stored}")
         statement = (
-            f"UPDATE {self.table} SET payload = CASE CAST(id AS BINARY){''.join(new)} END, {self.last} = %(v1)s"  # noqa: S608
-            " WHERE id IN %(v2)s AND CAST(CONVERT(payload USING utf8mb4) AS BINARY) ="
+            f"UPDATE {self.table} SET payload = CASE CAST(id AS BINARY){''.join(new)} END, {self.last} = {active}"  # noqa: S608
+            " WHERE id IN %(v1)s AND CAST(CONVERT(payload USING utf8mb4) AS BINARY) ="
             f" CASE CAST(id AS BINARY){''.join(old)} END"
         )
         return (await self._run_on(connection, statement, values)).changed
 
-    async def _insert_all(self, connection: Any, records: Sequence[tuple[str, str]], now: int) -> set[str]:
+    async def _insert_all(self, connection: Any, records: Sequence[tuple[str, int, str]]) -> set[str]:
         """See `ServerTurns._insert_all`; a record that is there already is a refusal of them all."""
-        values = [value for record in records for value in (*record, now)]
+        values = [value for record in records for value in record]
         rows = ", ".join(f"(%(v{n})s, %(v{n + 1})s, %(v{n + 2})s)" for n in range(1, len(values) + 1, 3))
-        statement = f"INSERT INTO {self.table} (id, payload, {self.last}) VALUES {rows}"  # noqa: S608
+        statement = f"INSERT INTO {self.table} (id, {self.last}, payload) VALUES {rows}"  # noqa: S608
         await self._run_on(connection, statement, values)
-        return {id for id, _ in records}
+        return {id for id, *_ in records}
 
     async def _delete_all(self, connection: Any, ids: Sequence[Any], first: Any, last: Any) -> int:
         return (await self._run_on(connection, self._delete_many, (tuple(ids), first, last))).changed
@@ -199,3 +201,15 @@ class MysqlDriver(MysqlErrors, ServerRemoval):
         pool.terminate()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(pool.wait_closed(), 1)
+
+
+def _each(values: list[Any], times: Sequence[tuple[str, int]]) -> str:
+    """Write the expression for the new last activity of each record, and add its values to those of the statement."""
+    first = len(values) + 1
+    if len({active for _, active in times}) == 1:  # as nearly always
+        values.append(times[0][1])
+        return f"%(v{first})s"
+    values += [value for time in times for value in time]
+    numbers = range(first, len(values) + 1, 2)
+    cases = "".join(f" WHEN CAST(%(v{n})s AS BINARY) THEN %(v{n + 1})s" for n in numbers)
+    return f"CASE CAST(id AS BINARY){cases} END"

@@ -27,7 +27,7 @@ from .turn import Asked, Kind, Turn
 from .turns import Turns
 
 _PAGE = 100  # keys of a listing at a time, more or less; a few milliseconds of the loop
-_MOST = 500  # commands in a turn; a listing asks for two things of each key in a page
+_MOST = 500  # keys in a turn; one or two commands about each
 
 
 class Pipeline:
@@ -49,19 +49,25 @@ class Pipeline:
         self._first_try = kind(partial(self._send, once_more=True))
         self._last_try = kind(partial(self._send, once_more=False))
 
-    def ask(self, key: str | bytes, *command: Any, repeatable: bool = False) -> Awaitable[Any]:
+    def ask(
+        self, key: str | bytes, *command: Any, also: tuple[Any, ...] = (), repeatable: bool = False
+    ) -> Awaitable[Any]:
         """Send a command.
 
         Args:
             key: That it is about; empty: about none.
             command: Its name and arguments.
+            also: Another one about the same key, to send right after it; both are repeatable then.
             repeatable: Whether it does no harm to do it twice.
 
         Returns:
-            The answer, as redis-py parses it, or an error, which is not raised since several requests may share it.
+            The answer, as redis-py parses it, or both in a list; or an error, which is not raised since several
+            requests may share it.
         """
-        packed = pack_command(command)
-        return self._turns.ask(self._first_try, "", packed, repeatable, key, command, size=len(packed))
+        packed, commands = pack_command(command), (command, also) if also else (command,)
+        if also:
+            packed += pack_command(also)
+        return self._turns.ask(self._first_try, "", packed, repeatable, key, commands, size=len(packed))
 
     async def pages(self, pattern: str) -> AsyncIterator[Sequence[bytes]]:
         """List the keys that match, some at a time; raises what the server or the connection says instead.
@@ -116,15 +122,18 @@ class Pipeline:
         try:
             await connection.send_packed_command([asked.values[0] for asked in turn.asked])
             for asked in turn.asked:
-                try:
-                    outcome = await connection.read_response()
-                except (ResponseError, BusyLoadingError) as error:  # the server's answer; the next one's follows
-                    outcome = error.with_traceback(None)
-                    takes_no_writes |= is_refused(error)
-                    if once_more and self._was_not_done(error):
-                        undone[asked] = error
+                outcome, answers = None, []
+                for _ in asked.values[3]:
+                    try:
+                        answers.append(await connection.read_response())
+                    except (ResponseError, BusyLoadingError) as error:  # the server's answer; the next one's follows
+                        outcome = outcome or error.with_traceback(None)
+                if outcome is not None:
+                    takes_no_writes |= is_refused(outcome)
+                    if once_more and self._was_not_done(outcome):
+                        undone[asked] = outcome
                         continue
-                asked.tell(outcome)
+                asked.tell(outcome or (answers if len(answers) > 1 else answers[0]))
             self._trust.answered(connection)
         except BaseException as error:
             await self._close(connection)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from ..errors import ConfigError, UnavailableError, UnreadableError
-from .base import Driver, Entry, Record
+from .base import Driver, Entry, Record, has_idle
 
 T = TypeVar("T")
 
@@ -22,7 +22,9 @@ class PlainDriver(Driver):
 
     They may be async. There are no versions: if two requests save one session concurrently, the later wins. It calls
     `touch(id)`, `gc(lifetime)` and `close()` if the object has them. Without `touch` an unchanged session is not
-    renewed: writing its text again instead could undo what another request writes at that moment.
+    renewed: writing its text again instead could undo what another request writes at that moment. A session with a
+    lifetime of its own is written and touched with the argument ``idle``, if both methods have one: how many
+    milliseconds before now its last activity is (less than 0: after now).
 
     An OSError or TimeoutError means that the store is down: it becomes an `UnavailableError`, and so a 503.
     """
@@ -35,6 +37,7 @@ class PlainDriver(Driver):
                 "A driver needs read(id), write(id, text) and destroy(id)."
             )
         self.plain = plain
+        self.takes_idle = all(has_idle(method) for method in (plain.write, getattr(plain, "touch", None)) if method)
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`. An empty text means no record, as in the original."""
@@ -45,14 +48,14 @@ class PlainDriver(Driver):
             raise TypeError(f"{type(self.plain).__name__}.read() returned {type(payload).__name__}, not str or None")
         return Record(payload, payload)
 
-    async def write(self, id: str, payload: str, version: object) -> object:
+    async def write(self, id: str, payload: str, version: object, *, idle: float = 0) -> object:
         """See `Driver.write`; there is no version to compare, so this always writes."""
-        await self._ask("write", id, payload)
+        await self._ask("write", id, payload, **({"idle": idle} if idle and self.takes_idle else {}))
         return payload
 
-    async def touch(self, id: str) -> None:
+    async def touch(self, id: str, *, idle: float = 0) -> None:
         """See `Driver.touch`."""
-        await self._ask("touch", id)
+        await self._ask("touch", id, **({"idle": idle} if idle and self.takes_idle else {}))
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`; there is no version to compare, so this always removes."""
@@ -74,13 +77,13 @@ class PlainDriver(Driver):
         """See `Driver.close`."""
         await self._ask("close")
 
-    async def _ask(self, name: str, *args: object) -> Any:
+    async def _ask(self, name: str, *args: object, **more: object) -> Any:
         """Call a method; None if it is an optional one that the object does not have."""
         method: Callable[..., Any] | None = getattr(self.plain, name, None)
         if method is None:
             return None
         try:
-            return await settle(method(*args))
+            return await settle(method(*args, **more))
         except FAILURES as error:
             kind = UnreadableError if name == "read" else UnavailableError
             raise kind(f"{type(self.plain).__name__}.{name}() failed: {reason(error)}") from error

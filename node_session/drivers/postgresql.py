@@ -64,18 +64,20 @@ class PostgresqlDriver(ServerRemoval):
         to, last = self.table, self.last
         self._select_many = f"SELECT id, payload, {last} FROM {to} WHERE id = ANY($1) AND {last} >= $2"  # noqa: S608
         # A row that another transaction holds is passed over: waiting for one, with others locked, makes deadlocks.
-        self._touch_many = (
-            f"UPDATE {to} SET {last} = $1 WHERE id IN"  # noqa: S608
-            f' (SELECT id FROM {to} WHERE id = ANY($2) AND id::text COLLATE "C" = ANY($2::text[]) AND {last} >= $3'
-            " FOR UPDATE SKIP LOCKED)"
-        )
         # The ids are there twice, in the type of the column as well: only that can use its index if it is char(n).
+        self._touch_many = (
+            f"WITH mine AS (SELECT t.id, n.active FROM {to} t"  # noqa: S608
+            ' JOIN unnest($1::text[], $2::bigint[]) AS n (id, active) ON t.id::text COLLATE "C" = n.id'
+            f" WHERE t.id = ANY($3) AND t.{last} >= $4 FOR UPDATE OF t SKIP LOCKED)"
+            f" UPDATE {to} t SET {last} = mine.active FROM mine WHERE t.id = mine.id"
+        )
         self._swap_many = (
-            f"WITH mine AS (SELECT t.id, n.stored FROM {to} t"  # noqa: S608
-            " JOIN unnest($1::text[], $2::text[], $3::text[]) AS n (id, version, stored)"
+            f"WITH mine AS (SELECT t.id, n.active, n.stored FROM {to} t"  # noqa: S608
+            " JOIN unnest($1::text[], $2::bigint[], $3::text[], $4::text[]) AS n (id, active, version, stored)"
             ' ON t.id::text COLLATE "C" = n.id AND t.payload COLLATE "C" = n.version'
             " WHERE t.id = ANY($5) FOR UPDATE OF t SKIP LOCKED)"
-            f" UPDATE {to} t SET payload = mine.stored, {last} = $4 FROM mine WHERE t.id = mine.id RETURNING t.id"
+            f" UPDATE {to} t SET payload = mine.stored, {last} = mine.active"
+            " FROM mine WHERE t.id = mine.id RETURNING t.id"
         )
         # The planner knows neither the length of the range nor of the ids. "+ 0" leaves it only the index of id.
         as_found = f"{last} + 0 BETWEEN $2 AND $3"
@@ -84,8 +86,9 @@ class PostgresqlDriver(ServerRemoval):
             f"(SELECT id FROM {to} WHERE id = ANY($1) AND {as_found} FOR UPDATE SKIP LOCKED))"
         )
         self._insert_many = (
-            f"INSERT INTO {to} (id, payload, {last}) SELECT id, stored, $3::bigint"  # noqa: S608
-            " FROM unnest($1::text[], $2::text[]) AS n (id, stored) ON CONFLICT DO NOTHING RETURNING id"
+            f"INSERT INTO {to} (id, {last}, payload) SELECT id, active, stored"  # noqa: S608
+            " FROM unnest($1::text[], $2::bigint[], $3::text[]) AS n (id, active, stored)"
+            " ON CONFLICT DO NOTHING RETURNING id"
         )
 
     def ddl(self) -> str:
@@ -108,17 +111,18 @@ class PostgresqlDriver(ServerRemoval):
         rows: Sequence[Sequence[Any]] = await connection.fetch(self._select_many, ids, oldest)
         return rows
 
-    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> int:
+    async def _touch_all(self, connection: Any, renewals: Sequence[tuple[str, int]], oldest: int) -> int:
         """See `ServerTurns._touch_all`; the transaction that holds a row renews it, or removes it."""
-        return (await self._run_on(connection, self._touch_many, (now, ids, oldest))).changed
+        ids, active = zip(*renewals, strict=True)
+        return (await self._run_on(connection, self._touch_many, (ids, active, ids, oldest))).changed
 
-    async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> set[str]:
-        ids, versions, stored = zip(*changes, strict=True)
-        rows = await connection.fetch(self._swap_many, ids, versions, stored, now, ids)
+    async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, int, str, str]]) -> set[str]:
+        columns = tuple(zip(*changes, strict=True))
+        rows = await connection.fetch(self._swap_many, *columns, columns[0])
         return {as_text(id) for (id,) in rows}
 
-    async def _insert_all(self, connection: Any, records: Sequence[tuple[str, str]], now: int) -> set[str]:
-        rows = await connection.fetch(self._insert_many, *zip(*records, strict=True), now)
+    async def _insert_all(self, connection: Any, records: Sequence[tuple[str, int, str]]) -> set[str]:
+        rows = await connection.fetch(self._insert_many, *zip(*records, strict=True))
         return {as_text(id) for (id,) in rows}
 
     async def _delete_all(self, connection: Any, ids: Sequence[Any], first: Any, last: Any) -> int:

@@ -1,8 +1,9 @@
 """Redis and other servers of its protocol (Valkey, KeyDB, Dragonfly), by redis-py.
 
 A record is one key, `<table>:<id>`, and its value the stored text. It expires by itself: Redis tells the time, and no
-clock of ours. Reading renews it in the same round trip (GETEX), so an unchanged session costs one round trip and no
-touch; a changed one is compared and swapped by a script, in one more.
+clock of ours. The time that is left to it tells its last activity, and is read with it in one round trip. (GETEX would
+renew it with that. But it knows neither a session with a lifetime of its own nor a request that is no activity, and a
+server with a log or a replica would write each reading there.) A changed record is compared and swapped by a script.
 
 The client is redis-py with hiredis, which the makers of Redis maintain (see `redis_client`). The commands of concurrent
 requests go through its connections together, see `pipeline`; in a cluster those for each of its servers, see `cluster`.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
@@ -31,6 +33,8 @@ from .per_loop import PerLoop
 from .pipeline import Pipeline
 from .redis_client import POOL_SIZE, close_client, make_client, make_client_of_one
 
+_ABSENT = -2  # what PTTL says of a key that is not there
+
 _FAILURES = (RedisError, RedisClusterException, OSError, ValueError, asyncio.TimeoutError)
 
 
@@ -43,10 +47,15 @@ class _Script(NamedTuple):
         return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-# Both give 0 if there is another text, and 1 if it was done. If there is none, a swap gives 0 and a removal 1.
+# Each gives 0 if there is another text, and 1 if it was done. If there is none, a removal gives 1, and the others 0.
 _SWAP = _Script.of("""
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[3] == '0' then redis.call('SET', KEYS[1], ARGV[2]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+return 1
+""")
+_CONFIRM = _Script.of("""
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] ~= '0' then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return 1
 """)
 _DELETE = _Script.of("""
@@ -80,8 +89,6 @@ class RedisDriver(Driver):
         clock: Gives seconds since 1970; only for the times in a listing.
     """
 
-    renews_on_read = True
-
     def __init__(
         self, connection: Connection, prefix: str, lifetime: float, *, clock: Callable[[], float] = time.time
     ) -> None:
@@ -93,34 +100,38 @@ class RedisDriver(Driver):
 
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
-        renew = ("PX", self._lifetime) if self._lifetime else ()
         key = self._prefix + id
-        stored = await self._ask(key, "GETEX", key, *renew, repeatable=True)
-        if stored is None:
+        stored, left = await self._ask(key, "GET", key, also=("PTTL", key), repeatable=True)
+        if stored is None or left == _ABSENT:  # it may go between the two
             return None
+        idle = self._lifetime - left if self._lifetime and left >= 0 else math.inf
         try:
-            return Record(stored.decode(), stored)
+            return Record(stored.decode(), stored, idle)
         except UnicodeDecodeError:
-            raise DamagedError("the value in Redis is not text") from None
+            raise DamagedError("the value in Redis is not text", idle) from None
 
-    async def write(self, id: str, payload: str, version: object) -> object:
+    async def write(self, id: str, payload: str, version: object, *, idle: float = 0) -> object:
         """See `Driver.write`."""
         stored = payload.encode()
         key = self._prefix + id
+        left = self._left(idle)
         if version is None:
-            expires = ("PX", self._lifetime) if self._lifetime else ()
-            done = await self._ask(key, "SET", key, stored, "NX", *expires)
+            done = await self._ask(key, "SET", key, stored, "NX", *(("PX", left) if left else ()))
         else:
-            done = await self._run(_SWAP, key, version, stored, self._lifetime)
+            done = await self._run(_SWAP, key, version, stored, left)
         if not done:
             raise ConflictError("the record is no longer the one that was read")
         return stored
 
-    async def touch(self, id: str) -> None:
+    async def touch(self, id: str, *, idle: float = 0) -> None:
         """See `Driver.touch`."""
-        if self._lifetime:
+        if left := self._left(idle):
             key = self._prefix + id
-            await self._ask(key, "PEXPIRE", key, self._lifetime, repeatable=True)
+            await self._ask(key, "PEXPIRE", key, left, repeatable=True)
+
+    async def confirm(self, id: str, version: object, *, idle: float = 0) -> bool:
+        """See `Driver.confirm`."""
+        return bool(await self._run(_CONFIRM, self._prefix + id, version, self._left(idle), repeatable=True))
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
@@ -156,11 +167,15 @@ class RedisDriver(Driver):
             return _Open(client, Cluster(client, make_client_of, connections, seconds))
         return _Open(client, Pipeline(client.connection_pool, connections, seconds))
 
-    async def _ask(self, key: str, *command: Any, repeatable: bool = False) -> Any:
-        """Send a command about a key; gives its answer, or raises our error."""
+    def _left(self, idle: float) -> int:
+        """Find the milliseconds until a record expires; 0: it does not."""
+        return max(1, int(self._lifetime - idle)) if self._lifetime else 0
+
+    async def _ask(self, key: str, *command: Any, also: tuple[Any, ...] = (), repeatable: bool = False) -> Any:
+        """Send a command about a key, or two; gives the answer, or raises our error."""
         try:
             opened = self._opened.opened() or await self._opened.get()
-            outcome = await opened.way.ask(key, *command, repeatable=repeatable)
+            outcome = await opened.way.ask(key, *command, also=also, repeatable=repeatable)
             if isinstance(outcome, Exception):
                 raise outcome
         except NoScriptError:
@@ -169,23 +184,22 @@ class RedisDriver(Driver):
             raise self._unavailable(error) from error
         return outcome
 
-    async def _run(self, script: _Script, key: str, *args: Any) -> Any:
+    async def _run(self, script: _Script, key: str, *args: Any, repeatable: bool = False) -> Any:
         """Run a script by its hash, or by its text if the server does not know it."""
         try:
-            return await self._ask(key, "EVALSHA", script.sha, 1, key, *args)
+            return await self._ask(key, "EVALSHA", script.sha, 1, key, *args, repeatable=repeatable)
         except NoScriptError:  # so it has done nothing
-            return await self._ask(key, "EVAL", script.text, 1, key, *args)
+            return await self._ask(key, "EVAL", script.text, 1, key, *args, repeatable=repeatable)
 
     async def _entries(self, way: Pipeline | Cluster, keys: Sequence[bytes]) -> list[Entry]:
         """Look at the records of a page in one round trip."""
-        asked = [way.ask(key, name, key, repeatable=True) for name in ("GET", "PTTL") for key in keys]
-        answers = await asyncio.gather(*asked)
-        for answer in answers:
+        asked = [way.ask(key, "GET", key, also=("PTTL", key), repeatable=True) for key in keys]
+        now, entries = self._clock() * 1000, []
+        for key, answer in zip(keys, await asyncio.gather(*asked), strict=True):
             if isinstance(answer, Exception):
                 raise answer
-        now, entries = self._clock() * 1000, []
-        for key, stored, left in zip(keys, answers, answers[len(keys) :], strict=False):
-            if stored is not None:  # it may be gone meanwhile
+            stored, left = answer
+            if stored is not None and left != _ABSENT:  # it may be gone meanwhile
                 idle = self._lifetime - left if left >= 0 else 0
                 id = key.decode(errors="replace").removeprefix(self._prefix)
                 entries.append(Entry(id, stored.decode(errors="replace"), now - idle))

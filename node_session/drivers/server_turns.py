@@ -70,23 +70,23 @@ class ServerTurns(ServerDriver):
         stored, active = row
         return Record(decode(stored), stored, self._now() - float(active))
 
-    async def write(self, id: str, payload: str, version: object) -> object:
+    async def write(self, id: str, payload: str, version: object, *, idle: float = 0) -> object:
         """See `Driver.write`."""
         stored = encode(payload)
         if version is None:
-            if not await self._ask(self._creations, id, stored, size=len(stored)):
-                await self._replace(id, stored)
-        elif not await self._ask(self._swaps, id, version, stored, size=len(stored) + len(str(version))):
+            if not await self._ask(self._creations, id, idle, stored, size=len(stored)):
+                await self._replace(id, stored, idle)
+        elif not await self._ask(self._swaps, id, idle, version, stored, size=len(stored) + len(str(version))):
             raise ConflictError("the record is no longer the one that was read")
         return stored
 
-    async def touch(self, id: str) -> None:
+    async def touch(self, id: str, *, idle: float = 0) -> None:
         """See `Driver.touch`."""
-        await self._ask(self._touches, id)
+        await self._ask(self._touches, id, idle)
 
-    async def confirm(self, id: str, version: object) -> bool:
+    async def confirm(self, id: str, version: object, *, idle: float = 0) -> bool:
         """See `Driver.confirm`."""
-        is_same: bool = await self._ask(self._confirmations, id, version, size=len(str(version)))
+        is_same: bool = await self._ask(self._confirmations, id, idle, version, size=len(str(version)))
         return is_same
 
     @abstractmethod
@@ -94,25 +94,30 @@ class ServerTurns(ServerDriver):
         """Find records that have not expired; gives rows of id, payload and last activity."""
 
     @abstractmethod
-    async def _touch_all(self, connection: Any, ids: Sequence[str], now: int, oldest: int) -> int:
-        """Renew unexpired records; return how many were renewed."""
+    async def _touch_all(self, connection: Any, renewals: Sequence[tuple[str, int]], oldest: int) -> int:
+        """Renew unexpired records; return how many were renewed.
+
+        Args:
+            connection: Of the pool.
+            renewals: Id and new last activity of each record, by ascending id.
+            oldest: The earliest last activity of a record that has not expired.
+        """
 
     @abstractmethod
-    async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, str, str]], now: int) -> Collection[str]:
+    async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, int, str, str]]) -> Collection[str]:
         """Replace payloads, if they are the expected ones.
 
         Args:
             connection: Of the pool.
-            changes: Id, expected payload and new payload of each record, by ascending id.
-            now: The new last activity.
+            changes: Id, new last activity, expected payload and new payload of each record, by ascending id.
 
         Returns:
             The ids of the replaced records. The others were not changed, for whatever reason.
         """
 
     @abstractmethod
-    async def _insert_all(self, connection: Any, records: Sequence[tuple[str, str]], now: int) -> Collection[str]:
-        """Insert pairs of id and payload, by ascending id; return the ids of new records."""
+    async def _insert_all(self, connection: Any, records: Sequence[tuple[str, int, str]]) -> Collection[str]:
+        """Insert records of id, last activity and payload, by ascending id; return the ids of new ones."""
 
     async def _send_reads(self, turn: Turn) -> None:
         if len(turn.asked) == 1:
@@ -127,13 +132,14 @@ class ServerTurns(ServerDriver):
 
     async def _send_touches(self, turn: Turn) -> None:
         now, oldest = self._now(), self._oldest()
-        ids = sorted({asked.id for asked in turn.asked})
+        renewals = sorted({asked.id: int(now - asked.values[0]) for asked in turn.asked}.items())
 
         async def work(connection: Any) -> int | None:
-            return await self._unless_held(self._touch_all(connection, ids, now, oldest))
+            return await self._unless_held(self._touch_all(connection, renewals, oldest))
 
-        if len(ids) == 1:
-            await self._run(turn, self._touch, now, ids[0], oldest, repeatable=True)
+        if len(renewals) == 1:
+            ((id, active),) = renewals
+            await self._run(turn, self._touch, active, id, oldest, repeatable=True)
         elif await self._work(turn, work, True) is None:
             _send_each(turn)
             return
@@ -142,19 +148,20 @@ class ServerTurns(ServerDriver):
 
     async def _send_confirmations(self, turn: Turn) -> None:
         now, oldest = self._now(), self._oldest()
-        versions = {asked.id: asked.values[0] for asked in turn.asked}
-        if len(versions) == 1:
-            (asked,) = turn.asked
-            done = await self._run(turn, self._confirm, now, asked.id, oldest, *asked.values, repeatable=True)
-            asked.tell(done.changed > 0)
+        wanted = {asked.id: (int(now - asked.values[0]), asked.values[1]) for asked in turn.asked}
+        if len(wanted) == 1:
+            ((id, (active, version)),) = wanted.items()
+            done = await self._run(turn, self._confirm, active, id, oldest, version, repeatable=True)
+            turn.asked[0].tell(done.changed > 0)
             return
 
-        async def work(connection: Any) -> list[str] | None:
-            found = await self._select_all(connection, sorted(versions), oldest)
-            same = sorted(name for id, stored, _ in found if versions.get(name := as_text(id)) == stored)
-            if same and await self._unless_held(self._touch_all(connection, same, now, oldest)) is None:
+        async def work(connection: Any) -> set[str] | None:
+            found = await self._select_all(connection, sorted(wanted), oldest)
+            there = {as_text(id): stored for id, stored, _ in found}
+            same = sorted((id, active) for id, (active, version) in wanted.items() if there.get(id) == version)
+            if same and await self._unless_held(self._touch_all(connection, same, oldest)) is None:
                 return None
-            return same
+            return {id for id, _ in same}
 
         same = await self._work(turn, work, True)
         if same is None:
@@ -165,34 +172,34 @@ class ServerTurns(ServerDriver):
 
     async def _send_swaps(self, turn: Turn) -> None:
         await self._examine(turn)
-        now = self._now()
         if len(turn.asked) == 1:
             (asked,) = turn.asked
-            version, stored = asked.values
-            asked.tell((await self._run(turn, self._swap, stored, now, asked.id, version)).changed > 0)
+            idle, version, stored = asked.values
+            asked.tell((await self._run(turn, self._swap, stored, self._now(idle), asked.id, version)).changed > 0)
         else:
-            await self._send_together(turn, self._swap_all, now)
+            await self._send_together(turn, self._swap_all)
 
     async def _send_creations(self, turn: Turn) -> None:
         await self._examine(turn)
-        now = self._now()
         if len(turn.asked) == 1:
             (asked,) = turn.asked
+            idle, stored = asked.values
             try:
-                await self._run(turn, self._insert, asked.id, *asked.values, now)
+                await self._run(turn, self._insert, asked.id, stored, self._now(idle))
                 asked.tell(True)
             except self.failures as error:
                 asked.tell(False if self._is_duplicate(error) else error)
         else:
-            await self._send_together(turn, self._insert_all, now)
+            await self._send_together(turn, self._insert_all)
 
-    async def _send_together(self, turn: Turn, change: Callable[..., Awaitable[Collection[str]]], now: int) -> None:
+    async def _send_together(self, turn: Turn, change: Callable[..., Awaitable[Collection[str]]]) -> None:
         """Send changes by a combined statement, and by the plain one those that it has not made."""
         if self._combines:
-            changes = sorted((asked.id, *asked.values) for asked in turn.asked)
+            now = self._now()
+            changes = sorted((asked.id, int(now - asked.values[0]), *asked.values[1:]) for asked in turn.asked)
 
             async def work(connection: Any) -> Collection[str] | None:
-                return await self._unless_held(change(connection, changes, now))
+                return await self._unless_held(change(connection, changes))
 
             done = await self._work(turn, work, False) or ()
             for asked in turn.asked:

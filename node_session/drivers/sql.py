@@ -109,34 +109,34 @@ class SqlDriver(Driver):
         stored, active = rows[0]
         return Record(decode(stored), stored, self._now() - float(active))
 
-    async def write(self, id: str, payload: str, version: object) -> object:
+    async def write(self, id: str, payload: str, version: object, *, idle: float = 0) -> object:
         """See `Driver.write`."""
         stored = encode(payload)
         if version is None:
-            await self._create(id, stored)
-        elif not await self._change(self._swap, stored, self._now(), id, version):
+            await self._create(id, stored, idle)
+        elif not await self._change(self._swap, stored, self._now(idle), id, version):
             raise ConflictError("the record is no longer the one that was read")
         return stored
 
-    async def _create(self, id: str, stored: str) -> None:
+    async def _create(self, id: str, stored: str, idle: float) -> None:
         try:
-            await self._change(self._insert, id, stored, self._now())
+            await self._change(self._insert, id, stored, self._now(idle))
         except ConflictError:
-            await self._replace(id, stored)
+            await self._replace(id, stored, idle)
 
-    async def _replace(self, id: str, stored: str) -> None:
+    async def _replace(self, id: str, stored: str, idle: float) -> None:
         """Replace the record that is there, if it has expired."""
-        replacing = (self._replace_expired, stored, self._now(), id, self._oldest())
+        replacing = (self._replace_expired, stored, self._now(idle), id, self._oldest())
         if not self._lifetime or not await self._change(*replacing):
             raise ConflictError("the record is there already")
 
-    async def touch(self, id: str) -> None:
+    async def touch(self, id: str, *, idle: float = 0) -> None:
         """See `Driver.touch`."""
-        await self._change(self._touch, self._now(), id, self._oldest())
+        await self._change(self._touch, self._now(idle), id, self._oldest())
 
-    async def confirm(self, id: str, version: object) -> bool:
+    async def confirm(self, id: str, version: object, *, idle: float = 0) -> bool:
         """See `Driver.confirm`."""
-        return await self._change(self._confirm, self._now(), id, self._oldest(), version) > 0
+        return await self._change(self._confirm, self._now(idle), id, self._oldest(), version) > 0
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
@@ -162,9 +162,9 @@ class SqlDriver(Driver):
         """Find the earliest last activity of a record that has not expired."""
         return self._now() - int(self._lifetime) if self._lifetime else 0
 
-    def _now(self) -> int:
-        """Tell the time in milliseconds since 1970."""
-        return int(self._clock() * 1000)
+    def _now(self, idle: float = 0) -> int:
+        """Tell the time, or a time before it, in milliseconds since 1970."""
+        return int(self._clock() * 1000 - idle)
 
 
 def quoted(name: str, dialect: Dialect) -> str:

@@ -14,6 +14,7 @@ passes with ``versions = False`` and ``lists = False`` and, if it never expires 
 from __future__ import annotations
 
 from .expiry import ExpiryTests
+from .idle import IdleTests
 from .listing import ListingTests
 from .records import RecordTests
 from .scenario import TEXT, DriverScenario
@@ -23,5 +24,5 @@ from .visitor import Visitor
 __all__ = ["TEXT", "DriverContract", "DriverScenario", "Visitor"]
 
 
-class DriverContract(RecordTests, VersionTests, ExpiryTests, ListingTests):
+class DriverContract(RecordTests, VersionTests, ExpiryTests, IdleTests, ListingTests):
     """Tests of a driver. Derive from it, and override `make_driver`."""

@@ -93,7 +93,6 @@ class Costs(NamedTuple):
         store: Microseconds of the server's CPU for an operation, by kind; empty where the store has no server.
         log: Bytes of log for an operation, by kind.
         image: Bytes of log that the first change of a page after a checkpoint takes beyond that (PostgreSQL).
-        renews_on_read: Whether it needs no touches.
         one_core: Whether a server uses one core only.
     """
 
@@ -102,7 +101,6 @@ class Costs(NamedTuple):
     store: dict[str, float]
     log: dict[str, float]
     image: float = 0
-    renews_on_read: bool = False
     one_core: bool = False
 
 
@@ -152,9 +150,7 @@ def bytes_at(sizes: dict[int, float], size: float) -> float:
 
 def need_of(demand: Demand, costs: Costs, given: Assumptions) -> Need:
     """Calculate the machinery for a demand."""
-    operations = {
-        kind: number for kind, number in demand.operations.items() if kind != "touch" or not costs.renews_on_read
-    }
+    operations = demand.operations
     gigabytes = demand.live * bytes_at(costs.bytes, given.size) / 1e9
     # A request that writes costs what it measured, its reading included.
     asked = {**operations, "read": demand.requests * (1 - given.writing)}

@@ -160,7 +160,7 @@ def demands(given: Assumptions) -> str:
         kinds = [number(demand.operations[kind]) for kind in ("write", "touch", "create")]
         rows.append([f"{users:,}", number(demand.live), number(demand.requests), *kinds])
     head = ["users a day", "live sessions", "requests a second at the peak", "of them changes"]
-    return table([*head, "renewals, except Redis", "new sessions"], rows, ())
+    return table([*head, "renewals", "new sessions"], rows, ())
 
 
 def needs(results: Results, given: Assumptions) -> str:

@@ -10,7 +10,7 @@ from capacity_model import OPERATIONS, Costs
 Results = dict[str, Any]
 """What `capacity.measure_all` gives: plain JSON."""
 
-RENEWS_ON_READ = ("redis", "redis cluster")
+ONE_CORE = ("redis", "redis cluster")
 STAND_IN = "mongodb"  # the server of the tests is not MongoDB, so that its own costs mean nothing
 ONE_MACHINE = ("memory", "file", "sqlite")
 
@@ -65,6 +65,5 @@ def costs_of(results: Results, name: str, size: float) -> Costs:
         image=max(0, store["sizes"][at]["log after a checkpoint"] - log_bytes(results, name, at, "write"))
         if name.startswith("postgresql")
         else 0,
-        renews_on_read=name in RENEWS_ON_READ,
-        one_core=name in RENEWS_ON_READ,
+        one_core=name in ONE_CORE,
     )

@@ -60,7 +60,6 @@ def test_need():
         (100, {}, {}, 60, "log"),
         (100, {"memory": 2, "log": 1000}, {"one_core": True}, 50, "memory"),
         (100, {"memory": 1000, "log": 1000}, {"one_core": True}, 24, "processor"),
-        (100, {"memory": 1000, "log": 1000}, {"one_core": True, "renews_on_read": True}, 16, "processor"),
     ],
 )
 def test_limits(factor, changes, costs, servers, limit):

@@ -20,6 +20,8 @@ class ClockContract(DriverContract):
         return lambda: self.now
 
     async def age(self, driver, id, milliseconds):
-        self.now -= milliseconds / 1000
+        record = await driver.read(id)
+        back = (record.idle + milliseconds) / 1000
+        self.now -= back
         await driver.touch(id)
-        self.now += milliseconds / 1000
+        self.now += back

@@ -103,8 +103,8 @@ class TestPartitions(TurnsContract, DriverContract):
         values = {
             "_select": [name(1), 0],
             "_select_many": [[name(1), name(2)], 0],
-            "_touch_many": [1, [name(1), name(2)], 0],
-            "_swap_many": [[name(1)], ["old"], ["new"], 1, [name(1)]],
+            "_touch_many": [[name(1), name(2)], [1, 1], [name(1), name(2)], 0],
+            "_swap_many": [[name(1)], [1], ["old"], ["new"], [name(1)]],
             "_delete_many": [[name(1), name(2)], 1, 100_000],
         }
 

@@ -405,6 +405,44 @@ class DestroyFails(MemoryDriver):
         del self._records[id]
 
 
+class WriteIgnoresIdle(MemoryDriver):
+    async def write(self, id, payload, version, *, idle=0):
+        return await super().write(id, payload, version)
+
+
+class TouchIgnoresIdle(MemoryDriver):
+    async def touch(self, id, *, idle=0):
+        await super().touch(id)
+
+
+class ConfirmIgnoresIdle(MemoryDriver):
+    async def confirm(self, id, version, *, idle=0):
+        return await super().confirm(id, version)
+
+
+class ReplacingAnExpiredOneIgnoresIdle(MemoryDriver):
+    async def write(self, id, payload, version, *, idle=0):
+        is_there = self._stored(id) is not None
+        return await super().write(id, payload, version, idle=0 if is_there and version is None else idle)
+
+
+class GcRemovesTheFuture(MemoryDriver):
+    def _is_idle(self, last_activity, seconds):
+        return abs(self._clock() - last_activity) > seconds
+
+
+class ListsNoFuture(MemoryDriver):
+    async def scan(self):
+        async for entry in super().scan():
+            if entry.last_activity < (time.time() + 60) * 1000:
+                yield entry
+
+
+class ExpiresWithoutALifetime(MemoryDriver):
+    def __init__(self, lifetime, **options):
+        super().__init__(lifetime or 1000, **options)
+
+
 class GcRemovesAll(MemoryDriver):
     async def gc(self, lifetime):
         removed = len(self._records)

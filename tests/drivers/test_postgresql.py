@@ -211,8 +211,8 @@ class TestContract(TableContract):
                 ids = [ID, ID[1:]]
                 for statement, values in (
                     (driver._select_many, (ids, 0)),
-                    (driver._touch_many, (1, ids, 0)),
-                    (driver._swap_many, (ids, ids, ids, 1, ids)),
+                    (driver._touch_many, (ids, [1, 1], ids, 0)),
+                    (driver._swap_many, (ids, [1, 1], ids, ids, ids)),
                 ):
                     plan = await connection.fetch(f"EXPLAIN {statement}", *values)
                     assert "Seq Scan" not in str(plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 
 import pytest
 import redis.asyncio
@@ -53,35 +54,72 @@ class TestContract(ServerContract):
 
     @pytest.mark.filterwarnings("ignore:lifetime")
     def test_lifetime_zero(self):
-        """With lifetime 0 nothing expires, when written, replaced, read or touched."""
+        """With lifetime 0 nothing expires, when written, replaced, read, touched or confirmed."""
 
         async def scenario(driver):
-            version = await driver.write(ID, "text", None)
-            await driver.write(ID, "next", version)
-            await driver.read(ID)
-            await driver.touch(ID)
+            version = await driver.write(ID, "text", None, idle=-1000)
+            version = await driver.write(ID, "next", version, idle=1000)
+            assert (await driver.read(ID)).idle == math.inf
+            await driver.touch(ID, idle=1000)
+            assert await driver.confirm(ID, version, idle=1000)
             async with self.connected() as client:
                 assert await client.pttl(f"{self.table}:{ID}") == -1
 
         self._run(scenario, lifetime=0)
 
-    def test_one_round_trip_to_read(self):
-        """A request that changes nothing asks the server once, and renews the record with that."""
+    def test_one_round_trip_to_read(self, monkeypatch):
+        """A request that changes nothing asks the server once for the record and its time; it renews a record in time.
+
+        With that, reading alone is written to no log and sent to no replica.
+        """
+
+        async def calls(client) -> dict[str, int]:
+            stats = await client.info("commandstats")
+            names = {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()}
+            return {name: number for name, number in names.items() if "config" not in name and name != "info"}
 
         async def main():
-            config = self.config()
+            config = self.config(lifetime=3_600_000)
             async with application(config) as ask, self.connected() as client:
                 _, _, cookie = await ask(None)
                 await ask(cookie, "/read")
                 await client.config_resetstat()
+                sent.clear()
                 await ask(cookie, "/read")
                 await ask(cookie, "/read")
-                await asyncio.sleep(0.1)
-                commands = {name for name in await client.info("commandstats") if "config" not in name}
-                stats = await client.info("commandstats")
-                assert commands == {"cmdstat_getex"} and stats["cmdstat_getex"]["calls"] == 2
+                assert await calls(client) == {"get": 2, "pttl": 2} and sent == [1, 1]
+                (key,) = await client.keys(f"{config['table']}:*")
+                await client.pexpire(key, 3_500_000)
+                await client.config_resetstat()
+                await ask(cookie, "/read")
+                while "pexpire" not in await calls(client):  # the renewal follows the response
+                    await asyncio.sleep(0.01)
+                assert await calls(client) == {"get": 1, "pttl": 1, "pexpire": 1}
+                assert await client.pttl(key) > 3_500_000
 
+        sent = sent_turns(monkeypatch)
         asyncio.run(main())
+
+    def test_lifetimes(self):
+        """A record expires later or earlier by the idle time that it is given, and tells it when it is read."""
+
+        async def scenario(driver):
+            async with self.connected() as client:
+                version = await driver.write(ID, "text", None, idle=-100_000.5)
+                assert 150_000 < await client.pttl(f"{self.table}:{ID}") <= 160_000
+                assert -100_001 <= (await driver.read(ID)).idle < -90_000
+                assert await driver.confirm(ID, version, idle=20_000)
+                assert 30_000 < await client.pttl(f"{self.table}:{ID}") <= 40_000
+                assert not await driver.confirm(ID, b"other", idle=-100_000)
+                assert 20_000 <= (await driver.read(ID)).idle < 30_000
+                await driver.touch(ID, idle=-40_000)
+                assert 90_000 < await client.pttl(f"{self.table}:{ID}") <= 100_000
+                await client.persist(f"{self.table}:{ID}")
+                assert (await driver.read(ID)).idle == math.inf  # so that it is renewed, and expires again
+                await driver.touch(ID)
+                assert 50_000 < await client.pttl(f"{self.table}:{ID}") <= 60_000
+
+        self._run(scenario, lifetime=60_000)
 
     def test_many_at_once(self):
         """Many concurrent requests each read, replace and destroy their own record, over one connection."""

@@ -76,8 +76,6 @@ class TurnsContract(OnServer):
         """Of many sessions, or one, each is confirmed and renewed in its present version, if it has not expired."""
 
         async def scenario(driver):
-            if driver.renews_on_read:
-                return  # nobody asks it
             versions = await self._filled(driver, 40)
             for each in range(40):
                 await self.age(driver, name(each), 30_000)
