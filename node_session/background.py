@@ -1,4 +1,4 @@
-"""Work for which no request waits: renew sessions, and remove expired ones.
+"""Work for which no request waits: renew sessions, and remove expired ones; `open_sockets` closes their WebSockets.
 
 A session is in use while a request is under way, so its record is renewed in time: otherwise a store that expires
 records by itself would have removed it before the save. Each event loop has one timer for all its requests, which runs
@@ -24,6 +24,7 @@ from tornado.httputil import HTTPServerRequest
 from .config import Config
 from .events import Events, Reported
 from .loading import touch
+from .open_sockets import OpenSockets
 from .work import UnitOfWork
 
 logger = logging.getLogger("node_session")
@@ -48,9 +49,13 @@ class Background:
         config: The program's; its `lifetime` and `lottery` count here.
         events: Receives the end of each request.
         sweep: Removes the expired sessions, in steps. Yields after each how many seconds to rest at most.
+
+    Attributes:
+        sockets: The open WebSockets that are closed with their session.
     """
 
     def __init__(self, config: Config, events: Events, sweep: Callable[[], AsyncGenerator[float, None]]) -> None:
+        self.sockets = OpenSockets(config.close_sockets_within, config.lifetime)
         self._seconds = config.lifetime / 1000
         self._lottery = config.lottery
         self._events = events
@@ -94,11 +99,15 @@ class Background:
             self._run(self._sweep_and_rest(self._end_of_sweep), "remove expired sessions")
 
     async def finish(self) -> None:
-        """Wait for the tasks of this loop; another loop may not run any more. A sweep ends after its step."""
+        """Wait for the tasks of this loop; another loop may not run any more.
+
+        A sweep ends after its step, and open WebSockets are no longer closed with their session.
+        """
         loop = asyncio.get_running_loop()
         end = self._end_of_sweep
         if end is not None and end.get_loop() is loop and not end.done():
             end.set_result(None)
+        await self.sockets.finish()
         while here := [task for task in self._tasks if task.get_loop() is loop]:
             await asyncio.wait(here)
         if end is None or end.get_loop() is loop or not end.get_loop().is_running():

@@ -55,6 +55,13 @@ def milliseconds(value: Any) -> float:
     return value  # type: ignore[no-any-return]
 
 
+def some_milliseconds(value: Any) -> float:
+    """A length of time that cannot be 0."""
+    if milliseconds(value) < 1:
+        raise ValueError(f"must be 1 millisecond or more, and is best some seconds (5000), not {quote(value)}")
+    return value  # type: ignore[no-any-return]
+
+
 def size(value: Any) -> int:
     """A number of bytes."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:

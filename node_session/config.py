@@ -114,6 +114,10 @@ class Config:
     save_timeout: Annotated[float, checks.milliseconds, doubts.a_few_seconds] = 5_000
     """Milliseconds for which a save goes on merging with concurrent saves of other requests."""
 
+    close_sockets_within: Annotated[float, checks.some_milliseconds, doubts.a_few_seconds] = 5_000
+    """Milliseconds in which a WebSocket whose handler says `close_with_session = True` is closed after its session has
+    ended. Each process looks up the sessions of all these sockets together, a little more often than that."""
+
     max_size: Annotated[int, checks.size, doubts.in_megabytes] = 4_000_000
     """Bytes of a session's JSON text, before encryption; 0: no limit. A larger session is not written:
     `TooLargeError`. One that is stored already may change as long as it does not grow."""

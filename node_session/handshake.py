@@ -5,12 +5,13 @@ from __future__ import annotations
 from tornado.websocket import WebSocketHandler, WebSocketProtocol
 
 from .errors import UnavailableError
+from .open_sockets import OpenSockets
 from .refusals import unavailable
 from .saving import save_or_confirm
 from .session import Session, work_of
 
 
-def save_before_handshake(handler: WebSocketHandler, session: Session) -> None:
+def save_before_handshake(handler: WebSocketHandler, session: Session, sockets: OpenSockets) -> None:
     """Save the session before Tornado accepts the connection, or answer 503."""
     get_protocol = handler.get_websocket_protocol
 
@@ -24,7 +25,8 @@ def save_before_handshake(handler: WebSocketHandler, session: Session) -> None:
                     await _save(session)
                 except UnavailableError as error:
                     raise unavailable(error) from error
-                await accept(handler)
+                with sockets.watching(handler, work_of(session)):
+                    await accept(handler)  # until the connection is closed
 
             protocol.accept_connection = accept_connection  # type: ignore[method-assign]
         return protocol

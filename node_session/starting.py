@@ -64,7 +64,7 @@ class Starter:
                 self._look_for_doubt(request, found, work)
             if isinstance(handler, WebSocketHandler):
                 work.content.ages_flash = False
-                save_before_handshake(handler, session)
+                save_before_handshake(handler, session, self._background.sockets)
         except BaseException as error:
             if response is not None:
                 response.abandon()

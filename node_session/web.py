@@ -95,6 +95,10 @@ class SessionMixin(_Base):
     csrf_exempt = False
     """Whether requests need no CSRF token although `csrf` is on; for webhooks."""
 
+    close_with_session = False
+    """Whether a WebSocket is closed, with code 4401, soon after its session was destroyed or has expired, also by
+    another process; how soon says the option `closeSocketsWithin`."""
+
     def prepare(self) -> Awaitable[None]:
         """Start the session, then go on with the next class's `prepare`.
 

@@ -27,6 +27,8 @@ class Page(SessionMixin, RequestHandler):
 class Socket(SessionMixin, WebSocketHandler):
     """Keep each message in the session. No response ends here, so it calls `save`."""
 
+    close_with_session = True  # the page learns that its session has ended, also while it sends nothing
+
     async def on_message(self, message: str | bytes) -> None:
         if not await self.session.reload():
             self.close(4401, "the session has ended")

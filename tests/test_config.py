@@ -89,6 +89,7 @@ BAD = {
     "strict": [0, None],
     "durable": [0, None],
     "saveTimeout": [-1, "1s", None],
+    "closeSocketsWithin": [0, 0.5, -1, "5s", None, True, float("nan"), float("inf")],
     "maxSize": [-1, 1e6, "4 MB", True, None],
     "trustProxy": ["nonsense", {"a": 1}, ["10.0.0.0/99"], 0.5, 0.0, -1, float("nan"), 10**400],
     "bindName": [0, "yes", None],
@@ -229,11 +230,16 @@ def test_other_lifetimes_are_no_warning(lifetime):
         Config.from_dict({"secret": SECRET, "lifetime": lifetime, "absoluteLifetime": lifetime})
 
 
-@pytest.mark.parametrize(("name", "seconds"), [("regenerateGrace", 10), ("saveTimeout", 5)])
+@pytest.mark.parametrize(("name", "seconds"), [("regenerateGrace", 10), ("saveTimeout", 5), ("closeSocketsWithin", 5)])
 def test_other_times_in_seconds_are_a_warning(name, seconds):
-    """So are the other times that look like seconds; 0 has a meaning of its own."""
+    """So are the other times that look like seconds."""
     with pytest.warns(ConfigWarning, match=f"{name}: is in milliseconds.*That is {seconds}000"):
         Config.from_dict({"secret": SECRET, name: seconds})
+
+
+@pytest.mark.parametrize("name", ["regenerateGrace", "saveTimeout"])
+def test_times_of_0(name):
+    """0 has a meaning of its own, and is no warning."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Config.from_dict({"secret": SECRET, name: 0})

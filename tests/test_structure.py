@@ -34,7 +34,7 @@ ROOMS = {
         [*BASICS, "text", "events", "content", "merge", "drivers"],
     ),
     "web": (
-        "background sweeping transport headers handshake upload refusals response starting manager web",
+        "background sweeping open_sockets transport headers handshake upload refusals response starting manager web",
         [*BASICS, "text", "events", "content", "merge", "drivers", "config", "core"],
     ),
     "tools": (

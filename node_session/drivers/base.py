@@ -10,10 +10,17 @@ what such a class cannot offer: of two requests that save the same session concu
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Any, NamedTuple
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from ..errors import DamagedError
+
+T = TypeVar("T")
+
+_TOGETHER = 16  # records that are read concurrently; more would only queue for connections
 
 
 class Record(NamedTuple):
@@ -138,6 +145,34 @@ class Driver(ABC):
             ConflictError: It is there, but of another version. Nothing was removed.
         """
 
+    async def alive(self, ids: Sequence[str]) -> set[str]:
+        """Find out which of some sessions still have a record that has not expired; this renews none.
+
+        Open WebSockets that are closed with their session ask this, for all of them together, every few seconds. By
+        default every record is read, a few of them concurrently. Override this method if the store can answer for many
+        ids at a time, without their texts.
+
+        Args:
+            ids: Any number of ids.
+
+        Returns:
+            Those that have a record, also a damaged one.
+
+        Raises:
+            UnreadableError: It cannot tell for some of them, as in `read`.
+        """
+        found: set[str] = set()
+        for some in pieces(ids, _TOGETHER):
+            answers = await asyncio.gather(*map(self._has_record, some))
+            found.update(id for id, has_record in zip(some, answers, strict=True) if has_record)
+        return found
+
+    async def _has_record(self, id: str) -> bool:
+        try:
+            return await self.read(id) is not None
+        except DamagedError:
+            return True
+
     @abstractmethod
     async def gc(self, lifetime: float) -> int:
         """Remove the records that have been idle for more than `lifetime` milliseconds.
@@ -189,3 +224,8 @@ def has_idle(method: Callable[..., Any]) -> bool:
     except (TypeError, ValueError):  # it is not written in Python
         return False
     return any(each.name == "idle" or each.kind is each.VAR_KEYWORD for each in parameters)
+
+
+def pieces(all: Sequence[T], most: int = 500) -> Iterator[Sequence[T]]:
+    """Divide a sequence into pieces, each for one statement and a moment of the event loop."""
+    return (all[start : start + most] for start in range(0, len(all), most))

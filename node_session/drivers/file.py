@@ -20,7 +20,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -120,6 +120,14 @@ class FileDriver(Driver):
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
         await self._in_thread("destroy", id, self._records.destroy, _bytes(version))
+
+    async def alive(self, ids: Sequence[str]) -> set[str]:
+        """See `Driver.alive`."""
+        try:
+            return await asyncio.to_thread(self._records.alive, ids)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise UnreadableError(f"cannot look for sessions in {self._folder.path}: {why}") from error
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`.

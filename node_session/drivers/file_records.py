@@ -17,7 +17,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from secrets import token_hex
 
 from ..errors import ConflictError
@@ -79,6 +79,16 @@ class FileRecords:
         """
         active = self._clock() - idle
         return active + (_LATER if idle < 0 else 0), active
+
+    def alive(self, ids: Sequence[str]) -> set[str]:
+        """Find out which of some ids have a file that has not expired."""
+        self._folder.check()
+        found = set()
+        for id in ids:
+            with contextlib.suppress(FileNotFoundError):
+                if not self.has_expired(os.lstat(self._folder.record(id))):
+                    found.add(id)
+        return found
 
     def write(self, id: str, content: bytes, expected: bytes | None, idle: float = 0) -> None:
         """Write a record, if the expected version is there; see `Driver.write`. `idle` in seconds."""

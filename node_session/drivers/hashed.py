@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from .base import Driver, Entry, Record
 
@@ -55,6 +55,11 @@ class HashedDriver(Driver):
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
         await self.driver.destroy(_hash(id), version)
+
+    async def alive(self, ids: Sequence[str]) -> set[str]:
+        """See `Driver.alive`."""
+        hashes = {_hash(id): id for id in ids}
+        return {hashes[each] for each in await self.driver.alive([*hashes])}
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""

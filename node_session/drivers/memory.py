@@ -6,7 +6,7 @@ They last as long as the process, and no other process has them.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from ..errors import ConflictError
 from ..immediate import never_waits
@@ -65,6 +65,10 @@ class MemoryDriver(Driver):
         if version is not None and self._stored(id) not in (None, version):
             raise ConflictError("the record is no longer the one that was read")
         self._drop(id)
+
+    async def alive(self, ids: Sequence[str]) -> set[str]:
+        """See `Driver.alive`."""
+        return {id for id in ids if self._alive(id) is not None}
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""

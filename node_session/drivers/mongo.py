@@ -17,14 +17,14 @@ from bson.errors import BSONError
 from pymongo import errors
 
 from ..errors import ConflictError, DamagedError
-from .base import Driver, Entry, Record
+from .base import Driver, Entry, Record, pieces
 from .connection import POOL_SIZE, Connection
-from .mongo_bulk import put_all, removing, swap_all, update_all
+from .mongo_bulk import finding, looking, put_all, removing, swap_all, update_all
 from .mongo_collection import MongoCollection, was_refused
 from .options import Options
 from .payload import decode, decode_leniently, encode
 from .per_loop import PerLoop
-from .removal import LOOK, Expired, all_of, remove_in_steps
+from .removal import Expired, all_of, remove_in_steps
 from .turn import Asked, Kind, Turn
 from .turns import Turns
 
@@ -100,6 +100,11 @@ class MongoDriver(Driver):
         if await self._do(lambda records: records.find_one({"_id": id}), repeatable=True):
             raise ConflictError("the record is no longer the one that was read")
 
+    async def alive(self, ids: Sequence[str]) -> set[str]:
+        """See `Driver.alive`."""
+        asked = [await self._do(finding(some, self._alive()), repeatable=True) for some in pieces(ids)]
+        return {document["_id"] for documents in asked for document in documents}
+
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""
         return await all_of(self.gc_in_steps(lifetime))
@@ -107,14 +112,9 @@ class MongoDriver(Driver):
     def gc_in_steps(self, lifetime: float) -> AsyncGenerator[int, None]:
         """Remove expired records like `gc`, in steps (see `removal`); yields how many each of them has removed."""
         oldest = self._now() - lifetime
-        only = {"lastActivity": 1}  # and _id
 
         async def look(since: Any) -> Sequence[Expired]:
-            wanted = {"lastActivity": {"$gte": since, "$lt": oldest}}
-            documents = await self._do(
-                lambda records: records.find(wanted, only).sort("lastActivity").limit(LOOK).to_list(None),
-                repeatable=True,
-            )
+            documents = await self._do(looking(since, oldest), repeatable=True)
             return [Expired(document["_id"], document["lastActivity"]) for document in documents]
 
         async def remove(expired: Sequence[Expired]) -> int:

@@ -1,4 +1,4 @@
-"""Several writes to MongoDB in one go, with an outcome for each."""
+"""Several records of MongoDB in one go: writes with an outcome for each, and looks that fetch no payload."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from pymongo import UpdateMany, UpdateOne, errors
 
-from .removal import Expired
+from .removal import LOOK, Expired
 
 Change = tuple[dict[str, Any], dict[str, Any]]
 """A filter that finds one document, and the update."""
@@ -82,6 +82,18 @@ def _swap_each(collection: Any, changes: Sequence[Change]) -> list[Outcome]:
         except Exception as error:
             outcomes.append(error)
     return outcomes
+
+
+def finding(ids: Sequence[str], alive: dict[str, Any]) -> Callable[[Any], Awaitable[Sequence[dict[str, Any]]]]:
+    """Make the operation that finds those of some ids that have a document to which a filter applies."""
+    wanted = {"_id": {"$in": list(ids)}, **alive}
+    return lambda records: records.find(wanted, {"_id": 1}, batch_size=len(ids)).to_list(None)
+
+
+def looking(since: Any, oldest: float) -> Callable[[Any], Awaitable[Sequence[dict[str, Any]]]]:
+    """Make the operation that finds the oldest expired documents; see `removal`."""
+    wanted, only = {"lastActivity": {"$gte": since, "$lt": oldest}}, {"lastActivity": 1}  # and _id
+    return lambda records: records.find(wanted, only).sort("lastActivity").limit(LOOK).to_list(None)
 
 
 def removing(expired: Sequence[Expired]) -> Callable[[Any], Awaitable[int]]:

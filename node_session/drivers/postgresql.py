@@ -31,6 +31,7 @@ _DIALECT = Dialect(
     placeholder="${}".format,
     same='{} COLLATE "C" = {}'.format,
     is_id='id = {0} AND id::text COLLATE "C" = {0}::text'.format,
+    is_among="id = ANY({})".format,
 )
 
 

@@ -25,7 +25,7 @@ from redis.asyncio import RedisCluster
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from ..errors import ConflictError, DamagedError, UnavailableError
-from .base import Driver, Entry, Record
+from .base import Driver, Entry, Record, pieces
 from .cluster import Cluster
 from .connection import Connection
 from .options import Options
@@ -140,6 +140,14 @@ class RedisDriver(Driver):
             await self._ask(key, "DEL", key)
         elif not await self._run(_DELETE, key, version):
             raise ConflictError("the record is no longer the one that was read")
+
+    async def alive(self, ids: Sequence[str]) -> set[str]:
+        """See `Driver.alive`."""
+        found: set[str] = set()
+        for some in pieces(ids):
+            asked = [self._ask(key, "EXISTS", key, repeatable=True) for key in (self._prefix + id for id in some)]
+            found.update(id for id, exists in zip(some, await asyncio.gather(*asked), strict=True) if exists)
+        return found
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`: records expire by themselves."""

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import ConflictError
-from .base import Driver, Entry, Record
+from .base import Driver, Entry, Record, pieces
 from .payload import decode, decode_leniently, encode
 from .removal import LOOK
 
@@ -32,12 +32,14 @@ class Dialect(NamedTuple):
         placeholder: Of the n-th value, counted from 1.
         same: A condition that two texts are the same, byte by byte.
         is_id: A condition that an id is this one and not one in another case; it may have the placeholder twice.
+        is_among: A condition that an id is one of a list, or is like one; None: the database takes no list as a value.
     """
 
     quote: str
     placeholder: Callable[[int], str]
     same: Callable[[str, str], str] = "{} = {}".format
     is_id: Callable[[str], str] = "id = {}".format
+    is_among: Callable[[str], str] | None = None
 
 
 class SqlDriver(Driver):
@@ -53,6 +55,7 @@ class SqlDriver(Driver):
     def __init__(self, table: str, lifetime: float, dialect: Dialect, clock: Callable[[], float]) -> None:
         self._lifetime = lifetime
         self._clock = clock
+        self._dialect = dialect
         self.table = quoted(table, dialect)
         self.last = quoted("lastActivity", dialect)
         same_payload = dialect.same("payload", "?")
@@ -144,6 +147,25 @@ class SqlDriver(Driver):
             await self._change(self._delete, id)
         elif not await self._change(self._delete_version, id, version) and await self._fetch(self._is_there, id):
             raise ConflictError("the record is no longer the one that was read")
+
+    async def alive(self, ids: Sequence[str]) -> set[str]:
+        """See `Driver.alive`."""
+        found: set[str] = set()
+        for some in pieces(tuple(ids)):
+            found.update(as_text(id) for (id,) in await self._find(some))
+            await asyncio.sleep(0)  # a driver may read without waiting
+        return found.intersection(ids)  # a column may find an id in another case as well
+
+    async def _find(self, ids: Sequence[str]) -> Sequence[Sequence[Any]]:
+        """Find those of some ids that have a record; gives rows of one column."""
+        values: Sequence[Any] = (ids,)
+        placeholder, is_among = self._dialect.placeholder, self._dialect.is_among
+        if is_among is None:
+            values, is_among = ids, "id IN ({})".format
+        among = is_among(", ".join(placeholder(number) for number in range(1, len(values) + 1)))
+        oldest = placeholder(len(values) + 1)
+        statement = f"SELECT id FROM {self.table} WHERE {among} AND {self.last} >= {oldest}"  # noqa: S608
+        return await self._fetch(statement, *values, self._oldest())
 
     async def scan(self) -> AsyncIterator[Entry]:
         """See `Driver.scan`."""

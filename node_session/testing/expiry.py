@@ -95,6 +95,21 @@ class ExpiryTests(DriverScenario):
         if self.expires:
             self._run(scenario, lifetime=1500)
 
+    def test_alive_renews_nothing(self) -> None:
+        """An expired record is not alive, and the question whether it is does not renew it."""
+
+        async def scenario(driver: Driver) -> None:
+            await driver.write(record_id(1), "one", None)
+            await self.age(driver, record_id(1), 900)
+            assert await driver.alive([record_id(1)]) == {record_id(1)}
+            record = await driver.read(record_id(1))
+            assert record is not None and record.idle >= 850
+            await self.age(driver, record_id(1), 1700)
+            assert await driver.alive([record_id(1)]) == set()
+
+        if self.expires:
+            self._run(scenario, lifetime=1500)
+
     def test_gc(self) -> None:
         """Gc removes and counts the records idle for longer than it is told, and no other."""
 

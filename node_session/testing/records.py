@@ -76,6 +76,20 @@ class RecordTests(DriverScenario):
 
         self._run(scenario)
 
+    def test_alive(self) -> None:
+        """A driver tells which of many ids have a record; their case counts, and a destroyed record does not."""
+
+        async def scenario(driver: Driver) -> None:
+            ids = [record_id(number) for number in range(1100)]
+            assert await driver.alive([]) == await driver.alive(ids) == set()
+            there = [*ids[::100], "a" * 40]
+            for id in there:
+                await driver.write(id, TEXT, None)
+            await driver.destroy(ids[100])
+            assert await driver.alive([*ids, ids[0], "a" * 40, "A" * 40]) == {*there} - {ids[100]}
+
+        self._run(scenario)
+
     def test_set_aside(self) -> None:
         """A record that is set aside harms no other, and its id can be destroyed."""
 

@@ -50,6 +50,24 @@ def test_socket_that_asks(run, visit, sessions, end):
     visit(scenario, handler, node_session=sessions)
 
 
+def test_socket_that_ends_with_its_session(run, visit, sessions):
+    """A socket that only says so is closed when its session is logged out."""
+    handler = run(PAGE, "class News")["News"]
+
+    async def scenario(visitor):
+        await visitor.become({"user.name": "Ann"})
+        connection = await visitor.websocket("/")
+        await connection.write_message("news?")
+        assert await connection.read_message() == "News for Ann"
+        async with visitor.session() as session:
+            session.invalidate()
+        assert await connection.read_message() is None
+        assert connection.close_code == 4401
+        connection.close()
+
+    visit(scenario, handler, node_session=sessions)
+
+
 def test_event_stream(run, visit, sessions):
     """An event stream goes on while its session is alive."""
     handler = run(PAGE, "class Ticks")["Ticks"]

@@ -36,7 +36,7 @@ class OnServer:
         return config
 
     async def make_driver(self, lifetime: float) -> Driver:
-        # On a busy machine an operation may take longer than half of the usual limit. Then it is sent again, and while the
+        # On a busy machine an operation may take longer than half of the usual limit, and is sent again then. While the
         # first attempt to remove records is still under way, the second one finds them locked, and counts none.
         config = await self.with_table(self.config({"timeout": 60_000}, lifetime=lifetime))
         self.table = config["table"]

@@ -24,7 +24,7 @@ class RemovalContract(OnServer):
     @pytest.fixture(autouse=True)
     def _small_steps(self, monkeypatch) -> None:
         monkeypatch.setattr("node_session.drivers.removal.STEP", STEP)
-        for module in ("removal", "sql", "mongo"):
+        for module in ("removal", "sql", "mongo_bulk"):
             monkeypatch.setattr(f"node_session.drivers.{module}.LOOK", LOOK)
 
     async def age_all(self, driver: Driver, milliseconds: int) -> None:

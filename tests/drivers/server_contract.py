@@ -19,6 +19,7 @@ from drivers.neighbours_contract import NeighboursContract
 from drivers.outages import Outages
 from drivers.removal_contract import RemovalContract
 from drivers.serving import ID, application, check_interrupted
+from drivers.sockets_contract import SocketsContract
 from drivers.turns_contract import TurnsContract
 from node_session import NodeSession, drivers
 from node_session.config import Config
@@ -26,7 +27,7 @@ from node_session.errors import ConflictError, UnavailableError
 from node_session.testing import DriverContract
 
 
-class ServerContract(Outages, TurnsContract, NeighboursContract, DriverContract):
+class ServerContract(Outages, SocketsContract, TurnsContract, NeighboursContract, DriverContract):
     """The contract on a real server, and what can go wrong with one. Derive, and name the server."""
 
     def test_sessions(self) -> None:

@@ -37,7 +37,10 @@ class Reader(SessionMixin, RequestHandler):
 
 @contextlib.asynccontextmanager
 async def application(config: dict, routes=()):
-    """Serves `Counter` and `routes`; gives a function that asks with a cookie, for status, body and cookie."""
+    """Serves `Counter` and `routes`; gives a function that asks with a cookie, for status, body and cookie.
+
+    The function's `url` is the application's.
+    """
     sessions = NodeSession(config)
     server = HTTPServer(Application([("/", Counter), ("/read", Reader), *routes], node_session=sessions))
     listening, port = bind_unused_port()
@@ -52,6 +55,7 @@ async def application(config: dict, routes=()):
         sent = answer.headers.get("Set-Cookie", "").partition(";")[0]
         return answer.code, answer.body.decode(), sent or cookie
 
+    ask.url = f"http://127.0.0.1:{port}"
     try:
         yield ask
     finally:

@@ -327,9 +327,8 @@ def test_close_beside_a_sweep_of_another_loop():
 
     async def main():
         unchanged = SimpleNamespace(is_left_alone=False, wants_touch=False)
-        work = background.Background(
-            SimpleNamespace(lifetime=0, lottery=(1, 1)), SimpleNamespace(request_ended=lambda *_: None), sweep
-        )
+        config = SimpleNamespace(lifetime=0, lottery=(1, 1), close_sockets_within=5000)
+        work = background.Background(config, SimpleNamespace(request_ended=lambda *_: None), sweep)
         for _ in range(2):
             work.request_ended(SimpleNamespace(method="GET", path="/"), None, unchanged)
             while not begun:
