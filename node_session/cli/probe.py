@@ -46,13 +46,14 @@ async def probe(config: Config) -> Probe:
 
 
 async def _round_trip(driver: Driver, id: str, text: str) -> None:
+    longer = f"[{text}, {text}]"  # JSON as well: a store may take nothing else
     version = await driver.write(id, text, None)
     try:
-        for expected in (text, text * 2):
+        for expected in (text, longer):
             record = await driver.read(id)
             if record is None or record.payload != expected:
                 raise SessionError("the driver does not read what it has written")
-            version = await driver.write(id, text * 2, version)
+            version = await driver.write(id, longer, version)
         await driver.touch(id)
     finally:
         await driver.destroy(id)

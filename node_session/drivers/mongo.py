@@ -19,7 +19,7 @@ from pymongo import errors
 from ..errors import ConflictError, DamagedError
 from .base import Driver, Entry, Record, pieces
 from .connection import POOL_SIZE, Connection
-from .mongo_bulk import finding, looking, put_all, removing, swap_all, update_all
+from .mongo_bulk import finding, last_activity, looking, put_all, removing, renewals, swap_all, update_all
 from .mongo_collection import MongoCollection, was_refused
 from .options import Options
 from .payload import decode, decode_leniently, encode
@@ -194,14 +194,7 @@ class MongoDriver(Driver):
             asked.tell(asked.id in same)
 
     async def _renew(self, turn: Turn, idle: Mapping[str, float], **wanted: Any) -> int:
-        ids: dict[float, list[str]] = {}
-        for id, each in idle.items():
-            ids.setdefault(each, []).append(id)
-        wanted.update(self._alive())
-        changes = [
-            ({"_id": {"$in": some}, **wanted}, {"$set": {"lastActivity": self._active(each)}})
-            for each, some in ids.items()
-        ]
+        changes = renewals(idle, self._now(), {**wanted, **self._alive()})
         return await self._run(turn, lambda records: update_all(records, changes), repeatable=True)
 
     async def _send_creations(self, turn: Turn) -> None:
@@ -225,12 +218,7 @@ class MongoDriver(Driver):
     def _put(self, asked: Asked) -> dict[str, Any]:
         """Make the update that stores a payload."""
         stored, idle = asked.values[:2]
-        return {"$set": {"payload": stored, "lastActivity": self._active(idle)}}
-
-    def _active(self, idle: float) -> float:
-        """Find the last activity to store."""
-        # As a double, since JavaScript's driver makes one of a number of this size.
-        return float(int(self._now() - idle))
+        return {"$set": {"payload": stored, "lastActivity": last_activity(self._now(), idle)}}
 
     def _alive(self) -> dict[str, Any]:
         """Make the filter that finds only records that have not expired."""

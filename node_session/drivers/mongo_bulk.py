@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from pymongo import UpdateMany, UpdateOne, errors
@@ -17,6 +17,25 @@ Outcome = bool | Exception
 """Whether the document was found, or what went wrong."""
 
 _DUPLICATE_KEY = 11000
+
+
+def last_activity(now: float, idle: float) -> float:
+    """Find the last activity to store; a double, since JavaScript's driver makes one of a number of this size."""
+    return float(int(now - idle))
+
+
+def renewals(idle: Mapping[str, float], now: float, wanted: Mapping[str, Any]) -> list[Change]:
+    """Make the updates that renew documents, one for all that have been idle for the same time.
+
+    Args:
+        idle: For how many milliseconds, by id.
+        now: Milliseconds since 1970.
+        wanted: Conditions of a document, beside its id.
+    """
+    ids: dict[float, list[str]] = {}
+    for id, each in idle.items():
+        ids.setdefault(last_activity(now, each), []).append(id)
+    return [({"_id": {"$in": some}, **wanted}, {"$set": {"lastActivity": time}}) for time, some in ids.items()]
 
 
 async def update_all(collection: Any, changes: Sequence[Change]) -> int:

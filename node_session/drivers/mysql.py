@@ -33,8 +33,8 @@ _DIALECT = Dialect(
     quote="`",
     placeholder="%(v{})s".format,
     same=lambda left, right: f"CAST(CONVERT({left} USING utf8mb4) AS BINARY) = CAST({right} AS BINARY)",
-    is_id="id = {0} AND CAST(id AS BINARY) = CAST({0} AS BINARY)".format,
-    is_among="id IN {}".format,
+    is_id="{0} = {1} AND CAST({0} AS BINARY) = CAST({1} AS BINARY)".format,
+    is_among="{} IN {}".format,
 )
 
 _REST = 500  # bytes of a statement for each value, at most, but for the value itself

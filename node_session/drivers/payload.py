@@ -5,6 +5,8 @@ The original keeps it so.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import orjson
 
 from ..errors import DamagedError
@@ -30,7 +32,7 @@ def decode(stored: object) -> str:
     return payload
 
 
-def decode_leniently(stored: object) -> str:
+def decode_leniently(stored: object, decode: Callable[[object], str] = decode) -> str:
     """Decode what a database has stored; a damaged payload is an empty text."""
     try:
         return decode(stored)

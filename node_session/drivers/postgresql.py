@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 
+from . import postgresql_statements as statements
 from .connection import Connection
 from .options import Options
 from .server_client import TOO_LONG, TOO_SMALL, Result
@@ -30,8 +31,8 @@ _DIALECT = Dialect(
     quote='"',
     placeholder="${}".format,
     same='{} COLLATE "C" = {}'.format,
-    is_id='id = {0} AND id::text COLLATE "C" = {0}::text'.format,
-    is_among="id = ANY({})".format,
+    is_id='{0} = {1} AND {0}::text COLLATE "C" = {1}::text'.format,
+    is_among="{} = ANY({})".format,
 )
 
 
@@ -53,44 +54,25 @@ class PostgresqlDriver(ServerRemoval):
         table: Name of the table.
         lifetime: Milliseconds a record may be idle; 0: for ever.
         clock: Gives seconds since 1970.
+
+    Attributes:
+        as_found: A condition of `statements.delete_many`; "+ 0" keeps the planner from the column's index.
     """
 
+    as_found = "{} + 0 BETWEEN $2 AND $3"
     failures = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
     def __init__(
         self, connection: Connection, table: str, lifetime: float, *, clock: Callable[[], float] = time.time
     ) -> None:
         super().__init__(connection, table, lifetime, _DIALECT, clock)
-        self.about_table = (POSTGRESQL, self.table)
-        to, last = self.table, self.last
-        self._select_many = f"SELECT id, payload, {last} FROM {to} WHERE id = ANY($1) AND {last} >= $2"  # noqa: S608
-        # A row that another transaction holds is passed over: waiting for one, with others locked, makes deadlocks.
-        # The ids are there twice, in the type of the column as well: only that can use its index if it is char(n).
-        self._touch_many = (
-            f"WITH mine AS (SELECT t.id, n.active FROM {to} t"  # noqa: S608
-            ' JOIN unnest($1::text[], $2::bigint[]) AS n (id, active) ON t.id::text COLLATE "C" = n.id'
-            f" WHERE t.id = ANY($3) AND t.{last} >= $4 FOR UPDATE OF t SKIP LOCKED)"
-            f" UPDATE {to} t SET {last} = mine.active FROM mine WHERE t.id = mine.id"
-        )
-        self._swap_many = (
-            f"WITH mine AS (SELECT t.id, n.active, n.stored FROM {to} t"  # noqa: S608
-            " JOIN unnest($1::text[], $2::bigint[], $3::text[], $4::text[]) AS n (id, active, version, stored)"
-            ' ON t.id::text COLLATE "C" = n.id AND t.payload COLLATE "C" = n.version'
-            " WHERE t.id = ANY($5) FOR UPDATE OF t SKIP LOCKED)"
-            f" UPDATE {to} t SET payload = mine.stored, {last} = mine.active"
-            " FROM mine WHERE t.id = mine.id RETURNING t.id"
-        )
-        # The planner knows neither the length of the range nor of the ids. "+ 0" leaves it only the index of id.
-        as_found = f"{last} + 0 BETWEEN $2 AND $3"
-        self._delete_many = (
-            f"DELETE FROM {to} WHERE {as_found} AND id = ANY(ARRAY"  # noqa: S608
-            f"(SELECT id FROM {to} WHERE id = ANY($1) AND {as_found} FOR UPDATE SKIP LOCKED))"
-        )
-        self._insert_many = (
-            f"INSERT INTO {to} (id, {last}, payload) SELECT id, active, stored"  # noqa: S608
-            " FROM unnest($1::text[], $2::bigint[], $3::text[]) AS n (id, active, stored)"
-            " ON CONFLICT DO NOTHING RETURNING id"
-        )
+        self.about_table = (POSTGRESQL.format(id=self.layout.id, columns=""), self.table)
+        where = (self.layout, self.table, self.last)
+        self._select_many = statements.select_many(*where)
+        self._touch_many = statements.touch_many(*where)
+        self._swap_many = statements.swap_many(*where)
+        self._insert_many = statements.insert_many(*where)
+        self._delete_many = statements.delete_many(self.layout, self.table, self.as_found.format(self.last))
 
     def ddl(self) -> str:
         """See `ServerDriver.ddl`."""

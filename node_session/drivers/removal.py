@@ -35,18 +35,20 @@ class Expired(NamedTuple):
 
 
 async def remove_in_steps(
-    look: Callable[[Any], Awaitable[Sequence[Expired]]], remove: Callable[[Sequence[Expired]], Awaitable[int]]
+    look: Callable[[Any], Awaitable[Sequence[Expired]]],
+    remove: Callable[[Sequence[Expired]], Awaitable[int]],
+    since: Any = 0,
 ) -> AsyncGenerator[int, None]:
     """Remove the expired records.
 
     Args:
         look: Finds the first `LOOK` expired records whose last activity is no earlier than the given one, in its order.
         remove: Removes those of these records that are still expired; gives how many it has removed.
+        since: The earliest last activity of all, in the database's type.
 
     Yields:
         How many a step has removed.
     """
-    since: Any = 0
     while True:
         found = await look(since)
         removed = 0

@@ -42,8 +42,18 @@ class _LostError(Exception):
     """A connection that was used before is silent, or broke."""
 
 
-class NoKeyError(Exception):
-    """The table lets an id have two records."""
+class UnfitTableError(Exception):
+    """The table is there, but changes are not safe in it.
+
+    Args:
+        flaw: What is wrong with it, after its name.
+        cure: A statement.
+    """
+
+    def __init__(self, flaw: str, cure: str) -> None:
+        super().__init__(flaw)
+        self.flaw = flaw
+        self.cure = cure
 
 
 class ServerDriver(SqlDriver, ServerClient):
@@ -222,11 +232,9 @@ class ServerDriver(SqlDriver, ServerClient):
         where = self._connection.where
         if isinstance(error, asyncio.TimeoutError):
             raise UnavailableError(f"{where}: no answer within {self._connection.timeout:g} ms") from error
-        if isinstance(error, NoKeyError):
-            raise UnavailableError(
-                f"{where}: the table {self._name!r} has no unique index on id alone, so a session could get two "
-                f"records; nothing was written: ALTER TABLE {self.table} ADD PRIMARY KEY (id)"
-            ) from None
+        if isinstance(error, UnfitTableError):
+            told = f"{where}: the table {self._name!r} {error.flaw}; nothing was written: {error.cure}"
+            raise UnavailableError(told) from None
         if not isinstance(error, (*self.failures, OSError, ValueError)):
             raise error
         if self._is_duplicate(error):

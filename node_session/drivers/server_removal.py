@@ -14,7 +14,12 @@ class ServerRemoval(ServerTurns):
     """A driver on a database server that removes expired records in steps, each of them a turn.
 
     A derived class has the statement of a step.
+
+    Attributes:
+        earliest: The earliest last activity that an expired record may have, in the database's type.
     """
+
+    earliest: Any = 0
 
     async def gc(self, lifetime: float) -> int:
         """See `Driver.gc`."""
@@ -30,7 +35,7 @@ class ServerRemoval(ServerTurns):
         async def remove(expired: Sequence[Expired]) -> int:
             return await self._do(self._removing(expired), True)
 
-        return remove_in_steps(look, remove)
+        return remove_in_steps(look, remove, self.earliest)
 
     @abstractmethod
     async def _delete_all(self, connection: Any, ids: Sequence[Any], first: Any, last: Any) -> int:

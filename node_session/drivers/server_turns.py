@@ -19,20 +19,16 @@ from typing import Any
 from ..errors import ConflictError
 from .base import Record
 from .connection import Connection
-from .payload import decode, encode
-from .server import NoKeyError, ServerDriver
+from .server_table import ServerTable
 from .sql import Dialect, as_text
 from .turn import Kind, Turn
 
 
-class ServerTurns(ServerDriver):
+class ServerTurns(ServerTable):
     """A driver on a database server that combines the statements of many requests.
 
     A derived class has the combined statements. Each of them makes the changes that it reports or, if it raises an
     error, none. If the error says that another transaction holds a record, each change is sent by itself.
-
-    Attributes:
-        about_table: A query of `table_facts`, and its values.
 
     Args:
         connection: Where.
@@ -41,8 +37,6 @@ class ServerTurns(ServerDriver):
         dialect: Of the database.
         clock: Gives seconds since 1970.
     """
-
-    about_table: tuple[Any, ...]
 
     def __init__(
         self,
@@ -53,8 +47,6 @@ class ServerTurns(ServerDriver):
         clock: Callable[[], float],
     ) -> None:
         super().__init__(connection, table, lifetime, dialect, clock)
-        self._combines: bool | None = None  # not known yet
-        self._most_bytes = float("inf")
         kind = partial(Kind, is_refusal=self._is_refusal)
         self._reads = kind(self._send_reads, shares_ids=True)
         self._touches = kind(self._send_touches, shares_ids=True)
@@ -68,11 +60,11 @@ class ServerTurns(ServerDriver):
         if row is None:
             return None
         stored, active = row
-        return Record(decode(stored), stored, self._now() - float(active))
+        return Record(self.layout.decode(stored), stored, self._now() - float(active))
 
     async def write(self, id: str, payload: str, version: object, *, idle: float = 0) -> object:
         """See `Driver.write`."""
-        stored = encode(payload)
+        stored = self.layout.encode(payload)
         if version is None:
             if not await self._ask(self._creations, id, idle, stored, size=len(stored)):
                 await self._replace(id, stored, idle)
@@ -95,13 +87,7 @@ class ServerTurns(ServerDriver):
 
     @abstractmethod
     async def _touch_all(self, connection: Any, renewals: Sequence[tuple[str, int]], oldest: int) -> int:
-        """Renew unexpired records; return how many were renewed.
-
-        Args:
-            connection: Of the pool.
-            renewals: Id and new last activity of each record, by ascending id.
-            oldest: The earliest last activity of a record that has not expired.
-        """
+        """Renew unexpired records, by pairs of id and new last activity in order; return how many were renewed."""
 
     @abstractmethod
     async def _swap_all(self, connection: Any, changes: Sequence[tuple[str, int, str, str]]) -> Collection[str]:
@@ -138,8 +124,7 @@ class ServerTurns(ServerDriver):
             return await self._unless_held(self._touch_all(connection, renewals, oldest))
 
         if len(renewals) == 1:
-            ((id, active),) = renewals
-            await self._run(turn, self._touch, active, id, oldest, repeatable=True)
+            await self._run(turn, self._touch, *renewals[0][::-1], oldest, repeatable=True)
         elif await self._work(turn, work, True) is None:
             _send_each(turn)
             return
@@ -206,32 +191,6 @@ class ServerTurns(ServerDriver):
                 if asked.id in done:
                     asked.tell(True)
         _send_each(turn)
-
-    async def _examine(self, turn: Turn) -> None:
-        """Ask about the table until the database has confirmed that changes are safe.
-
-        Raises:
-            NoKeyError: They are not.
-        """
-        if self._combines is not None:
-            return
-        query, *values = self.about_table
-
-        async def ask(connection: Any) -> Sequence[Sequence[Any]]:
-            # An error of connecting says nothing about the table: it is raised before this.
-            try:
-                return (await self._run_on(connection, query, values)).rows
-            except self.failures as error:
-                if not self._is_refusal(error) or self._is_broken_off(error) or self._is_held(error):
-                    raise
-                return [(True, False, None)]  # something like this database, which cannot tell: each change by itself
-
-        rows = await self._work(turn, ask, True)
-        for has_key, combines, most_bytes in rows:  # none, if the table is not there
-            if not has_key:
-                raise NoKeyError
-            self._combines = bool(combines)
-            self._most_bytes = float(most_bytes or "inf")
 
 
 def _send_each(turn: Turn) -> None:

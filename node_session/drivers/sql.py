@@ -1,7 +1,8 @@
 """SQL: the original's table, and the statements on it.
 
 The table is `id`, `payload` (see `payload`) and `lastActivity`, a number of milliseconds since 1970, as the original
-writes them. The clock is the program's, and not the database's, as in the original.
+writes them; that of another program has another `Layout`. The clock is the program's, and not the database's, as in
+the original.
 
 The version of a record is its payload: ``UPDATE … WHERE id = ? AND payload = ?`` compares and swaps in one statement.
 So the original's table needs no new column, no lock is held between requests, and a record that the original has
@@ -18,7 +19,8 @@ from typing import Any, NamedTuple
 
 from ..errors import ConflictError
 from .base import Driver, Entry, Record, pieces
-from .payload import decode, decode_leniently, encode
+from .layout import ORIGINAL, Layout
+from .payload import decode_leniently
 from .removal import LOOK
 
 _PAGE = 500  # records that scan asks for at a time, at most
@@ -31,15 +33,16 @@ class Dialect(NamedTuple):
         quote: The sign around names.
         placeholder: Of the n-th value, counted from 1.
         same: A condition that two texts are the same, byte by byte.
-        is_id: A condition that an id is this one and not one in another case; it may have the placeholder twice.
-        is_among: A condition that an id is one of a list, or is like one; None: the database takes no list as a value.
+        is_id: A condition that a column has this id, and not one in another case; it may have either of them twice.
+        is_among: A condition that a column has one of a list of ids, or is like one; None: the database takes no list
+            as a value.
     """
 
     quote: str
     placeholder: Callable[[int], str]
     same: Callable[[str, str], str] = "{} = {}".format
-    is_id: Callable[[str], str] = "id = {}".format
-    is_among: Callable[[str], str] | None = None
+    is_id: Callable[[str, str], str] = "{} = {}".format
+    is_among: Callable[[str, str], str] | None = None
 
 
 class SqlDriver(Driver):
@@ -50,47 +53,57 @@ class SqlDriver(Driver):
         lifetime: Milliseconds a record may be idle; 0: for ever.
         dialect: Of the database.
         clock: Gives seconds since 1970.
+
+    Attributes:
+        layout: Of the table. A derived class with another one has it before it calls `__init__`.
     """
+
+    layout: Layout = ORIGINAL
 
     def __init__(self, table: str, lifetime: float, dialect: Dialect, clock: Callable[[], float]) -> None:
         self._lifetime = lifetime
         self._clock = clock
         self._dialect = dialect
         self.table = quoted(table, dialect)
-        self.last = quoted("lastActivity", dialect)
-        same_payload = dialect.same("payload", "?")
-
-        def statement(text: str) -> str:
-            counter = iter(range(1, 10))
-
-            def replace(match: re.Match[str]) -> str:
-                placeholder = dialect.placeholder(next(counter))
-                return dialect.is_id(placeholder) if match[1] else placeholder
-
-            return re.sub(r"(\bid = )?\?", replace, text)
-
+        self.last = quoted(self.layout.last, dialect)
+        id, payload, text, statement = self.layout.id, self.layout.payload, self.layout.text, self._statement
+        stored, active, time = self.layout.stored("?"), self.layout.activity(self.last), self.layout.time("?")
+        exact = self.layout.exact
+        is_same = dialect.same(text, "?")
         table, last = self.table, self.last
-        self._select = statement(f"SELECT payload, {last} FROM {table} WHERE id = ? AND {last} >= ?")  # noqa: S608
-        self._is_there = statement(f"SELECT 1 FROM {table} WHERE id = ?")  # noqa: S608
-        self._insert = statement(f"INSERT INTO {table} (id, payload, {last}) VALUES (?, ?, ?)")  # noqa: S608
+        self._select = statement(f"SELECT {text}, {active} FROM {table} WHERE {id} = ? AND {last} >= {time}")  # noqa: S608
+        self._is_there = statement(f"SELECT 1 FROM {table} WHERE {id} = ?")  # noqa: S608
+        self._insert = statement(f"INSERT INTO {table} ({id}, {payload}, {last}) VALUES (?, {stored}, {time})")  # noqa: S608
         self._swap = statement(
-            f"UPDATE {table} SET payload = ?, {last} = ? WHERE id = ? AND {same_payload}"  # noqa: S608
+            f"UPDATE {table} SET {payload} = {stored}, {last} = {time} WHERE {id} = ? AND {is_same}"  # noqa: S608
         )
         self._replace_expired = statement(
-            f"UPDATE {table} SET payload = ?, {last} = ? WHERE id = ? AND {last} < ?"  # noqa: S608
+            f"UPDATE {table} SET {payload} = {stored}, {last} = {time} WHERE {id} = ? AND {last} < {time}"  # noqa: S608
         )
-        self._touch = statement(f"UPDATE {table} SET {last} = ? WHERE id = ? AND {last} >= ?")  # noqa: S608
+        self._touch = statement(f"UPDATE {table} SET {last} = {time} WHERE {id} = ? AND {last} >= {time}")  # noqa: S608
         self._confirm = statement(
-            f"UPDATE {table} SET {last} = ? WHERE id = ? AND {last} >= ? AND {same_payload}"  # noqa: S608
+            f"UPDATE {table} SET {last} = {time} WHERE {id} = ? AND {last} >= {time} AND {is_same}"  # noqa: S608
         )
-        self._delete = statement(f"DELETE FROM {table} WHERE id = ?")  # noqa: S608
-        self._delete_version = statement(f"DELETE FROM {table} WHERE id = ? AND {same_payload}")  # noqa: S608
+        self._delete = statement(f"DELETE FROM {table} WHERE {id} = ?")  # noqa: S608
+        self._delete_version = statement(f"DELETE FROM {table} WHERE {id} = ? AND {is_same}")  # noqa: S608
         self._expired = statement(
-            f"SELECT id, {last} FROM {table} WHERE {last} >= ? AND {last} < ? ORDER BY {last} LIMIT {LOOK}"  # noqa: S608
+            f"SELECT {id}, {exact(last)} FROM {table}"  # noqa: S608
+            f" WHERE {last} >= {exact('?')} AND {last} < {time} ORDER BY {last} LIMIT {LOOK}"
         )
         self._page = statement(
-            f"SELECT id, payload, {last} FROM {table} WHERE id > ? AND {last} >= ? ORDER BY id LIMIT {_PAGE}"  # noqa: S608
+            f"SELECT {id}, {text}, {active} FROM {table}"  # noqa: S608
+            f" WHERE {id} > ? AND {last} >= {time} ORDER BY {id} LIMIT {_PAGE}"
         )
+
+    def _statement(self, text: str) -> str:
+        """Put the database's placeholders into a statement."""
+        counter = iter(range(1, 10))
+
+        def replace(match: re.Match[str]) -> str:
+            placeholder = self._dialect.placeholder(next(counter))
+            return self._dialect.is_id(self.layout.id, placeholder) if match[1] else placeholder
+
+        return re.sub(rf"(\b{self.layout.id} = )?\?", replace, text)
 
     @abstractmethod
     async def _fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
@@ -110,11 +123,11 @@ class SqlDriver(Driver):
         if not rows:
             return None
         stored, active = rows[0]
-        return Record(decode(stored), stored, self._now() - float(active))
+        return Record(self.layout.decode(stored), stored, self._now() - float(active))
 
     async def write(self, id: str, payload: str, version: object, *, idle: float = 0) -> object:
         """See `Driver.write`."""
-        stored = encode(payload)
+        stored = self.layout.encode(payload)
         if version is None:
             await self._create(id, stored, idle)
         elif not await self._change(self._swap, stored, self._now(idle), id, version):
@@ -161,10 +174,11 @@ class SqlDriver(Driver):
         values: Sequence[Any] = (ids,)
         placeholder, is_among = self._dialect.placeholder, self._dialect.is_among
         if is_among is None:
-            values, is_among = ids, "id IN ({})".format
-        among = is_among(", ".join(placeholder(number) for number in range(1, len(values) + 1)))
-        oldest = placeholder(len(values) + 1)
-        statement = f"SELECT id FROM {self.table} WHERE {among} AND {self.last} >= {oldest}"  # noqa: S608
+            values, is_among = ids, "{} IN ({})".format
+        id = self.layout.id
+        among = is_among(id, ", ".join(placeholder(number) for number in range(1, len(values) + 1)))
+        oldest = self.layout.time(placeholder(len(values) + 1))
+        statement = f"SELECT {id} FROM {self.table} WHERE {among} AND {self.last} >= {oldest}"  # noqa: S608
         return await self._fetch(statement, *values, self._oldest())
 
     async def scan(self) -> AsyncIterator[Entry]:
@@ -172,7 +186,7 @@ class SqlDriver(Driver):
         last_id = ""
         while rows := await self._fetch(self._page, last_id, self._oldest()):
             for id, stored, last_activity in rows:
-                yield Entry(self._listed(id), decode_leniently(stored), float(last_activity))
+                yield Entry(self._listed(id), decode_leniently(stored, self.layout.decode), float(last_activity))
             last_id = rows[-1][0]
             await asyncio.sleep(0)  # a driver may read without waiting
 

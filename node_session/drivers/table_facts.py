@@ -2,6 +2,7 @@
 
 Each has one row if the table is there: whether no id can have two records in it, as far as the database can tell;
 whether a statement that changes several records is exact there; the bytes that a statement may have, or NULL.
+`{id}` is the name of the column for ids, and `{columns}` are further facts.
 """
 
 # A view or a foreign table shows no index. A partitioned table can have none if some of its partitions are foreign. A
@@ -11,12 +12,18 @@ SELECT c.relkind NOT IN ('r', 'p')
     OR EXISTS (SELECT FROM pg_inherits p JOIN pg_class f ON f.oid = p.inhrelid
         WHERE p.inhparent = c.oid AND f.relkind = 'f')
     OR EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-        WHERE i.indrelid = c.oid AND i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL AND a.attname = 'id'),
+        WHERE i.indrelid = c.oid AND i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL AND a.attname = '{id}'),
     NOT EXISTS (SELECT FROM pg_trigger t
         WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgtype & 5 = 5 AND t.tgtype & 66 <> 0),
-    NULL
+    NULL{columns}
 FROM pg_class c WHERE c.oid = to_regclass($1)
 """
+
+# Of each column: its name, its type, and its type's category, "S" for texts.
+POSTGRESQL_COLUMNS = """,
+    ARRAY(SELECT ARRAY[a.attname, format_type(a.atttypid, NULL), t.typcategory]::text[]
+        FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)"""
 
 # Its names are constants, so that the database looks at one table only, or at several that differ by case. Of a view
 # neither the engine nor the indexes are known.

@@ -55,6 +55,33 @@ def run(coroutine):
 # -------------------------------------------------------------------- what is on the disk
 
 
+def test_times_in_the_future(driver, folder):
+    """Whoever reads a record whose last activity is in the future leaves both its times where they are.
+
+    The original's gc looks at the access time, which the system sets if it is not later than the other one.
+    """
+    for id, asked in ((ID, driver.write(ID, "text", None, idle=-60_000)), (OTHER, driver.write(OTHER, "text", None))):
+        run(asked)
+        run(driver.touch(id, idle=-60_000))
+        before = (folder / id).stat()
+        assert before.st_mtime > time.time() + 50 and before.st_atime > before.st_mtime
+        assert run(driver.read(id)).idle < -50_000
+        after = (folder / id).stat()
+        assert (after.st_atime, after.st_mtime) == (before.st_atime, before.st_mtime)
+
+
+def test_no_more_system_calls(driver, monkeypatch):
+    """A record that was active just now is written without setting its times."""
+
+    def forbidden(*args, **options):
+        raise AssertionError("its times were set")
+
+    version = run(driver.write(ID, "text", None))
+    monkeypatch.setattr(os, "utime", forbidden)
+    run(driver.write(ID, "next", version))
+    run(driver.write(OTHER, "text", None))
+
+
 def test_one_file_a_session(driver, folder):
     """A record is one file, named by its id, that holds its text and nothing else."""
     run(driver.write(ID, '{"a":"ü"}', None))

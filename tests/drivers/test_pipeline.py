@@ -163,6 +163,27 @@ def test_errors_are_their_askers_own(server):
     run(server, scenario)
 
 
+def test_two_commands_of_one_asker(server):
+    """Two commands of one asker are answered together; if the server refuses one of them, that is the outcome."""
+
+    async def scenario(asked):
+        pairs = [
+            asked.pipeline.ask("", "ECHO", f"{number}", also=("ECHO", f"{-number}"), repeatable=True)
+            for number in range(9)
+        ]
+        refused = [
+            asked.pipeline.ask("", "ECHO", "a", also=("INCR",), repeatable=True),
+            asked.pipeline.ask("", "INCR", also=("ECHO", "a"), repeatable=True),
+        ]
+        answers = await asyncio.gather(*pairs[:4], *refused, *pairs[4:], asked.ask("ECHO", "last"))
+        errors, answers = answers[4:6], answers[:4] + answers[6:]
+        assert {type(error) for error in errors} == {ResponseError}
+        assert answers == [*([b"%d" % number, b"%d" % -number] for number in range(9)), b"last"]
+        assert await asked.echoes() and asked.connections() == 1
+
+    run(server, scenario)
+
+
 def test_cancelled_while_on_its_way(server):
     """The answers of those who gave up are read and dropped; nobody else's answer, now or later, is theirs."""
 

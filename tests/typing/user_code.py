@@ -184,11 +184,11 @@ class Dictionary(Driver):
     async def read(self, id: str) -> Record | None:
         return self.records.get(id)
 
-    async def write(self, id: str, payload: str, version: object) -> object:
-        self.records[id] = Record(payload, version=object())
+    async def write(self, id: str, payload: str, version: object, *, idle: float = 0) -> object:
+        self.records[id] = Record(payload, version=object(), idle=idle)
         return self.records[id].version
 
-    async def touch(self, id: str) -> None: ...
+    async def touch(self, id: str, *, idle: float = 0) -> None: ...
 
     async def destroy(self, id: str, version: object = None) -> None:
         self.records.pop(id, None)
