@@ -20,6 +20,7 @@ from .proxy import compile_trust
 from .quoting import quote
 
 SameSite = Literal["lax", "strict", "none"]
+FlashOn = Literal["request", "navigation"]
 
 # Browsers keep a cookie for 400 days at most; far beyond a century, the dates in headers cannot be written.
 _CENTURY = 100 * 365 * 24 * 60 * 60 * 1000
@@ -164,6 +165,22 @@ def same_site(value: Any) -> SameSite | None:
     if isinstance(value, str) and value.lower() in choices:
         return choices[value.lower()]
     raise ValueError(f"must be 'lax', 'strict', 'none' or null, not {quote(value)}")
+
+
+def flash_on(value: Any) -> FlashOn:
+    """One of two words."""
+    if value in ("request", "navigation"):
+        return value  # type: ignore[no-any-return]
+    raise ValueError(f"must be 'request' or 'navigation', not {quote(value)}")
+
+
+def cache_control(value: Any) -> Literal["private"] | None:
+    """One word, or nothing."""
+    if value is None or value is False:
+        return None
+    if value == "private":
+        return "private"
+    raise ValueError(f"must be 'private' or null, not {quote(value)}; a handler sets any other Cache-Control itself")
 
 
 def trust(value: Any) -> Any:

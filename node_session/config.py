@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 from . import checks, doubts, drivers
-from .checks import SameSite
+from .checks import FlashOn, SameSite
 from .errors import ConfigError, ConfigWarning
 from .quoting import quote
 
@@ -85,6 +85,14 @@ class Config:
     save_uninitialized: Annotated[bool, checks.boolean] = True
     """Store a session, and send its cookie, even if it is empty. False: robots and health checks leave nothing behind,
     and the CSRF token is made when a handler asks for it."""
+
+    flash_on: Annotated[FlashOn, checks.flash_on] = "request"
+    """On which requests flash data ages: on each `request`; or only on a `navigation`, which shows a page, and not on
+    pictures, a script's calls, HEAD, OPTIONS and prefetches."""
+
+    cache_control: Annotated[Literal["private"] | None, checks.cache_control] = None
+    """`private`: a session's response says `Cache-Control: private` and `Vary: Cookie`, for caches between here and the
+    browser, unless its handler has said otherwise."""
 
     absolute_lifetime: Annotated[float, checks.milliseconds, doubts.in_seconds] = 0
     """Milliseconds after which a session ends, however active it is; 0: never. Kept in the session as `_created`."""

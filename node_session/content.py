@@ -39,6 +39,9 @@ class Content:
 
     One save a request does so, but none in a WebSocket, which shows no page."""
 
+    passing: list[str] | None = None
+    """The keys that `now` has set since the last aging: they go with this request, even if it ages nothing."""
+
     flashed_lists: dict[str, Any] | None = None
     """The lists of flashed keys, as `node_session.flash` remembers them."""
 
@@ -55,3 +58,8 @@ class Content:
             self.late = LateChanges(self.events)
         if self.late is not None:
             self.late.note(key)
+
+    def settle_late(self) -> None:
+        """Forget the late changes: they were saved, or the program got an error."""
+        if self.late is not None:
+            self.late.settle()

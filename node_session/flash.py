@@ -47,6 +47,9 @@ class Flash(Attributes):
         """Set a key for this request only."""
         self._put_flashed(key, value)
         self._live_list("old").append(key)
+        if self._content.passing is None:
+            self._content.passing = []
+        self._content.passing.append(key)
 
     def reflash(self) -> None:
         """Keep all flash data for one more request."""
@@ -65,13 +68,25 @@ class Flash(Attributes):
 
         `save` does this itself, once a request.
         """
+        self._content.passing = None
         for key in reversed(self._flashed("old")):  # the items of a list from its end, or they would move
             self.pull(key)
         self._set_flashed("old", self._flashed("new"))
         self._set_flashed("new", [])
 
+    def _drop_passing(self) -> None:
+        """Remove what `now` has set, unless it was flashed or kept since."""
+        passing, self._content.passing = set(self._content.passing or ()), None
+        old = self._flashed("old")
+        for key in reversed(old):
+            if key in passing:
+                self.pull(key)
+        self._set_flashed("old", [key for key in old if key not in passing])
+
     def _keep_shown(self) -> None:
         """Keep the data flashed since the last aging: the next request must find it, too."""
+        if self._content.passing is not None:
+            self._drop_passing()
         if self._flashed("new"):
             self._set_flashed("old", list(dict.fromkeys([*self._flashed("old"), *self._flashed("new")])))
             self._set_flashed("new", [])

@@ -20,6 +20,7 @@ from tornado.httputil import HTTPHeaders
 from tornado.iostream import IOStream
 from tornado.web import RequestHandler
 
+from .caches import keep_private
 from .cookies import Found
 from .errors import UnavailableError
 from .immediate import begin, is_immediate
@@ -82,16 +83,24 @@ class HeldHeaders:
         """The Set-Cookie line for a response sent now; None for no cookie."""
         return self._transport.line(self._handler.request, self._found, self._session, self._work)
 
-    def _add_cookie(self) -> None:
-        handler, work = self._handler, self._work
+    def _take_line(self) -> str | None:
+        """The Set-Cookie line of this response; from here on the id cannot change."""
+        work = self._work
         if work.is_left_alone and needs_confirmation(work) and not work.wants_cookie:
             work.headers_sent = True
             # A long request that changed nothing need not send it, and so need not ask the store whether it may.
             work.trace.cookie = "not sent: the browser has it"
-            return
+            return None
         state, self._state = self._state, CLOSED  # if this raises, the error page has no cookie
-        line = self._transport.line(handler.request, self._found, self._session, work)
+        line = self._transport.line(self._handler.request, self._found, self._session, work)
         self._state, work.headers_sent = state, True
+        return line
+
+    def _add_cookie(self) -> None:
+        handler, line = self._handler, self._take_line()
+        # Without the cookie, as in a long or passive request, it may show what is in the session all the same.
+        if self._transport.is_private and (line is not None or self._work.version is not None):
+            keep_private(handler)
         if line is None:
             return
         self._sent_cookie = True

@@ -112,7 +112,7 @@ async def reload(work: UnitOfWork) -> bool:
     if work.has_left(id):
         return True
     work.settle_changes()
-    work.settle_late()
+    work.content.settle_late()
     if loaded is None or loaded.text != work.base:
         content.ages_flash = False  # the request that saved the stored content has aged its flash data
     if loaded is None:
@@ -128,9 +128,9 @@ async def reload(work: UnitOfWork) -> bool:
 
 
 async def touch(work: UnitOfWork) -> None:
-    """Renew the record's last activity."""
+    """Renew the record's last activity, unless the request is passive."""
     id = work.stored_id
-    if id is not None:
+    if id is not None and not work.is_passive:
         await _renew(work, work.records.driver.touch(id))
 
 

@@ -76,7 +76,9 @@ class NodeSession:
         self._sweeper = Sweeper(self.config, self._records, self._events)
         self._background = Background(self.config, self._events, self._sweeper.in_steps)
         transport = Transport(self.config, self._events, self.ends_with_browser)
-        self._starter = Starter(self.config.cookie, self._records, transport, self._background, self._events)
+        self._starter = Starter(
+            self.config.cookie, self._records, transport, self._background, self._events, self.config.flash_on
+        )
         if encrypter is not None:
             self.set_encrypter(encrypter)
 

@@ -41,7 +41,7 @@ def regenerate(work: UnitOfWork, destroy: bool) -> None:
     elif work.trail is not None:
         work.old = OldRecord(work.trail, destroy, grace=True, is_trail=True)
     work.take_id()
-    work.is_withheld = False
+    work.is_withheld, work.is_passive = False, None
 
 
 def _begin_again(work: UnitOfWork) -> None:

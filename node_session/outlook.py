@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import NamedTuple
 
 from . import serializer
+from .content import Content
 from .errors import SerializationError
-from .flash import Flash
+from .flash import settle_flash
 from .report import changed_keys
 from .state import GONE
 from .work import UnitOfWork
@@ -32,21 +34,23 @@ def predict(work: UnitOfWork) -> Outlook:
         return Outlook("gone", "gone", "none is saved: its record is destroyed, or kept under another id")
     if work.is_withheld:
         return Outlook("withheld", "withheld", "none is saved: another site made this request")
+    if work.is_passive and work.is_new:
+        return Outlook("left alone", "left alone", "none is saved: the request is passive, and found no session")
     if work.is_untouched:
         if work.old is not None:
             return Outlook("destroyed", "will be destroyed", "its record is destroyed, and no other stored")
         return Outlook("left alone", "left alone", "nothing: no empty session is stored")
-    after = Flash()
+    after = Content()
     try:
-        after.all().update(serializer.loads(serializer.dumps(work.content.attributes)))
+        after.attributes = serializer.loads(serializer.dumps(work.content.attributes))
     except SerializationError:
         keys = changed_keys(work.trace.base, work.content.attributes)
         return Outlook("failed", "failed", ", ".join(keys))
-    if work.content.ages_flash:
-        after.age_flash_data()
-    changed = changed_keys(work.trace.base, after.all())
+    after.ages_flash, after.passing = work.content.ages_flash, copy(work.content.passing)
+    settle_flash(after)
+    changed = changed_keys(work.trace.base, after.attributes)
     names = ", ".join(changed) or "none of its keys, but the record is written"
-    if work.trace.saved == "saved" and work.is_current and not changed_keys(work.base, after.all()):
+    if work.trace.saved == "saved" and work.is_current and not changed_keys(work.base, after.attributes):
         return Outlook("saved", "saved", names)
     if changed or not work.is_current:
         return Outlook("saved", "will be saved", names)
@@ -55,6 +59,8 @@ def predict(work: UnitOfWork) -> Outlook:
 
 def _of_unchanged(work: UnitOfWork) -> Outlook:
     saved = work.trace.saved
+    if work.is_passive:
+        return Outlook(saved, "unchanged", "nothing; the request is passive, so its last activity stays as it is")
     if work.wants_touch:
         return Outlook("touched", "unchanged", "nothing, so only its last activity is renewed")
     if saved == "touched":

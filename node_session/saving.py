@@ -119,7 +119,12 @@ def saving_lock(work: UnitOfWork) -> asyncio.Lock:
 
 
 def needs_confirmation(work: UnitOfWork) -> bool:
-    """Whether another request may have destroyed the record since it was loaded."""
+    """Whether another request may have destroyed the record since it was loaded.
+
+    A passive request need not know: it sends no cookie.
+    """
+    if work.is_passive:
+        return False
     return work.version is not None and time.monotonic() - work.loaded_at > policy.TRUSTED_FOR
 
 
@@ -151,7 +156,7 @@ async def save_or_confirm(work: UnitOfWork) -> None:
 
 def unsaved(work: UnitOfWork) -> list[str]:
     """The keys with unsaved changes, without those that only the package uses."""
-    if work.state is GONE or work.is_withheld:
+    if work.state is GONE or work.is_withheld or (work.is_passive and work.is_new):
         return []
     changed = changed_keys(work.base, work.content.attributes)
     return [key for key in changed if key.partition(".")[0] not in _OWN_KEYS]

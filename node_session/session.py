@@ -16,7 +16,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-from . import ids, loading, moving, transaction
+from . import ids, loading, moving, passive, transaction
 from .callbacks import with_error, without_arguments
 from .content import Content
 from .csrf_token import CsrfToken
@@ -123,6 +123,19 @@ class Session(CsrfToken):
             work.old = work.old._replace(grace=False)
         self.flush()
         return True
+
+    def passive(self) -> None:
+        """Let this request be no activity of the user: for polls.
+
+        The session is read and saved as ever, but it expires when it would have without this request: neither its
+        record nor its cookie is renewed, and flash data does not age. If the request finds no session, it has an empty
+        one that is neither stored nor sent. It stays an ordinary request if it calls `regenerate` or `invalidate`.
+
+        Call it before anything is awaited, since a session that is about to expire is renewed immediately. A handler
+        whose requests are all passive says so by `SessionMixin.passive_session`. What was renewed or sent before the
+        call stays so. In a WebSocket it holds until the socket closes.
+        """
+        passive.become_passive(self._work)
 
     # ---------------------------------------------------------------- the record
 

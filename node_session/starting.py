@@ -8,11 +8,14 @@ from tornado.websocket import WebSocketHandler
 
 from . import loading
 from .background import Background
+from .checks import FlashOn
 from .cookies import Found
 from .errors import SessionError, UnavailableError
 from .events import Events
 from .handshake import save_before_handshake
+from .navigation import shows_page
 from .once import Once
+from .passive import become_passive
 from .records import Records
 from .refusals import unavailable, warn_of_early_end
 from .response import HeldResponse
@@ -30,16 +33,24 @@ class Starter:
         transport: Finds the cookies.
         background: Receives each request.
         events: Receives warnings of handlers that do not wait for their session.
+        flash_on: The option `flashOn`.
     """
 
     def __init__(
-        self, name: str, records: Once[Records], transport: Transport, background: Background, events: Events
+        self,
+        name: str,
+        records: Once[Records],
+        transport: Transport,
+        background: Background,
+        events: Events,
+        flash_on: FlashOn,
     ) -> None:
         self._name = name
         self._records = records
         self._transport = transport
         self._background = background
         self._events = events
+        self._ages_on_pages_only = flash_on == "navigation"
 
     async def start(self, request: HTTPServerRequest, handler: RequestHandler) -> Session:
         """Start a request's session; see `NodeSession.start_session`."""
@@ -57,6 +68,7 @@ class Starter:
             session = Session(self._name, records, found.id, others=found.others)
             work = work_of(session)
             work.has_cookie = found.value is not None  # until it takes another id
+            self._judge(request, handler, work)
             response = HeldResponse(handler, session, work, self._transport, found, self._background)
             request.session = session  # type: ignore[attr-defined]
             await loading.start(work)
@@ -78,6 +90,13 @@ class Starter:
         if not handler._finished:
             self._background.request_began(request, work)
         return session
+
+    def _judge(self, request: HTTPServerRequest, handler: RequestHandler, work: UnitOfWork) -> None:
+        """Note whether the request is activity, and shows a page."""
+        if getattr(handler, "passive_session", False):
+            become_passive(work)
+        elif self._ages_on_pages_only and not shows_page(request.method, request.headers):
+            work.content.ages_flash = False
 
     def _look_for_doubt(self, request: HTTPServerRequest, found: Found, work: UnitOfWork) -> None:
         """Note why a request may lack the cookie that its user has."""

@@ -12,6 +12,7 @@ from . import aside, paths
 from .attributes import Attributes
 from .errors import ConflictError, GoneError
 from .loading import load_alive, note_activity, renew_if_due
+from .passive import idle_to_write
 from .records import Loaded
 from .saving import commit, require_start, save, saving_lock, stage_in_time
 from .state import GONE
@@ -39,7 +40,7 @@ async def transaction(work: UnitOfWork) -> AsyncIterator[None]:
         finally:
             work.open_transaction = None
             _transactions.set(tuple(each for each in _transactions.get() if each is not this))
-            work.settle_late()
+            work.content.settle_late()
 
 
 @contextlib.asynccontextmanager
@@ -58,7 +59,7 @@ async def save_in_turn(work: UnitOfWork) -> None:
         async with between_transactions(work):
             await save(work)
     finally:
-        work.settle_late()
+        work.content.settle_late()
 
 
 def waits_for_transaction(work: UnitOfWork) -> bool:
@@ -132,6 +133,7 @@ async def take(work: UnitOfWork, key: str, default: Any) -> Any:
                 else:  # the save of a regenerated session finds out whether it was destroyed or moved
                     view.pull(key)
                 return default
+            note_activity(work, stored.idle)
             recall(work, stored.text)
             value = paths.remove(stored.attributes, key)
             if value is paths.MISSING:
@@ -148,7 +150,7 @@ async def _store_without(work: UnitOfWork, id: str, stored: Loaded) -> bool:
     """Write a record without the taken key; return False if another request was first."""
     text = await aside.dumps(stored.attributes, stored.text)
     try:
-        version = await work.records.write(id, text, stored.version)
+        version = await work.records.write(id, text, stored.version, idle_to_write(work))
     except ConflictError:
         note_conflict(work)
         return False

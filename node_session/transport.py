@@ -32,6 +32,7 @@ class Transport:
 
     Attributes:
         set_cookies: Writers of Set-Cookie lines, by two flags: for https only, and ending with the browser.
+        is_private: Whether shared caches are told to keep no response of a session: the option `cacheControl`.
     """
 
     def __init__(self, config: Config, events: Events, ends_with_browser: Callable[[Session], bool]) -> None:
@@ -40,6 +41,7 @@ class Transport:
         self._ends_with_browser = ends_with_browser
         self._bound_to = config.cookie if config.bind_name else ""
         self.set_cookies = {(secure, ends): self._make(secure, ends) for secure in _BOTH for ends in _BOTH}
+        self.is_private = config.cache_control == "private"
         self._trust: Trust | None = None
         if config.trust_proxy:
             self._trust = config.trust_proxy_fn or compile_trust(config.trust_proxy)
@@ -72,7 +74,7 @@ class Transport:
         """
         trace = work.trace
         is_deleted = False
-        if work.state is GONE or work.is_untouched:
+        if work.state is GONE or work.is_untouched or work.is_passive:
             is_deleted = work.state is not GONE and work.is_ended and found.id is not None
             if not is_deleted:
                 trace.cookie = "not sent: " + _why_not(work)
@@ -144,4 +146,4 @@ def _why_not(work: UnitOfWork) -> str:
         return "the session is gone"
     if work.is_withheld:
         return "another site made this request, from which sameSite withholds the user's own cookie"
-    return "nothing is in the session"
+    return "the request is passive" if work.is_passive else "nothing is in the session"

@@ -99,6 +99,9 @@ class SessionMixin(_Base):
     """Whether a WebSocket is closed, with code 4401, soon after its session was destroyed or has expired, also by
     another process; how soon says the option `closeSocketsWithin`."""
 
+    passive_session = False
+    """Whether requests are no activity of the user; for polls. See `Session.passive`."""
+
     def prepare(self) -> Awaitable[None]:
         """Start the session, then go on with the next class's `prepare`.
 

@@ -104,6 +104,9 @@ class UnitOfWork:
     """Whether another site made the request, so that the user's cookie may be withheld.
     Then this session is neither stored nor sent, until it is regenerated."""
 
+    is_passive: bool | None = False
+    """Whether the request is no activity; see `node_session.passive`. None: it cannot be, since it has regenerated."""
+
     saving: asyncio.Lock | None = None
     """Lock for one save at a time; two would merge changes with themselves."""
 
@@ -196,8 +199,8 @@ class UnitOfWork:
 
     @property
     def is_untouched(self) -> bool:
-        """Whether nothing needs storing: it is withheld, or empty and new, or ended."""
-        if self.is_withheld:
+        """Whether nothing needs storing: it is withheld, new in a passive request, empty and new, or ended."""
+        if self.is_withheld or (self.is_passive and self.is_new):
             return True
         is_new = self.version is None and (self.old is None or self.old.destroy)
         return is_new and not self.records.policy.save_uninitialized and not self.content.attributes
@@ -222,7 +225,7 @@ class UnitOfWork:
     @property
     def wants_touch(self) -> bool:
         """Whether the record has been idle for long enough to be renewed."""
-        is_stored = self.version is not None and self.state is not GONE
+        is_stored = self.version is not None and self.state is not GONE and not self.is_passive
         return is_stored and time.monotonic() - self.active_at > self.records.policy.renew_after / 1000
 
     @property
@@ -236,8 +239,3 @@ class UnitOfWork:
         if self.version is None and self.old is not None and not self.old.is_trail:
             return self.old.id
         return None if self.version is None or self.state is GONE else self.id
-
-    def settle_late(self) -> None:
-        """Forget the late changes: they were saved, or the program got an error."""
-        if self.content.late is not None:
-            self.content.late.settle()

@@ -19,6 +19,7 @@ from .depth import WRITABLE_DEPTH
 from .errors import ConflictError, SerializationError, TooLargeError, UnavailableError
 from .loading import load_alive
 from .merge import merge
+from .passive import idle_to_write, look_again
 from .queues import Queue, Stored, queue_of
 from .records import Loaded
 from .state import GONE
@@ -174,8 +175,11 @@ async def _try_to_write(work: UnitOfWork, text: str, queue: Queue) -> bool:
     id, content = work.id, work.content
     sent = Sent(text, content.changes)
     content.changes = Changes()  # changes during the write belong to the next save
+    before = work.version  # it may be regenerated meanwhile
     try:
-        version = await work.records.write(id, text, work.version)
+        if work.is_passive and before is not None:
+            await look_again(work)
+        version = await work.records.write(id, text, before, idle_to_write(work))
     except ConflictError:
         note_conflict(work)
         take_back(work, sent)

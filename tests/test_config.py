@@ -82,6 +82,8 @@ BAD = {
     "partitioned": [1, None],
     "csrf": [1, None],
     "saveUninitialized": [0, None],
+    "flashOn": ["navigate", None, True, ["request"]],
+    "cacheControl": ["public", "no-store", True, 1, ["private"]],
     "absoluteLifetime": [-1, "1d", None],
     "regenerateGrace": [-1, "10s"],
     "hashIds": ["yes", None],

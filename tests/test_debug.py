@@ -28,6 +28,8 @@ class Page(SessionMixin, RequestHandler):
             self.session.put(key, self.get_query_argument("value", "1"))
         if self.get_query_argument("flash", ""):
             self.session.flash("status", "Hello")
+        if self.get_query_argument("passive", ""):
+            self.session.passive()
         if self.get_query_argument("set", ""):
             self.session.put("bad", {1})
         self.write(self.render_string("page.html", title="Page"))
@@ -299,3 +301,15 @@ async def test_sessions_that_hold_nothing(visitor, ends):
     await store_record(visitor, {"a": 1})
     told, saved = await ends(lambda session: session.invalidate())
     assert told.startswith("will be destroyed GET /ends") and saved == "destroyed"
+
+
+async def test_passive(visitor):
+    """A passive request's panel says that nothing is renewed or sent; a stranger's, that nothing is stored."""
+    page = await text(visitor, "/?passive=yes&put=cart")
+    assert "none is saved: the request is passive" in now(page) and "not sent: the request is passive" in page
+    await visitor.become(user="Ann", **{"flash": {"old": ["status"], "new": []}, "status": "x"})
+    page = await text(visitor, "/?passive=yes")
+    assert "nothing; the request is passive, so its last activity stays as it is" in now(page)
+    assert "not sent: the request is passive" in page
+    page = await text(visitor, "/?passive=yes&put=cart")
+    assert "will be saved" in now(page) and "changes cart" in now(page)

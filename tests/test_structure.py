@@ -30,11 +30,13 @@ ROOMS = {
     "drivers": ("drivers drivers.", BASICS),
     "config": ("config checks doubts", [*BASICS, "drivers"]),
     "core": (
-        "policy records farewell graces orphans state work loading queues writing saving moving session transaction",
+        "policy records farewell graces orphans state work loading passive queues writing saving moving session "
+        "transaction",
         [*BASICS, "text", "events", "content", "merge", "drivers"],
     ),
     "web": (
-        "background sweeping open_sockets transport headers handshake upload refusals response starting manager web",
+        "background sweeping open_sockets transport caches navigation headers handshake upload refusals response "
+        "starting manager web",
         [*BASICS, "text", "events", "content", "merge", "drivers", "config", "core"],
     ),
     "tools": (

@@ -75,6 +75,45 @@ def test_templates(run, visit):
     visit(scenario, run(PAGE, "class Greeting")["application"])
 
 
+def test_flash_for_pages(run, visit):
+    """The message is there for the page, although a picture came before it."""
+    page = {"Sec-Fetch-Mode": "navigate"}
+
+    async def scenario(visitor):
+        await visitor.post("/save", headers=page)
+        await visitor.get("/", headers={"Sec-Fetch-Mode": "no-cors"})
+        for seen in (b"Saved.", b"Home"):
+            assert (await visitor.get("/", headers=page)).body == seen
+
+    visit(scenario, run(PAGE, "flashOn")["application"])
+
+
+def test_polls(run, visit, sessions):
+    """A poll sees the session, sends no cookie, and stores nothing for a stranger."""
+    handler = run(PAGE, "class News")["News"]
+
+    async def scenario(visitor):
+        assert (await visitor.get("/")).body == b'{"unread": 0}' and visitor.cookie is None
+        assert sessions.stats.created == 0
+        await visitor.become(unread=3)
+        response = await visitor.get("/")
+        assert response.body == b'{"unread": 3}' and "Set-Cookie" not in response.headers
+
+    visit(scenario, handler, node_session=sessions)
+
+
+def test_caches(run, visit, names):
+    """A response with the cookie is private."""
+    sessions = run(PAGE, "cacheControl")["sessions"]
+    page = type("Page", (names["SessionMixin"], names["RequestHandler"]), {"get": lambda self: self.write("ok")})
+
+    async def scenario(visitor):
+        headers = (await visitor.get("/")).headers
+        assert (headers["Cache-Control"], headers["Vary"]) == ("private", "Cookie")
+
+    visit(scenario, page, node_session=sessions)
+
+
 def test_stream(run, visit, sessions):
     """A new session is stored before its cookie leaves with the first piece; later changes, when the stream ends."""
     handler = run(PAGE, "class Rows")["Rows"]

@@ -15,6 +15,7 @@ from pushes import push_concurrently
 from rotations import log_out_against_rotations
 from world import start_session_of
 
+from drivers.activity_contract import ActivityContract
 from drivers.neighbours_contract import NeighboursContract
 from drivers.outages import Outages
 from drivers.removal_contract import RemovalContract
@@ -27,7 +28,7 @@ from node_session.errors import ConflictError, UnavailableError
 from node_session.testing import DriverContract
 
 
-class ServerContract(Outages, SocketsContract, TurnsContract, NeighboursContract, DriverContract):
+class ServerContract(ActivityContract, Outages, SocketsContract, TurnsContract, NeighboursContract, DriverContract):
     """The contract on a real server, and what can go wrong with one. Derive, and name the server."""
 
     def test_sessions(self) -> None:

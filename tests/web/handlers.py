@@ -113,7 +113,7 @@ async def failing(sessions: NodeSession, method: str, error: Exception):
     """Let the driver fail in one method; gives a function that repairs it."""
     driver = await sessions.driver()
 
-    async def fail(*args):
+    async def fail(*args, **options):
         raise error
 
     setattr(driver, method, fail)
