@@ -34,17 +34,17 @@ class ListingTests(DriverScenario):
 
         async def scenario(driver: Driver) -> None:
             await driver.write(record_id(1), "old", None)
-            await self.age(driver, record_id(1), 2500)
+            await self.age(driver, record_id(1), self._scaled(2500))
             await driver.write(record_id(2), "old", None)
-            await self.age(driver, record_id(2), 700)
+            await self.age(driver, record_id(2), self._scaled(700))
             await driver.write(record_id(3), "young", None)
             found = {entry.id: entry.last_activity async for entry in driver.scan()}
             assert sorted(found) == [record_id(2), record_id(3)]
-            assert found[record_id(3)] - found[record_id(2)] >= 650
+            assert found[record_id(3)] - found[record_id(2)] >= self._scaled(650)
             assert abs(found[record_id(3)] - time.time() * 1000) < 10 * 60_000  # the store's clock may be another
 
         if self.expires and self.lists:
-            self._run(scenario, lifetime=2400)
+            self._run(scenario, lifetime=self._scaled(2400))
 
     async def _cannot_list(self, driver: Driver) -> None:
         try:
