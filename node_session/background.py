@@ -29,8 +29,9 @@ from .work import UnitOfWork
 
 logger = logging.getLogger("node_session")
 
-# Parts of the lifetime. A session that has been idle for half of it is renewed at the timer's next tick, which may be
-# late by a quarter. A session that is loaded with less than that left is renewed immediately.
+# Parts of the lifetime, which may be the session's own. A session that has been idle for half of it is renewed at the
+# timer's next tick, which may be late by a quarter. A session that is loaded with less than that left is renewed
+# immediately. The shortest lifetime of all sets the timer.
 _TICK = 1 / 8
 _DUE = 1 / 2
 _URGENT = 3 / 4
@@ -39,7 +40,28 @@ _URGENT = 3 / 4
 # expired sessions takes about a tenth of one thread, even if the lottery is won often and the store is large.
 _REST = 9
 
-_Requests = dict[HTTPServerRequest, UnitOfWork]
+
+class _UnderWay:
+    """The requests under way of an event loop, and the timer of their renewals."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, tick: Callable[[_UnderWay], None]) -> None:
+        self.loop = loop
+        self.requests: dict[HTTPServerRequest, UnitOfWork] = {}
+        self._tick = tick
+        self._timer: asyncio.TimerHandle | None = None
+
+    def tick_within(self, seconds: float) -> None:
+        """Set the timer for a session with this lifetime, unless it is set for a shorter one."""
+        when = self.loop.time() + seconds * _TICK
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = self.loop.call_at(when, self._end_of_wait)
+
+    def _end_of_wait(self) -> None:
+        self._timer = None
+        self._tick(self)
 
 
 class Background:
@@ -62,19 +84,25 @@ class Background:
         self._sweep = sweep
         self._sweep_again_at = 0.0
         self._end_of_sweep: asyncio.Future[None] | None = None  # set when a sweep is to end after its step
-        self._requests: dict[asyncio.AbstractEventLoop, _Requests] = {}
+        self._requests: dict[asyncio.AbstractEventLoop, _UnderWay] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps no strong references
 
     def request_began(self, request: HTTPServerRequest, work: UnitOfWork) -> None:
         """Keep a request's session alive until the request ends or its headers are sent."""
-        if not self._seconds:
+        own, seconds = work.own_lifetime, self._seconds
+        if own is not None:
+            seconds = own / 1000
+        elif not seconds:
             return
         loop = asyncio.get_running_loop()
-        requests = self._requests.get(loop)
-        if requests is None:
-            requests = self._begin(loop)
-        requests[request] = work
-        if self._seconds * _URGENT < work.idle_before < math.inf:
+        here = self._requests.get(loop)
+        if here is None:
+            here = self._begin(loop, seconds)
+        elif own is not None:
+            here.tick_within(seconds)
+        here.requests[request] = work
+        work.on_lifetime = here.tick_within
+        if seconds * _URGENT < work.idle_before < math.inf:
             self._run(touch(work), "renew a session")
 
     def request_ended(self, request: HTTPServerRequest, session: Reported, work: UnitOfWork) -> None:
@@ -85,9 +113,9 @@ class Background:
             session: Its session.
             work: The session's.
         """
-        requests = self._requests.get(asyncio.get_running_loop())
-        if requests is not None:
-            requests.pop(request, None)
+        here = self._requests.get(asyncio.get_running_loop())
+        if here is not None:
+            here.requests.pop(request, None)
         if work.is_left_alone and work.wants_touch:
             self._run(self._renew(request, session, work), "renew a session")
         else:
@@ -133,24 +161,27 @@ class Background:
             now = time.monotonic()
             self._sweep_again_at = now + _REST * (now - started)
 
-    def _begin(self, loop: asyncio.AbstractEventLoop) -> _Requests:
+    def _begin(self, loop: asyncio.AbstractEventLoop, seconds: float) -> _UnderWay:
         for ended in [each for each in self._requests if each.is_closed()]:
             del self._requests[ended]
-        requests = self._requests[loop] = {}
-        loop.call_later(self._seconds * _TICK, self._tick, loop)
-        return requests
+        here = self._requests[loop] = _UnderWay(loop, self._tick)
+        here.tick_within(seconds)
+        return here
 
-    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        requests = self._requests[loop]
-        for request, work in list(requests.items()):
-            if work.headers_sent or _has_left(request):
-                del requests[request]
-            elif work.idle > self._seconds * _DUE:
+    def _tick(self, here: _UnderWay) -> None:
+        shortest = math.inf
+        for request, work in list(here.requests.items()):
+            seconds = self._seconds if work.own_lifetime is None else work.own_lifetime / 1000
+            if work.headers_sent or _has_left(request) or not seconds:
+                del here.requests[request]
+                continue
+            if work.idle > seconds * _DUE:
                 self._run(touch(work), "renew a session")
-        if requests:
-            loop.call_later(self._seconds * _TICK, self._tick, loop)
-        else:
-            del self._requests[loop]
+            shortest = min(shortest, seconds)
+        if here.requests:
+            here.tick_within(shortest)
+        elif self._requests.get(here.loop) is here:
+            del self._requests[here.loop]
 
     def _run(self, coroutine: Coroutine[Any, Any, None], purpose: str) -> None:
         task = asyncio.ensure_future(_warn_if_it_fails(coroutine, purpose))

@@ -213,7 +213,14 @@ def _contradictions(config: Config) -> Iterator[str]:
     refused = f"cookie: browsers refuse {quote(config.cookie)}"
     if prefix.startswith(("__secure-", "__host-", "__http-")) and config.secure is not True:
         yield f"{refused} without secure: true"
-    if prefix.startswith("__host-") and (config.path != "/" or config.domain is not None):
-        yield f"{refused} with a domain or a path other than '/'"
+    if refusal := refuse_prefix(config.cookie, config.path, config.domain):
+        yield f"cookie: {refusal}"
     if prefix.startswith(("__http-", "__host-http-")) and not config.http_only:
         yield f"{refused} without httpOnly: true"
+
+
+def refuse_prefix(cookie: str, path: str, domain: str | None) -> str | None:
+    """The reason why browsers refuse a cookie of this name for this path and domain, if they do."""
+    if cookie.lower().startswith("__host-") and (path != "/" or domain is not None):
+        return f"browsers refuse {quote(cookie)} with a domain or a path other than '/'"
+    return None

@@ -36,7 +36,7 @@ _ALSO_KNOWN_AS = {
     "unset": "forget",
 }
 
-_LIFETIME = "the option `lifetime` says how long sessions live; override ends_with_browser() to decide for each"
+_LIFETIME = "set_lifetime() says how long this session lives, and the option `lifetime` how long the others do"
 _NOT_NEEDED = "not needed, every change is noticed, also inside a list or dict"
 _RENEWED = "not needed, each response renews the session"
 _CHANGED = "session.report.changed names the keys that were changed"

@@ -75,6 +75,8 @@ def make_token(work: UnitOfWork) -> None:
 def take_over(work: UnitOfWork, loaded: Loaded) -> None:
     """Remember the record that the content is based on, and its last activity."""
     work.base, work.version, work.is_outdated = loaded.text, loaded.version, loaded.is_outdated
+    if loaded.own_lifetime != work.own_lifetime:
+        work.note_lifetime(loaded.own_lifetime)
     note_activity(work, loaded.idle)
 
 
@@ -131,14 +133,15 @@ async def touch(work: UnitOfWork) -> None:
     """Renew the record's last activity, unless the request is passive."""
     id = work.stored_id
     if id is not None and not work.is_passive:
-        await _renew(work, work.records.driver.touch(id))
+        await _renew(work, work.renew(id, work.version if id == work.id else None))
 
 
 async def touch_if_same(work: UnitOfWork) -> bool:
     """Renew the record if that is due and nobody has changed it; returns whether that was so."""
     if not work.wants_touch:
         return False
-    return await _renew(work, work.records.driver.confirm(work.id, work.version))
+    idle = work.idle_to_write(work.own_lifetime)
+    return await _renew(work, work.records.confirm(work.id, work.version, idle))
 
 
 async def _renew(work: UnitOfWork, renewing: Awaitable[bool | None]) -> bool:

@@ -25,12 +25,13 @@ from . import drivers, encryption, hints
 from .background import Background
 from .callbacks import with_result, without_arguments
 from .config import Config
+from .cookie_choices import CookieChoices
 from .drivers import Driver
 from .encryption import CustomEncrypter, Encrypter
 from .errors import ConfigError
 from .events import Events, OnEvent, Stats
 from .once import Once
-from .policy import Policy
+from .policy import Policy, renew_after
 from .records import Records
 from .session import Session
 from .starting import Starter
@@ -42,12 +43,8 @@ logger = logging.getLogger("node_session")
 Creator = Callable[[Config], "Driver | Awaitable[Driver] | Any"]
 """Function from a config to a driver; see `NodeSession.register_handler`."""
 
-# An unchanged session is renewed when it has been idle for these seconds, but for no longer than a twentieth and no
-# shorter than a hundredth of its lifetime. It may expire this much too early; in return, not each click writes.
-_RENEWED_AFTER = 15
 
-
-class NodeSession:
+class NodeSession(CookieChoices):
     """Sessions for a Tornado application.
 
     Args:
@@ -75,7 +72,7 @@ class NodeSession:
         self._records = Once(self._make_records)
         self._sweeper = Sweeper(self.config, self._records, self._events)
         self._background = Background(self.config, self._events, self._sweeper.in_steps)
-        transport = Transport(self.config, self._events, self.ends_with_browser)
+        transport = Transport(self.config, self._events, self)
         self._starter = Starter(
             self.config.cookie, self._records, transport, self._background, self._events, self.config.flash_on
         )
@@ -89,14 +86,6 @@ class NodeSession:
 
         def __getattr__(self, name: str) -> Any:
             return hints.look_up(self, name, has_keys=False)
-
-    def ends_with_browser(self, session: Session) -> bool:
-        """Whether a session's cookie ends with the browser: the option `expireOnClose`.
-
-        Override this method to decide for each session, as for "remember this device". In either case the record lives
-        for the option `lifetime`.
-        """
-        return self.config.expire_on_close
 
     @classmethod
     def register_handler(cls, name: str, creator: Creator) -> None:
@@ -226,15 +215,12 @@ def sessions_of(application: Application) -> NodeSession:
 
 def _policy_of(config: Config) -> Policy:
     return Policy(
+        lifetime=config.lifetime,
         strict=config.strict,
         save_timeout=config.save_timeout,
         save_uninitialized=config.save_uninitialized,
         absolute_lifetime=config.absolute_lifetime,
         regenerate_grace=config.regenerate_grace,
-        renew_after=_renew_after(config.lifetime),
+        renew_after=renew_after(config.lifetime),
         max_size=config.max_size,
     )
-
-
-def _renew_after(lifetime: float) -> float:
-    return max(lifetime / 100, min(lifetime / 20, _RENEWED_AFTER * 1000))

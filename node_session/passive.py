@@ -9,9 +9,6 @@ Once the request has regenerated its session it is an ordinary one: without its 
 
 from __future__ import annotations
 
-import math
-import time
-
 from .errors import ConflictError, DamagedError
 from .loading import note_activity
 from .work import UnitOfWork
@@ -22,14 +19,6 @@ def become_passive(work: UnitOfWork) -> None:
     work.content.ages_flash = False
     if work.is_passive is not None:
         work.is_passive = True
-
-
-def idle_to_write(work: UnitOfWork) -> float:
-    """Tell how many milliseconds before now a write sets the last activity; see `Driver.write`."""
-    if not work.is_passive:
-        return 0
-    idle = time.monotonic() - work.active_at
-    return idle * 1000 if math.isfinite(idle) else 0  # a custom driver may not tell
 
 
 async def look_again(work: UnitOfWork) -> None:
@@ -47,4 +36,4 @@ async def look_again(work: UnitOfWork) -> None:
         return  # the write finds out that it is another version
     if record is None:
         raise ConflictError("the record is gone")
-    note_activity(work, record.idle)
+    note_activity(work, record.idle - work.records.shift(work.own_lifetime))

@@ -13,12 +13,13 @@ import asyncio
 import contextlib
 import enum
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import aside, encryption, farewell, ids, serializer
+from . import aside, encryption, farewell, ids, lifetimes, serializer
 from .drivers.base import Driver, Record
 from .encryption import CustomEncrypter, SessionEncrypter
 from .errors import ConflictError, DamagedError, MismatchError
@@ -47,6 +48,7 @@ class Loaded:
         version: The driver's version of it.
         idle: Milliseconds since its last activity.
         is_outdated: Whether it is encrypted in an older way, and should be written again.
+        own_lifetime: The lifetime of its own, in milliseconds; None without one.
     """
 
     attributes: dict[str, Any]
@@ -54,6 +56,7 @@ class Loaded:
     version: object
     idle: float
     is_outdated: bool = False
+    own_lifetime: float | None = None
 
 
 class Lack(enum.Enum):
@@ -61,7 +64,7 @@ class Lack(enum.Enum):
 
     ABSENT = "there is no record"
     DAMAGED = "the record is not a session, or this config cannot read it"
-    OVER = "the session has reached its absolute lifetime, and was destroyed"
+    OVER = "the session has reached its absolute lifetime or one of its own, and was destroyed"
 
 
 def _now() -> float:
@@ -104,7 +107,8 @@ class Records:
     async def load(self, id: str) -> Loaded | Farewell | Lack:
         """Find the session under an id.
 
-        A damaged record is set aside, with a line in the log. A session past its absolute lifetime is destroyed.
+        A damaged record is set aside, with a line in the log. A session past its absolute lifetime is destroyed, and
+        so is one past its own in a store that cannot expire it (`shift`).
 
         Raises:
             UnavailableError: The store cannot tell.
@@ -121,6 +125,12 @@ class Records:
             return farewell.parse(attributes, id, loaded.idle, loaded.version)
         if self.policy.is_over(attributes, self.clock()):
             await self.driver.destroy(id)
+            return Lack.OVER
+        if loaded.own_lifetime is not None and loaded.own_lifetime < loaded.idle < math.inf:
+            try:
+                await self.driver.destroy(id, loaded.version)
+            except ConflictError:  # its request has just saved it
+                return await self.load(id)
             return Lack.OVER
         return loaded
 
@@ -165,16 +175,42 @@ class Records:
             text = await _crypt(encrypter, encrypter.decrypt, payload, id)
         attributes = serializer.loads(text) if len(text) < LARGE else await aside.loads(text)
         is_outdated = encrypter is not None and not encrypter.is_current(payload)
-        return Loaded(attributes, text, record.version, record.idle, is_outdated)
+        loaded = Loaded(attributes, text, record.version, record.idle, is_outdated)
+        if lifetimes.KEY in attributes:
+            loaded.own_lifetime = lifetimes.own_lifetime(attributes)
+            loaded.idle -= self.shift(loaded.own_lifetime)
+        return loaded
+
+    @property
+    def can_shift(self) -> bool:
+        """Whether the store expires records, and takes the last activity of each."""
+        return bool(self.policy.lifetime) and self.driver.takes_idle
+
+    def shift(self, own_lifetime: float | None) -> float:
+        """The milliseconds by which the stored last activity of a record lies before the real one.
+
+        With it, a record with a lifetime of its own expires in time although the store knows the option's only. Less
+        than 0 for a longer lifetime; 0 without one, or if the store cannot do so: then `load` checks the lifetime, if
+        the driver tells for how long a record was idle.
+        """
+        return 0 if own_lifetime is None or not self.can_shift else self.policy.lifetime - own_lifetime
 
     async def write(self, id: str, text: str, version: object, idle: float = 0) -> object:
-        """Store a text; see `Driver.write`."""
+        """Store a text; see `Driver.write`, and `UnitOfWork.idle_to_write` for `idle`."""
         encrypter = self.encrypter
         if encrypter is not None:
             text = await _crypt(encrypter, encrypter.encrypt, text, id)
         if idle and self.driver.takes_idle:
             return await self.driver.write(id, text, version, idle=idle)
         return await self.driver.write(id, text, version)
+
+    async def touch(self, id: str, idle: float = 0) -> None:
+        """Renew a record; see `Driver.touch`."""
+        await (self.driver.touch(id, idle=idle) if idle else self.driver.touch(id))
+
+    async def confirm(self, id: str, version: object, idle: float = 0) -> bool:
+        """Renew a record if it is still this version; see `Driver.confirm`."""
+        return await (self.driver.confirm(id, version, idle=idle) if idle else self.driver.confirm(id, version))
 
     async def destroy_farewell(self, id: str, at: int) -> None:
         """Destroy the farewell under an id that was written at a time (ms since 1970).

@@ -21,7 +21,7 @@ from .report import changed_keys
 from .serializer import LARGE, TakesLong
 from .state import GONE, MOVED, MOVING, UNSTARTED
 from .work import UnitOfWork
-from .writing import current_text, end, require_unreserved, write
+from .writing import current_text, end, rebase, recall, require_unreserved, write
 
 # Keys that only the package itself uses. Losing a change of these needs no warning.
 _OWN_KEYS = ("_token", "flash", "_created")
@@ -140,8 +140,19 @@ async def confirm(work: UnitOfWork) -> None:
         record = await work.records.driver.read(work.id)
         if record is not None and is_over:
             await run_out(work)
-        elif record is None or (record.version != work.version and await load_alive(work, work.id) is None):
+        elif record is None:
             end(work)
+        elif record.version != work.version:
+            await _confirm_changed(work)
+
+
+async def _confirm_changed(work: UnitOfWork) -> None:
+    loaded = await load_alive(work, work.id)
+    if loaded is None:
+        end(work)
+    elif loaded.own_lifetime != work.own_lifetime:  # the cookie must end with the session as it is now
+        recall(work, loaded.text)
+        await rebase(work, loaded)
 
 
 async def save_or_confirm(work: UnitOfWork) -> None:

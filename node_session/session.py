@@ -19,8 +19,9 @@ from typing import Any
 from . import ids, loading, moving, passive, transaction
 from .callbacks import with_error, without_arguments
 from .content import Content
-from .csrf_token import CsrfToken
 from .drivers.base import Driver
+from .lifetimes import own_lifetime
+from .own_lifetime import OwnLifetime
 from .records import Records
 from .report import Report, make_report
 from .saving import saving_lock
@@ -28,7 +29,7 @@ from .state import GONE, UNSTARTED
 from .work import UnitOfWork
 
 
-class Session(CsrfToken):
+class Session(OwnLifetime):
     """A session. `NodeSession` makes it. npm: ``Store``.
 
     Args:
@@ -71,6 +72,11 @@ class Session(CsrfToken):
     def is_started(self) -> bool:
         """Whether the session was loaded, and so can be used and saved."""
         return self._work.state is not UNSTARTED
+
+    @property
+    def lifetime(self) -> float:
+        """Milliseconds for which this session may be idle, its own or the option's; 0: for ever."""
+        return own_lifetime(self._content.attributes) or self._work.records.policy.lifetime
 
     @property
     def report(self) -> Report:

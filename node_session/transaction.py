@@ -12,7 +12,6 @@ from . import aside, paths
 from .attributes import Attributes
 from .errors import ConflictError, GoneError
 from .loading import load_alive, note_activity, renew_if_due
-from .passive import idle_to_write
 from .records import Loaded
 from .saving import commit, require_start, save, saving_lock, stage_in_time
 from .state import GONE
@@ -150,7 +149,7 @@ async def _store_without(work: UnitOfWork, id: str, stored: Loaded) -> bool:
     """Write a record without the taken key; return False if another request was first."""
     text = await aside.dumps(stored.attributes, stored.text)
     try:
-        version = await work.records.write(id, text, stored.version, idle_to_write(work))
+        version = await work.records.write(id, text, stored.version, work.idle_to_write(stored.own_lifetime))
     except ConflictError:
         note_conflict(work)
         return False

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from tornado.httputil import HTTPServerRequest
 
-from . import cookies
-from .config import Config
+from . import checks, cookies, lifetimes
+from .config import Config, refuse_prefix
+from .cookie_choices import CookieChoices
 from .cookies import Found, SetCookie
+from .errors import ConfigError
 from .events import Events
 from .origin import is_withheld
 from .proxy import Trust, compile_trust, is_https
@@ -17,9 +22,14 @@ from .session import Session
 from .state import GONE
 from .work import UnitOfWork
 
+T = TypeVar("T")
+
 logger = logging.getLogger("node_session")
 
 _BOTH = (False, True)
+
+# The number of kinds of cookies that are kept: hosts, and lifetimes that sessions have of their own.
+_MOST_WRITERS = 256
 
 
 class Transport:
@@ -28,20 +38,25 @@ class Transport:
     Args:
         config: The program's.
         events: Receives forged cookies.
-        ends_with_browser: Whether the cookie of a session ends with the browser.
+        choices: Decides for each cookie. Only its overridden methods for the domain and the path are called.
 
     Attributes:
         set_cookies: Writers of Set-Cookie lines, by two flags: for https only, and ending with the browser.
         is_private: Whether shared caches are told to keep no response of a session: the option `cacheControl`.
     """
 
-    def __init__(self, config: Config, events: Events, ends_with_browser: Callable[[Session], bool]) -> None:
+    def __init__(self, config: Config, events: Events, choices: CookieChoices) -> None:
         self._config = config
         self._events = events
-        self._ends_with_browser = ends_with_browser
+        self._choices = choices
         self._bound_to = config.cookie if config.bind_name else ""
+        kind = type(choices)
+        self._is_same_for_all = (
+            kind.cookie_domain is CookieChoices.cookie_domain and kind.cookie_path is CookieChoices.cookie_path
+        )
         self.set_cookies = {(secure, ends): self._make(secure, ends) for secure in _BOTH for ends in _BOTH}
         self.is_private = config.cache_control == "private"
+        self._make_once = functools.lru_cache(_MOST_WRITERS)(self._make)
         self._trust: Trust | None = None
         if config.trust_proxy:
             self._trust = config.trust_proxy_fn or compile_trust(config.trust_proxy)
@@ -88,20 +103,51 @@ class Transport:
             secure = False
         if is_deleted:
             trace.cookie = "deleted"
-            return self.set_cookies[secure, False].deletion
+            return self._writer(request, secure, False, None).deletion
         trace.cookie = "sent"
         id, value = work.id, found.value
         if value is None or id != found.id:
             value = cookies.sign(id, self._config.secret[0], self._bound_to)
-        return self.set_cookies[secure, self._ends_with_browser(session)].line(value)
+        ends = self._choices.ends_with_browser(session)
+        if self._is_same_for_all and lifetimes.KEY not in work.content.attributes:
+            return self.set_cookies[secure, ends].line(value)
+        return self._writer(request, secure, ends, lifetimes.own_lifetime(work.content.attributes)).line(value)
 
-    def _make(self, secure: bool, ends_with_browser: bool) -> SetCookie:
+    def _writer(self, request: HTTPServerRequest, secure: bool, ends: bool, own_lifetime: float | None) -> SetCookie:
+        """The writer for one request; see `_make`."""
+        if self._is_same_for_all:
+            return self._make_once(secure, ends, own_lifetime)
+        domain = _checked(checks.cookie_domain, "cookie_domain", self._choices.cookie_domain(request))
+        path = _checked(checks.cookie_path, "cookie_path", self._choices.cookie_path(request))
+        refusal = refuse_prefix(self._config.cookie, path, domain)
+        if refusal is not None:
+            raise ConfigError(f"cookie_domain() and cookie_path() of the NodeSession: {refusal}")
+        return self._make_once(secure, ends, own_lifetime, domain, path)
+
+    def _make(
+        self,
+        secure: bool,
+        ends_with_browser: bool,
+        own_lifetime: float | None = None,
+        domain: str | None = None,
+        path: str | None = None,
+    ) -> SetCookie:
+        """Make a writer.
+
+        Args:
+            secure: Whether its cookies are for https only.
+            ends_with_browser: Whether they end with the browser.
+            own_lifetime: In milliseconds, if the session has one.
+            domain: Counts together with `path`.
+            path: None: the options count.
+        """
         config = self._config
+        lifetime = config.lifetime if own_lifetime is None else own_lifetime
         return SetCookie(
             config.cookie,
-            lifetime=0 if ends_with_browser else config.lifetime,
-            path=config.path,
-            domain=config.domain,
+            lifetime=0 if ends_with_browser else lifetime,
+            path=config.path if path is None else path,
+            domain=config.domain if path is None else domain,
             secure=secure,
             http_only=config.http_only,
             # Browsers refuse SameSite=None and Partitioned without Secure, so over http (`auto`) both are left out.
@@ -139,6 +185,20 @@ class Transport:
                 "not stored. Behind a proxy that ends https, set trustProxy; for both, set secure to 'auto'",
                 request.remote_ip,
             )
+
+
+def _checked(check: Callable[[Any], T], method: str, value: Any) -> T:
+    """Check what an overridden method of `NodeSession` returned, as the option of this meaning.
+
+    Raises:
+        ConfigError: It may not have this value.
+    """
+    if inspect.iscoroutine(value):
+        value.close()  # or Python warns of it as well
+    try:
+        return check(value)
+    except ValueError as problem:
+        raise ConfigError(f"what {method}() of the NodeSession returns {problem}") from None
 
 
 def _why_not(work: UnitOfWork) -> str:

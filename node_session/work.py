@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from . import ids
+from .activity import Activity
 from .changes import Changes
 from .content import Content
 from .records import Records
@@ -42,7 +42,7 @@ class OldRecord(NamedTuple):
     before: OldRecord | None = None
 
 
-class UnitOfWork:
+class UnitOfWork(Activity):
     """The data of one session that loading, saving, moving and transactions share.
 
     Args:
@@ -79,18 +79,6 @@ class UnitOfWork:
     is_writing = False
     """Whether a write under `id` is under way, so that there may be a record."""
 
-    loaded_at = 0.0
-    """When the record was looked up, by the monotonic clock."""
-
-    active_at = -math.inf
-    """When the record was last renewed, by the monotonic clock."""
-
-    seen_at = -math.inf
-    """When the record was last renewed before this request."""
-
-    idle_before = 0.0
-    """Seconds for which the session was idle before this request."""
-
     has_cookie = False
     """Whether the browser already has this id's cookie, exactly as we would send it."""
 
@@ -104,9 +92,6 @@ class UnitOfWork:
     """Whether another site made the request, so that the user's cookie may be withheld.
     Then this session is neither stored nor sent, until it is regenerated."""
 
-    is_passive: bool | None = False
-    """Whether the request is no activity; see `node_session.passive`. None: it cannot be, since it has regenerated."""
-
     saving: asyncio.Lock | None = None
     """Lock for one save at a time; two would merge changes with themselves."""
 
@@ -117,9 +102,9 @@ class UnitOfWork:
     """The transaction under way."""
 
     def __init__(self, content: Content, records: Records, id: str | None, others: Sequence[str] = ()) -> None:
+        super().__init__(records)
         self.content = content
         content.events = records.events
-        self.records = records
         self.others = others
         self.trace = Trace()
         if id is None:
@@ -220,13 +205,13 @@ class UnitOfWork:
     @property
     def wants_cookie(self) -> bool:
         """Whether the browser's cookie must be renewed or replaced."""
-        return not self.has_cookie or time.monotonic() - self.seen_at > self.records.policy.renew_after / 1000
+        return not self.has_cookie or time.monotonic() - self.seen_at > self.renew_after
 
     @property
     def wants_touch(self) -> bool:
         """Whether the record has been idle for long enough to be renewed."""
         is_stored = self.version is not None and self.state is not GONE and not self.is_passive
-        return is_stored and time.monotonic() - self.active_at > self.records.policy.renew_after / 1000
+        return is_stored and time.monotonic() - self.active_at > self.renew_after
 
     @property
     def idle(self) -> float:

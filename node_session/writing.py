@@ -13,13 +13,13 @@ import random
 import time
 from typing import Any
 
-from . import aside, farewell, ids, serializer
+from . import aside, farewell, ids, lifetimes, serializer
 from .changes import Changes
 from .depth import WRITABLE_DEPTH
 from .errors import ConflictError, SerializationError, TooLargeError, UnavailableError
 from .loading import load_alive
 from .merge import merge
-from .passive import idle_to_write, look_again
+from .passive import look_again
 from .queues import Queue, Stored, queue_of
 from .records import Loaded
 from .state import GONE
@@ -137,6 +137,7 @@ async def rebase(work: UnitOfWork, theirs: Loaded) -> None:
     work.base = work.trace.base = theirs.text
     if work.id == id:  # otherwise it was regenerated meanwhile
         work.version, work.is_outdated = theirs.version, theirs.is_outdated
+        work.note_lifetime(theirs.own_lifetime)
         work.settle_state()
 
 
@@ -172,14 +173,15 @@ async def _try_to_write(work: UnitOfWork, text: str, queue: Queue) -> bool:
     """Try to write a text; return False if another request was first."""
     if 0 < work.records.policy.max_size < len(text) * 4:  # UTF-8 takes four bytes a character at most
         await _require_size(work, text)
-    id, content = work.id, work.content
+    id, content, before, own_lifetime = work.id, work.content, work.version, None
     sent = Sent(text, content.changes)
     content.changes = Changes()  # changes during the write belong to the next save
-    before = work.version  # it may be regenerated meanwhile
     try:
         if work.is_passive and before is not None:
             await look_again(work)
-        version = await work.records.write(id, text, before, idle_to_write(work))
+        if lifetimes.KEY in text:  # the content may have another lifetime by now
+            own_lifetime = lifetimes.own_lifetime(await aside.loads(text))
+        version = await work.records.write(id, text, before, work.idle_to_write(own_lifetime))
     except ConflictError:
         note_conflict(work)
         take_back(work, sent)
@@ -194,6 +196,8 @@ async def _try_to_write(work: UnitOfWork, text: str, queue: Queue) -> bool:
     work.note("saved")
     if work.id == id:
         work.base, work.version, work.is_outdated = text, version, False
+        if own_lifetime != work.own_lifetime:
+            work.note_lifetime(own_lifetime)
     elif work.old is not None and work.old.id == id:  # regenerated meanwhile: the new id goes on from here
         work.base = text
     else:  # this id was given up before it had a record
@@ -215,7 +219,8 @@ async def _catch_up(work: UnitOfWork, last: Stored | None) -> str | None:
     if last is None:
         loaded = await load_alive(work, id)
     else:
-        loaded = Loaded(await aside.loads(last.text), last.text, last.version, idle=0)
+        content = await aside.loads(last.text)
+        loaded = Loaded(content, last.text, last.version, 0, own_lifetime=lifetimes.own_lifetime(content))
     if work.has_left(id):
         return None
     if loaded is None:

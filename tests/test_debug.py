@@ -30,6 +30,8 @@ class Page(SessionMixin, RequestHandler):
             self.session.flash("status", "Hello")
         if self.get_query_argument("passive", ""):
             self.session.passive()
+        if self.get_query_argument("remember", ""):
+            self.session.set_lifetime(86_400_000)
         if self.get_query_argument("set", ""):
             self.session.put("bad", {1})
         self.write(self.render_string("page.html", title="Page"))
@@ -99,6 +101,16 @@ async def test_what_it_shows(visitor):
     assert "&quot;mug&quot;: 2" in page and "&quot;pot&quot;" not in page
     assert re.match(r"will be saved GET / loaded found, in [\d.]+ .s changes cart\.pot so far [\d.]+ ms", now(page))
     assert "unchanged GET / " in now(await text(visitor))
+
+
+async def test_a_lifetime_of_its_own(visitor, pass_time):
+    """The cookie has the lifetime that this request sets, and the record is renewed by it in later ones."""
+    page = await text(visitor, "/?remember=1")
+    assert "<span>Max-Age=86400</span>" in page and "will be saved" in now(page) and "_lifetime" in now(page)
+    assert "it was active 0 s ago" in now(await text(visitor))
+    pass_time(3600)
+    page = await text(visitor)
+    assert "<span>Max-Age=86400</span>" in page and "only its last activity is renewed" in now(page)
 
 
 async def test_nothing_secret(visitor):

@@ -52,7 +52,7 @@ def told(caplog, line: str) -> bool:
         ],
         ("isNew", "session.report.found says whether it was found or is new"),
         ("cookie", "the cookie is sent by itself, as the options"),
-        *[(name, "the option `lifetime` says how long sessions live") for name in ("maxAge", "max_age", "set_expiry")],
+        *[(name, "set_lifetime() says how long this session lives") for name in ("maxAge", "max_age", "set_expiry")],
         *[
             (name, "not needed, every change is noticed, also inside a list or dict")
             for name in ("modified", "accessed")

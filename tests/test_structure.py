@@ -30,13 +30,13 @@ ROOMS = {
     "drivers": ("drivers drivers.", BASICS),
     "config": ("config checks doubts", [*BASICS, "drivers"]),
     "core": (
-        "policy records farewell graces orphans state work loading passive queues writing saving moving session "
-        "transaction",
+        "policy lifetimes own_lifetime records farewell graces orphans state activity work loading passive queues "
+        "writing saving moving session transaction",
         [*BASICS, "text", "events", "content", "merge", "drivers"],
     ),
     "web": (
-        "background sweeping open_sockets transport caches navigation headers handshake upload refusals response "
-        "starting manager web",
+        "background sweeping cookie_choices open_sockets transport caches navigation headers handshake upload refusals "
+        "response starting manager web",
         [*BASICS, "text", "events", "content", "merge", "drivers", "config", "core"],
     ),
     "tools": (

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from world import start_session
 
-from node_session import cookies, serializer
+from node_session import NodeSession, cookies, serializer
 from node_session.authenticated_encryption import AuthenticatedEncrypter
 from node_session.config import Config
 from node_session.drivers import MemoryDriver
@@ -37,7 +37,7 @@ def test_cookie(vector):
 def test_attributes(vector):
     """Set-Cookie has the original's attributes, in the original's order."""
     config = Config.from_dict({"secret": SECRET, "sameSite": None, **vector["options"]})
-    transport = Transport(config, Events("memory"), lambda session: config.expire_on_close)
+    transport = Transport(config, Events("memory"), NodeSession(config))
     line = transport.set_cookies[bool(config.secure), config.expire_on_close].line("VALUE")
     assert re.sub("Expires=[^;]*", "Expires=DATE", line) == vector["line"]
 

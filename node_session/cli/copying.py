@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
+import time
 from collections.abc import AsyncIterator
 
 from ..drivers import Entry
@@ -31,15 +33,26 @@ async def copy(options: argparse.Namespace) -> Outcome:
 
 
 async def _copy(source: OpenStore | SailsDiskFile, target: Records, entry: Entry) -> str:
-    is_unreadable = isinstance(source, OpenStore) and source.is_unreadable  # then its payload is copied as it is
-    text = entry.payload if is_unreadable else _storable(await source.text(entry))
+    text, idle = await _read(source, target, entry)
     if await target.driver.read(entry.id) is not None:  # a driver without versions would overwrite it
         return "present"
     try:
-        await target.write(entry.id, text, None)
+        await target.write(entry.id, text, None, idle)
     except ConflictError:
         return "present"
     return "copied"
+
+
+async def _read(source: OpenStore | SailsDiskFile, target: Records, entry: Entry) -> tuple[str, float]:
+    """The text to write, and its `idle` for the target's driver: most copies count as used now."""
+    if isinstance(source, SailsDiskFile):
+        return _storable(await source.text(entry)), 0
+    if source.is_unreadable:  # its payload is copied as it is, and so is its time, as it may have its own lifetime
+        return entry.payload, time.time() * 1000 - entry.last_activity
+    loaded = await source.load(entry)
+    own = loaded.own_lifetime
+    is_kept = own is not None and loaded.idle < math.inf
+    return _storable(loaded.text), (loaded.idle if is_kept else 0) + target.shift(own)
 
 
 def _storable(text: str) -> str:

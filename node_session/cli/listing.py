@@ -67,13 +67,14 @@ async def look(store: OpenStore, entry: Entry) -> tuple[Line, dict[str, Any]]:
     """
     attributes: dict[str, Any] = {}
     damage, is_mismatch = "", False
+    idle = time.time() * 1000 - entry.last_activity
     if not store.is_unreadable:
         try:
-            attributes = (await store.load(entry)).attributes
+            loaded = await store.load(entry)
+            attributes, idle = loaded.attributes, loaded.idle  # which the stored time alone does not tell of all
         except DamagedError as error:
             damage, is_mismatch = str(error), isinstance(error, MismatchError)
-    idle = max(0.0, time.time() * 1000 - entry.last_activity)
-    return Line(entry.id, _size(entry.payload), idle, damage, is_mismatch), attributes
+    return Line(entry.id, _size(entry.payload), max(0.0, idle), damage, is_mismatch), attributes
 
 
 def _size(payload: str) -> int:

@@ -13,6 +13,7 @@ from ..config import Config
 from ..drivers import Driver, Entry, FileDriver, Record
 from ..drivers.hashed import HashedDriver
 from ..errors import ConfigError, DamagedError, MismatchError, UnreadableError
+from ..policy import Policy
 from ..records import SECOND_LOOKS, Loaded, Records
 from .config_file import read_config
 from .spelling import plural, warn
@@ -38,8 +39,9 @@ class OpenStore:
 
     def __init__(self, config: Config, driver: Driver) -> None:
         self.config = config
-        self.records = Records(driver, encrypter=encryption.choose(config.encrypt, config.secret))
-        self.kept = Records(driver.driver) if isinstance(driver, HashedDriver) else self.records
+        policy = Policy(lifetime=config.lifetime)
+        self.records = Records(driver, policy, encryption.choose(config.encrypt, config.secret))
+        self.kept = Records(driver.driver, policy) if isinstance(driver, HashedDriver) else self.records
         self._loaded = 0
         self._mismatches: Counter[tuple[str, str]] = Counter()
 
@@ -84,10 +86,6 @@ class OpenStore:
         except MismatchError as error:
             self._mismatches[str(error), error.cure] += 1
             raise
-
-    async def text(self, entry: Entry) -> str:
-        """The JSON text of a listed record; see `load`."""
-        return (await self.load(entry)).text
 
     def warn_of_mismatches(self) -> None:
         """Warn of the records that the config does not fit, in one line for all."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import math
+import contextlib
 import time
 from collections import Counter
 
 from .. import ids
 from ..drivers import Entry
-from ..errors import ConfigError
+from ..errors import ConfigError, DamagedError
 from ..orphans import remove_orphans
 from .each import BUSY, for_each, retry
 from .finding import NotFoundError, find, holds, is_session, require_readable
 from .open_store import OpenStore, open_store
 from .outcome import ATTENTION, PASSED_OVER, Outcome, summarize
 from .spelling import plural, short
+
+# Milliseconds by which two looks at an idle time may differ although nobody has used the session.
+_A_MOMENT = 1000
 
 
 async def gc(options: argparse.Namespace) -> Outcome:
@@ -42,14 +45,7 @@ async def destroy(options: argparse.Namespace) -> Outcome:
             return await _destroy_one(store, options.id)
         if options.user:
             return await _destroy_user(store, options.user)
-        removed = 0
-        before = math.inf
-        if options.older_than is not None:
-            # First as gc does it, which makes sure in one step that nobody has just used the record.
-            removed = await store.kept.driver.gc(options.older_than)
-            before = time.time() * 1000 - options.older_than
-        counts = await _destroy_idle(store, before)
-    counts["destroyed"] += removed
+        counts = await (_destroy_all(store) if options.all else _destroy_idle(store, options.older_than))
     return summarize(counts, f"destroyed {plural(counts['destroyed'], 'session')}", ["destroyed"])
 
 
@@ -61,17 +57,41 @@ async def _destroy_one(store: OpenStore, start: str) -> Outcome:
     return Outcome(f"destroyed {short(id)}", {"destroyed": 1})
 
 
-async def _destroy_idle(store: OpenStore, before: float) -> Counter[str]:
-    """Remove the sessions that were last active before a time (ms since 1970)."""
+async def _destroy_all(store: OpenStore) -> Counter[str]:
     counts: Counter[str] = Counter()
     async for entry in store.scan():
-        if entry.last_activity < before:
-            if is_session(entry):
-                await store.kept.driver.destroy(entry.id)
-                counts["destroyed"] += 1
-            else:
-                counts[PASSED_OVER] += 1
+        if is_session(entry):
+            await store.kept.driver.destroy(entry.id)
+            counts["destroyed"] += 1
+        else:
+            counts[PASSED_OVER] += 1
     return counts
+
+
+async def _destroy_idle(store: OpenStore, milliseconds: float) -> Counter[str]:
+    """Remove the sessions that have been idle for longer than this."""
+    # First as gc does it, which makes sure in one step that nobody has just used the record. But of sessions that live
+    # shorter than others, it sees by their time only that they have expired.
+    expired = max(milliseconds, store.config.lifetime) if store.kept.can_shift else milliseconds
+    removed = await store.kept.driver.gc(expired)
+    counts = await for_each(store.scan, lambda entry: _destroy_if_idle(store, entry, milliseconds), "is left")
+    counts["destroyed"] += removed
+    return counts
+
+
+async def _destroy_if_idle(store: OpenStore, entry: Entry, milliseconds: float) -> str:
+    listed = idle = time.time() * 1000 - entry.last_activity
+    if not store.is_unreadable:
+        with contextlib.suppress(DamagedError):
+            idle = (await store.load(entry)).idle
+    if idle <= milliseconds:
+        return "other"
+    with contextlib.suppress(DamagedError):
+        record = await store.kept.driver.read(entry.id)
+        if record is None or record.idle < listed - _A_MOMENT:  # it was used since it was listed
+            return "other"
+    await store.kept.driver.destroy(entry.id)
+    return "destroyed"
 
 
 async def _destroy_user(store: OpenStore, wanted: list[tuple[str, str]]) -> Outcome:

@@ -34,7 +34,8 @@ async def _rewrap(store: OpenStore, entry: Entry) -> str:
             return "gone"
         if not loaded.is_outdated:
             return "current"
-        await store.records.write(entry.id, loaded.text, loaded.version)
+        idle = store.records.shift(loaded.own_lifetime)  # active now, and with its own lifetime
+        await store.records.write(entry.id, loaded.text, loaded.version, idle)
         return "rewritten"
 
     return await retry(attempt)

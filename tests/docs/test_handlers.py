@@ -12,8 +12,10 @@ import urllib.request
 from pathlib import Path
 
 from tornado.ioloop import PeriodicCallback
+from tornado.web import RequestHandler
 
 from docs.pages import ROOT, blocks_of
+from node_session import SessionMixin
 
 PAGE = "docs/handlers.md"
 
@@ -222,3 +224,35 @@ def test_stopping(tmp_path):
             process.send_signal(signal.SIGKILL)
             process.wait()
     assert '"views":1' in next((tmp_path / "sessions").glob("[!.]*")).read_text()
+
+
+def test_remember_me(run, visit, sessions):
+    """Who wants to be remembered has a cookie for 30 days, and others have one as usual."""
+    login = run(PAGE, "set_lifetime(30 * DAY)")["Login"]
+
+    async def scenario(visitor):
+        answer = await visitor.post("/", {"name": "Ann", "remember": "on"})
+        assert "Max-Age=2592000;" in answer.headers["Set-Cookie"]
+        assert (await visitor.stored())["_lifetime"] == 2_592_000_000
+        visitor.cookie = None
+        answer = await visitor.post("/", {"name": "Bob"})
+        assert "Max-Age=300;" in answer.headers["Set-Cookie"]
+
+    visit(scenario, login, node_session=sessions)
+
+
+def test_many_hosts(run, visit, config):
+    """Each host has its domain, and one that is not in the list has none."""
+    sessions = run(PAGE, "def cookie_domain")["Sessions"](config)
+
+    class Page(SessionMixin, RequestHandler):
+        def get(self):
+            self.session.put("seen", True)
+
+    async def scenario(visitor):
+        for host, domain in (("shop.example.org", "; Domain=example.org;"), ("evil.example", None)):
+            line = (await visitor.get("/", headers={"Host": host})).headers["Set-Cookie"]
+            assert domain in line if domain else "Domain" not in line
+        await sessions.close()
+
+    visit(scenario, Page, node_session=sessions)

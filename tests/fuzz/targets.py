@@ -590,7 +590,7 @@ def config(data: bytes) -> None:
             assert not any(secret in str(error) for secret in SECRETS)
             return
     assert isinstance(sessions.config, Config)
-    transport = Transport(sessions.config, Events("memory"), sessions.ends_with_browser)
+    transport = Transport(sessions.config, Events("memory"), sessions)
     line = transport.set_cookies[True, False].line(b64encode(os.urandom(9)).decode())
     assert line.isprintable() and line.isascii()
 

@@ -66,13 +66,20 @@ def routes(app):
 async def count_touches(sessions) -> dict[str, int]:
     """Count, by id, how often the driver renews a record."""
     driver = await sessions.driver()
-    touch, counts = driver.touch, {}
+    touch, confirm, counts = driver.touch, driver.confirm, {}
 
-    async def counting(id):
+    async def counting(id, **options):
         counts[id] = counts.get(id, 0) + 1
-        await touch(id)
+        await touch(id, **options)
 
-    driver.touch = counting
+    async def counting_confirm(id, version, **options):
+        before = counts.get(id, 0)
+        is_renewed = await confirm(id, version, **options)
+        if is_renewed:
+            counts[id] = before + 1  # also if it was done by a touch
+        return is_renewed
+
+    driver.touch, driver.confirm = counting, counting_confirm
     return counts
 
 
@@ -186,13 +193,13 @@ async def list_operations(sessions) -> list[str]:
     def noting(name):
         operation = getattr(driver, name)
 
-        async def noted(*args):
+        async def noted(*args, **options):
             if inside:
-                return await operation(*args)
+                return await operation(*args, **options)
             names.append(name)
             inside.append(name)
             try:
-                return await operation(*args)
+                return await operation(*args, **options)
             finally:
                 inside.clear()
 
