@@ -12,6 +12,7 @@ application = Application([("/", Views)], node_session=sessions)
 """
 
 from .config import Config
+from .device import Device
 from .drivers import Driver, Record
 from .encryption import Encrypter
 from .errors import (
@@ -46,6 +47,7 @@ __all__ = [
     "ConfigWarning",
     "ConflictError",
     "DamagedError",
+    "Device",
     "Driver",
     "Encrypter",
     "GoneError",

@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
 
 from .errors import DamagedError
 from .records import Records
 
 
 class Activity:
-    """The times of a session in a request, by the monotonic clock.
+    """The times of a session in a request, by the monotonic clock."""
 
-    Args:
-        records: All records of the program.
-    """
+    records: Records
+
+    renew_after: float
+    """The seconds after which an idle session is renewed."""
 
     loaded_at = 0.0
     """When the record was looked up."""
@@ -36,22 +36,14 @@ class Activity:
     own_lifetime: float | None = None
     """The lifetime of its own that the record has, in ms. The content may have another one, which is not saved yet."""
 
-    on_lifetime: Callable[[float], None] | None = None
-    """Called with the seconds of a lifetime that the record gets while the request is under way."""
-
-    def __init__(self, records: Records) -> None:
-        self.records = records
-        self.renew_after = records.policy.renew_after / 1000
-        """The seconds after which an idle session is renewed."""
-
     def note_lifetime(self, own: float | None) -> None:
         """Note the lifetime of its own that the record has; None: it has none."""
         if own == self.own_lifetime:
             return
         self.own_lifetime, policy = own, self.records.policy
         self.renew_after = (policy.renew_after if own is None else policy.renew_own_after(own)) / 1000
-        if own is not None and self.on_lifetime is not None:
-            self.on_lifetime(own / 1000)
+        if own is not None:
+            self.records.on_lifetime(own)
 
     def idle_to_write(self, own_lifetime: float | None) -> float:
         """The argument `idle` of `Driver.write`, `touch` and `confirm` for a record of this session.
@@ -61,7 +53,7 @@ class Activity:
         Args:
             own_lifetime: The one that the record is to have.
         """
-        idle = self.records.shift(own_lifetime)
+        idle = 0 if own_lifetime is None else self.records.shift(own_lifetime)
         if self.is_passive and math.isfinite(self.active_at):  # a custom driver may not tell
             idle += (time.monotonic() - self.active_at) * 1000
         return idle

@@ -25,7 +25,8 @@ class Attributes(TrackedMapping):
     """The attributes of a session by key.
 
     Its methods try a path before a literal key, unless they say otherwise. Reserved keys are ``_token`` (the
-    CSRF token), ``flash``, ``_old_input``, ``_created`` (of `absoluteLifetime`) and ``_lifetime`` (of `set_lifetime`).
+    CSRF token), ``flash``, ``_old_input``, ``_created`` (of `absoluteLifetime`), ``_lifetime`` (of `set_lifetime`),
+    ``_owner`` and ``_device`` (of `set_owner`).
     """
 
     __slots__ = ()

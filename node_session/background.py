@@ -77,7 +77,7 @@ class Background:
     """
 
     def __init__(self, config: Config, events: Events, sweep: Callable[[], AsyncGenerator[float, None]]) -> None:
-        self.sockets = OpenSockets(config.close_sockets_within, config.lifetime)
+        self.sockets = OpenSockets(config.close_sockets_within)
         self._seconds = config.lifetime / 1000
         self._lottery = config.lottery
         self._events = events
@@ -101,9 +101,14 @@ class Background:
         elif own is not None:
             here.tick_within(seconds)
         here.requests[request] = work
-        work.on_lifetime = here.tick_within
         if seconds * _URGENT < work.idle_before < math.inf:
             self._run(touch(work), "renew a session")
+
+    def lifetime_noted(self, milliseconds: float) -> None:
+        """Renew in time a session that has got this lifetime, perhaps while its request is under way."""
+        here = self._requests.get(asyncio.get_running_loop())
+        if here is not None:
+            here.tick_within(milliseconds / 1000)
 
     def request_ended(self, request: HTTPServerRequest, session: Reported, work: UnitOfWork) -> None:
         """Do the work that could wait until the response has left.

@@ -70,6 +70,21 @@ def size(value: Any) -> int:
     return value
 
 
+def number(value: Any) -> int:
+    """A number of things."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"must be a whole number such as 5, or 0 for no limit, not {quote(value)}")
+    return value
+
+
+def device_details(value: Any) -> tuple[str, ...]:
+    """A list of what to keep about a device."""
+    details = value if isinstance(value, (list, tuple)) else [None]
+    if not all(isinstance(each, str) and each in ("address", "userAgent") for each in details):
+        raise ValueError(f"must be a list of 'address' and 'userAgent', or [] for neither, not {quote(value)}")
+    return tuple(details)
+
+
 def boolean(value: Any) -> bool:
     """True or false, and nothing that Python takes for it."""
     if not isinstance(value, bool):

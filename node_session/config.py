@@ -130,6 +130,13 @@ class Config:
     """Bytes of a session's JSON text, before encryption; 0: no limit. A larger session is not written:
     `TooLargeError`. One that is stored already may change as long as it does not grow."""
 
+    max_devices: Annotated[int, checks.number] = 0
+    """The maximum number of devices on which an owner (`set_owner`) is logged in; 0: no limit. At the next login the
+    longest unused one is logged out."""
+
+    device_details: Annotated[tuple[str, ...], checks.device_details] = ("address", "userAgent")
+    """What `devices` tells of each client: its `address`, its `userAgent`, both, or neither (`[]`)."""
+
     trust_proxy: Annotated[Any, checks.trust] = False
     """Whose X-Forwarded-Proto to believe: true, a number of hops, addresses and networks, or a function."""
 

@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from .changes import Changes
 from .events import Events
 from .late import LateChanges
+
+
+class Client(Protocol):
+    """A request, as far as the list of its user's devices tells of it."""
+
+    @property
+    def remote_ip(self) -> str | None:
+        """The client's address."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The request's headers."""
+
+
+class Former(NamedTuple):
+    """A device that a session was, until its owner logged out or another one logged in.
+
+    Attributes:
+        owner: Its owner.
+        device: Its id.
+        is_log_out: Whether all its sessions end.
+    """
+
+    owner: str
+    device: str
+    is_log_out: bool
 
 
 class Content:
@@ -47,6 +74,18 @@ class Content:
 
     makes_token_when_asked = False
     """Whether the CSRF token is made when it is used, as without `saveUninitialized`."""
+
+    find_client: Callable[[], Client | None] | None = None
+    """Finds the request that the session serves, as long as it is there."""
+
+    new_device: str | None = None
+    """The device that `set_owner` has made in this request, so that it may not be in its owner's list yet."""
+
+    is_unverified = False
+    """Whether the session was entered in its owner's list, and not yet looked for there after its write."""
+
+    former: Former | None = None
+    """The device to take out of its owner's list."""
 
     def __init__(self) -> None:
         self.attributes = {}

@@ -9,10 +9,11 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-from . import aside, ids
+from . import aside, enlisting, ids
 from .csrf_token import CsrfToken
 from .errors import ConflictError, UnavailableError
 from .farewell import Farewell
+from .owners import OWNER
 from .records import Lack, Loaded
 from .state import GONE, NEW, STORED, UNSTARTED
 from .work import UnitOfWork
@@ -157,6 +158,8 @@ async def _renew(work: UnitOfWork, renewing: Awaitable[bool | None]) -> bool:
     if work.trace.saved == "left alone":
         work.trace.saved = "touched"
     work.note("touched")
+    if OWNER in work.content.attributes:
+        await enlisting.renew(work)
     return True
 
 

@@ -22,6 +22,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
 from . import drivers, encryption, hints
+from .accounts import Accounts
 from .background import Background
 from .callbacks import with_result, without_arguments
 from .config import Config
@@ -31,6 +32,7 @@ from .encryption import CustomEncrypter, Encrypter
 from .errors import ConfigError
 from .events import Events, OnEvent, Stats
 from .once import Once
+from .owners import Owners
 from .policy import Policy, renew_after
 from .records import Records
 from .session import Session
@@ -44,7 +46,7 @@ Creator = Callable[[Config], "Driver | Awaitable[Driver] | Any"]
 """Function from a config to a driver; see `NodeSession.register_handler`."""
 
 
-class NodeSession(CookieChoices):
+class NodeSession(CookieChoices, Accounts):
     """Sessions for a Tornado application.
 
     Args:
@@ -192,7 +194,10 @@ class NodeSession(CookieChoices):
     async def _make_records(self) -> Records:
         driver = await drivers.create(self.config)
         encrypter = self._encrypter if self.config.encrypt else None
-        return Records(driver, _policy_of(self.config), encrypter, self._events)
+        owners = Owners(self.config.secret)
+        records = Records(driver, _policy_of(self.config), encrypter, self._events, owners=owners)
+        records.on_lifetime = self._background.lifetime_noted
+        return records
 
 
 def sessions_of(application: Application) -> NodeSession:
@@ -223,4 +228,6 @@ def _policy_of(config: Config) -> Policy:
         regenerate_grace=config.regenerate_grace,
         renew_after=renew_after(config.lifetime),
         max_size=config.max_size,
+        max_devices=config.max_devices,
+        device_details=config.device_details,
     )

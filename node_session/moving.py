@@ -12,7 +12,7 @@ from .loading import load, make_token
 from .records import Loaded
 from .state import ENDED, GONE, NEW
 from .work import OldRecord, Sent, UnitOfWork
-from .writing import Retry, current_text, end, merged_with, note_merge, rebase, recall, take_back, write
+from .writing import current_text, end, merged_with, note_merge, rebase, recall, retry_of, take_back, write
 
 # The maximum number of ids through which a session is followed. Only somebody who can write to the store makes more.
 _MOST_MOVES = 100
@@ -70,7 +70,7 @@ async def move(work: UnitOfWork, old: OldRecord, text: str) -> None:
     before somebody logged in, must see none of the other one's data. Our content becomes a session of its own.
     """
     began, base, flushed, began_anew = old, work.base, work.content.changes.flushed, old.is_trail
-    retry, is_moved = Retry(work), False
+    retry, is_moved = retry_of(work), False
     while True:
         path, there = await _follow(work, old.id)
         if len(path) > 1:
@@ -145,7 +145,7 @@ async def run_out(work: UnitOfWork) -> None:
 
 async def settle_old(work: UnitOfWork, old: OldRecord) -> None:
     """Destroy the session under the id that its old ones lead to, or leave it there."""
-    retry = Retry(work)
+    retry = retry_of(work)
     while old.destroy:
         path, there = await _follow(work, old.id)
         if there is None or (len(path) > 1 and (path[-1] == work.id or work.has_left(path[-1]))):

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 
 from tornado.websocket import WebSocketHandler
 
+from . import lifetimes
 from .drivers.base import pieces
 from .records import Lack, Records
 from .state import GONE
@@ -47,12 +48,10 @@ class OpenSockets:
 
     Args:
         within: Milliseconds in which a socket is closed after its session has ended, if the store answers quickly.
-        lifetime: The option, in milliseconds.
     """
 
-    def __init__(self, within: float, lifetime: float) -> None:
+    def __init__(self, within: float) -> None:
         self._seconds = within / 1000 * _INTERVAL
-        self._is_endless = lifetime == 0
         self._watches: dict[asyncio.AbstractEventLoop, _Watch] = {}
 
     @contextlib.contextmanager
@@ -80,7 +79,7 @@ class OpenSockets:
         if watch is None:
             for ended in [each for each in self._watches if each.is_closed()]:
                 del self._watches[ended]
-            watch = self._watches[loop] = _Watch(loop, self._seconds, self._is_endless)
+            watch = self._watches[loop] = _Watch(loop, self._seconds)
         return watch
 
 
@@ -90,13 +89,11 @@ class _Watch:
     Args:
         loop: The event loop.
         seconds: Between two look-ups.
-        is_endless: Whether the driver expires no record, not even that of a session with a lifetime of its own.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, is_endless: bool) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         self._loop = loop
         self._seconds = seconds
-        self._is_endless = is_endless
         self._sockets: weakref.WeakKeyDictionary[WebSocketHandler, UnitOfWork] = weakref.WeakKeyDictionary()
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -151,7 +148,7 @@ class _Watch:
     async def _look_at(self, sockets: Sequence[_Socket], records: Records) -> None:
         ids = self._ids_of(sockets)
         alive = await records.driver.alive([*{*ids.values()}])
-        if self._is_endless:
+        if not records.can_shift:  # then the store does not know the lifetimes that sessions have of their own
             alive -= await self._find_ended(ids, records)
         closed = 0
         for socket, id in ids.items():
@@ -172,7 +169,7 @@ class _Watch:
     async def _find_ended(self, ids: Mapping[_Socket, str], records: Records) -> set[str]:
         """Load the sessions that have a lifetime of their own; return the ids of those that are over."""
         works = [work for work in map(self._work_of, ids) if work is not None]
-        own = {work.id for work in works if "_lifetime" in work.content.attributes}
+        own = {work.id for work in works if lifetimes.KEY in work.content.attributes}
         return {id for id in own if isinstance(await records.load(id), Lack)}
 
     def _close_if_over(self, socket: _Socket, id: str, alive: Set[str]) -> bool:

@@ -7,11 +7,11 @@ session.lifetime                                 # 2592000000
 from __future__ import annotations
 
 from . import lifetimes
-from .csrf_token import CsrfToken
+from .ownership import Ownership
 
 
-class OwnLifetime(CsrfToken):
-    """Attributes with flash data and the token, and a lifetime under ``_lifetime``."""
+class OwnLifetime(Ownership):
+    """Attributes with flash data, the token and an owner, and a lifetime under ``_lifetime``."""
 
     __slots__ = ()
 

@@ -47,6 +47,12 @@ class Policy:
     max_size: int = 0
     """The maximum number of bytes of a stored text; 0: no limit."""
 
+    max_devices: int = 0
+    """The maximum number of devices on which an owner is logged in; 0: no limit."""
+
+    device_details: tuple[str, ...] = ("address", "userAgent")
+    """What the list of an owner's devices says about each client."""
+
     def renew_own_after(self, own: float) -> float:
         """`renew_after` for a session with a lifetime of its own.
 

@@ -11,21 +11,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from . import aside, encryption, farewell, ids, lifetimes, serializer
+from . import aside, encryption, farewell, ids, roster, serializer
 from .drivers.base import Driver, Record
 from .encryption import CustomEncrypter, SessionEncrypter
 from .errors import ConflictError, DamagedError, MismatchError
 from .events import Events
 from .farewell import TRACEABLE, Farewell
 from .graces import Graces
+from .lifetimes import KEY as OWN_LIFETIME
+from .lifetimes import own_lifetime
+from .loaded import Lack as Lack
+from .loaded import Loaded as Loaded
+from .owners import Owners
 from .policy import Policy
 from .serializer import LARGE
 
@@ -36,35 +38,6 @@ SECOND_LOOKS = (0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 
 Only a record that may be half written is read again (`Driver.half_written_for`). The original writes within a
 millisecond, unless a busy machine interrupts it."""
-
-
-@dataclass(slots=True)
-class Loaded:
-    """A record that is a session.
-
-    Attributes:
-        attributes: Its content.
-        text: Its content as JSON.
-        version: The driver's version of it.
-        idle: Milliseconds since its last activity.
-        is_outdated: Whether it is encrypted in an older way, and should be written again.
-        own_lifetime: The lifetime of its own, in milliseconds; None without one.
-    """
-
-    attributes: dict[str, Any]
-    text: str
-    version: object
-    idle: float
-    is_outdated: bool = False
-    own_lifetime: float | None = None
-
-
-class Lack(enum.Enum):
-    """The reasons why there is no session under an id."""
-
-    ABSENT = "there is no record"
-    DAMAGED = "the record is not a session, or this config cannot read it"
-    OVER = "the session has reached its absolute lifetime or one of its own, and was destroyed"
 
 
 def _now() -> float:
@@ -80,13 +53,12 @@ class Records:
         encrypter: Encrypts them; None: they are stored as plain text.
         events: Receives damaged records.
         clock: Returns seconds since 1970; None: the system's clock.
+        owners: Finds the lists of owners' devices; None: nobody else can find those that are made here.
 
     Attributes:
-        driver: As given.
-        policy: As given.
-        events: As given.
-        clock: As given.
+        driver, policy, events, clock, owners: As given.
         graces: Destroys farewells when their grace is over.
+        on_lifetime: Called with the lifetime of its own, in milliseconds, that a session was found to have, or got.
     """
 
     def __init__(
@@ -96,12 +68,15 @@ class Records:
         encrypter: SessionEncrypter | None = None,
         events: Events | None = None,
         clock: Callable[[], float] | None = None,
+        owners: Owners | None = None,
     ) -> None:
         self.driver = driver
         self.policy = Policy() if policy is None else policy
         self.encrypter = encrypter
         self.events = Events(type(driver).__name__) if events is None else events
         self.clock = _now if clock is None else clock
+        self.owners = Owners() if owners is None else owners
+        self.on_lifetime: Callable[[float], object] = bool  # nobody needs to know
         self.graces = Graces((self.policy.regenerate_grace or TRACEABLE) / 1000, self.destroy_farewell)
 
     async def load(self, id: str) -> Loaded | Farewell | Lack:
@@ -116,13 +91,15 @@ class Records:
         try:
             loaded = await self.read(id)
         except DamagedError as error:
-            await self._set_aside(id, error)
+            await self.set_aside(id, error)
             return Lack.DAMAGED
         if loaded is None:
             return Lack.ABSENT
         attributes = loaded.attributes
         if farewell.KEY in attributes and farewell.is_farewell(attributes):
             return farewell.parse(attributes, id, loaded.idle, loaded.version)
+        if roster.KEY in attributes and roster.is_roster(attributes):
+            return Lack.ABSENT
         if self.policy.is_over(attributes, self.clock()):
             await self.driver.destroy(id)
             return Lack.OVER
@@ -176,8 +153,8 @@ class Records:
         attributes = serializer.loads(text) if len(text) < LARGE else await aside.loads(text)
         is_outdated = encrypter is not None and not encrypter.is_current(payload)
         loaded = Loaded(attributes, text, record.version, record.idle, is_outdated)
-        if lifetimes.KEY in attributes:
-            loaded.own_lifetime = lifetimes.own_lifetime(attributes)
+        if OWN_LIFETIME in attributes:
+            loaded.own_lifetime = own_lifetime(attributes)
             loaded.idle -= self.shift(loaded.own_lifetime)
         return loaded
 
@@ -186,14 +163,14 @@ class Records:
         """Whether the store expires records, and takes the last activity of each."""
         return bool(self.policy.lifetime) and self.driver.takes_idle
 
-    def shift(self, own_lifetime: float | None) -> float:
+    def shift(self, own: float | None) -> float:
         """The milliseconds by which the stored last activity of a record lies before the real one.
 
         With it, a record with a lifetime of its own expires in time although the store knows the option's only. Less
         than 0 for a longer lifetime; 0 without one, or if the store cannot do so: then `load` checks the lifetime, if
         the driver tells for how long a record was idle.
         """
-        return 0 if own_lifetime is None or not self.can_shift else self.policy.lifetime - own_lifetime
+        return 0 if own is None or not self.can_shift else self.policy.lifetime - own
 
     async def write(self, id: str, text: str, version: object, idle: float = 0) -> object:
         """Store a text; see `Driver.write`, and `UnitOfWork.idle_to_write` for `idle`."""
@@ -225,7 +202,8 @@ class Records:
             if there is not None and farewell.was_left_at(there.attributes, at):
                 await self.driver.destroy(id, there.version)
 
-    async def _set_aside(self, id: str, error: DamagedError) -> None:
+    async def set_aside(self, id: str, error: DamagedError) -> None:
+        """Tell of a damaged record, and let the driver set it aside."""
         self.events.note("damaged", id)
         if isinstance(error, MismatchError):  # under the right config it is a session
             self.events.warn_of_mismatch(id, error)

@@ -202,8 +202,9 @@ class HeldResponse(HeldHeaders):
         work = self._work
         work.content.is_late = False  # changes by the error page are lost with all others, as the log says
         # If the new record is stored, the old id may be useless, so the new cookie is sent. But not at a log-out: the
-        # browser must retry it with the old cookie, or the old record would stay logged in.
-        if work.state is MOVED and not work.is_logging_out:
+        # browser must retry it with the old cookie, or the old record would stay logged in. Nor if the owner may have
+        # logged out meanwhile; then the old record is still as it was.
+        if work.state is MOVED and not work.is_logging_out and not work.content.is_unverified:
             self._state = SAVING
         else:
             self._state = CLOSED

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 
-from . import aside, policy, serializer
+from . import aside, enlisting, policy, serializer
 from .attributes import Attributes
 from .depth import WRITABLE_DEPTH
 from .errors import SessionError
@@ -88,6 +88,8 @@ async def commit(work: UnitOfWork, text: str) -> None:
         if not is_alone:  # another save of this object was first, so the text may be outdated
             text = await current_text(work)
         await _store(work, text)
+        if work.content.former is not None:
+            await enlisting.leave(work)
     trace.saved = "gone" if work.state is GONE else "destroyed" if work.is_ended else "saved"
     trace.saving = time.perf_counter() - started
 
@@ -103,7 +105,7 @@ async def _store(work: UnitOfWork, text: str) -> None:
         await move(work, work.old, text)
     elif work.state is MOVED and work.old is not None:  # an earlier save failed half way
         old = work.old
-        if text != work.base:
+        if text != work.base or work.content.is_unverified:
             await write(work, text)
         await settle_old(work, old)
         work.forget_old(old)

@@ -127,6 +127,7 @@ class Session(OwnLifetime):
         work = self._work
         if work.old is not None:
             work.old = work.old._replace(grace=False)
+        self._note_former(is_log_out=True)
         self.flush()
         return True
 

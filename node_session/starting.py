@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import weakref
+
 from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
@@ -67,6 +70,7 @@ class Starter:
             records = self._records.made or await self._records.get()
             session = Session(self._name, records, found.id, others=found.others)
             work = work_of(session)
+            work.content.find_client = weakref.ref(request)
             work.has_cookie = found.value is not None  # until it takes another id
             self._judge(request, handler, work)
             response = HeldResponse(handler, session, work, self._transport, found, self._background)
@@ -108,7 +112,10 @@ class Starter:
         """Make a request's session without loading it; see `NodeSession.get_session`."""
         found = self._transport.find(request)
         records = await self._records.get()
-        return Session(self._name, records, found.id, others=found.others)
+        session = Session(self._name, records, found.id, others=found.others)
+        with contextlib.suppress(TypeError):  # it may be a stand-in of a test, of a class without weak references
+            work_of(session).content.find_client = weakref.ref(request)
+        return session
 
 
 def session_of(request: HTTPServerRequest) -> Session:

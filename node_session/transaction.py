@@ -8,15 +8,16 @@ import contextvars
 from collections.abc import AsyncIterator
 from typing import Any
 
-from . import aside, paths
+from . import aside, enlisting, paths
 from .attributes import Attributes
 from .errors import ConflictError, GoneError
 from .loading import load_alive, note_activity, renew_if_due
+from .owners import OWNER
 from .records import Loaded
 from .saving import commit, require_start, save, saving_lock, stage_in_time
 from .state import GONE
 from .work import UnitOfWork
-from .writing import Retry, current_text, end, note_conflict, rebase, recall
+from .writing import current_text, end, note_conflict, rebase, recall, retry_of
 
 # The transactions that the running task is part of. A task that it starts inherits them.
 _transactions: contextvars.ContextVar[tuple[object, ...]] = contextvars.ContextVar("_transactions", default=())
@@ -122,7 +123,7 @@ async def take(work: UnitOfWork, key: str, default: Any) -> Any:
     is_stored = work.version is not None or old is not None
     if not is_stored or paths.find(base, key) is paths.MISSING:
         return view.pull(key, default)  # this request has set it, and no other can have it yet
-    id, retry = work.id if old is None else old.id, Retry(work)
+    id, retry = work.id if old is None else old.id, retry_of(work)
     async with saving_lock(work):
         while True:
             stored = await load_alive(work, id)
@@ -141,6 +142,8 @@ async def take(work: UnitOfWork, key: str, default: Any) -> Any:
             if await _store_without(work, id, stored):
                 view.pull(key)
                 await rebase(work, stored)
+                if OWNER in work.content.attributes:
+                    await enlisting.verify(work, is_entered=False)
                 return value
             await retry.wait()
 

@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 
 from tornado.httputil import HTTPServerRequest
 
-from . import checks, cookies, lifetimes
+from . import checks, cookies
 from .config import Config, refuse_prefix
 from .cookie_choices import CookieChoices
 from .cookies import Found, SetCookie
 from .errors import ConfigError
 from .events import Events
+from .lifetimes import KEY as OWN_LIFETIME
+from .lifetimes import own_lifetime
 from .origin import is_withheld
 from .proxy import Trust, compile_trust, is_https
 from .session import Session
@@ -49,6 +51,7 @@ class Transport:
         self._config = config
         self._events = events
         self._choices = choices
+        self._ends_with_browser = choices.ends_with_browser
         self._bound_to = config.cookie if config.bind_name else ""
         kind = type(choices)
         self._is_same_for_all = (
@@ -108,10 +111,10 @@ class Transport:
         id, value = work.id, found.value
         if value is None or id != found.id:
             value = cookies.sign(id, self._config.secret[0], self._bound_to)
-        ends = self._choices.ends_with_browser(session)
-        if self._is_same_for_all and lifetimes.KEY not in work.content.attributes:
+        ends = self._ends_with_browser(session)
+        if self._is_same_for_all and OWN_LIFETIME not in work.content.attributes:
             return self.set_cookies[secure, ends].line(value)
-        return self._writer(request, secure, ends, lifetimes.own_lifetime(work.content.attributes)).line(value)
+        return self._writer(request, secure, ends, own_lifetime(work.content.attributes)).line(value)
 
     def _writer(self, request: HTTPServerRequest, secure: bool, ends: bool, own_lifetime: float | None) -> SetCookie:
         """The writer for one request; see `_make`."""

@@ -18,12 +18,14 @@ from tornado.escape import xhtml_escape
 from tornado.web import Finish, HTTPError, RequestHandler
 
 from .drivers import MemoryDriver
+from .errors import UnavailableError
 from .events import Events
 from .immediate import begin
 from .loading import start
 from .manager import NodeSession, sessions_of
 from .origin import SAFE_METHODS, is_cross_site
 from .records import Records
+from .refusals import unavailable
 from .response import HeldResponse
 from .session import Session, work_of
 from .starting import session_of
@@ -172,7 +174,13 @@ class SessionMixin(_Base):
     def _handle_request_exception(self, e: BaseException) -> None:
         if not isinstance(e, Finish):
             self._have_session()  # for log_exception, which comes before the error page
-        super()._handle_request_exception(e)
+        if not isinstance(e, UnavailableError):
+            super()._handle_request_exception(e)
+            return
+        try:
+            raise unavailable(e)
+        except HTTPError as answer:
+            super()._handle_request_exception(answer)
 
     def _have_session(self) -> None:
         """Make an empty session for an error before loading: a 403, a 405, a store down."""

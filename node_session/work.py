@@ -102,9 +102,10 @@ class UnitOfWork(Activity):
     """The transaction under way."""
 
     def __init__(self, content: Content, records: Records, id: str | None, others: Sequence[str] = ()) -> None:
-        super().__init__(records)
         self.content = content
         content.events = records.events
+        self.records = records
+        self.renew_after = records.policy.renew_after / 1000
         self.others = others
         self.trace = Trace()
         if id is None:

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from typing import Any
 
-from . import aside, farewell, ids, lifetimes, serializer
+from . import aside, enlisting, farewell, ids, lifetimes, roster, serializer
 from .changes import Changes
 from .depth import WRITABLE_DEPTH
-from .errors import ConflictError, SerializationError, TooLargeError, UnavailableError
+from .errors import ConflictError, SerializationError, TooLargeError
 from .loading import load_alive
 from .merge import merge
+from .owners import OWNER
 from .passive import look_again
 from .queues import Queue, Stored, queue_of
 from .records import Loaded
+from .retry import Retry
 from .state import GONE
 from .work import Sent, UnitOfWork
 
@@ -32,7 +33,13 @@ async def write(work: UnitOfWork, text: str) -> None:
     """Write a text, merged if need be; if regenerated meanwhile, the next save does."""
     work.is_writing = True
     try:
-        await _write_under(work, work.id, text)
+        if OWNER not in work.content.attributes:
+            await _write_under(work, work.id, text)
+            return
+        is_entered, lifetime = await enlisting.enter(work), work.own_lifetime
+        if work.state is not GONE:
+            await _write_under(work, work.id, text)
+            await enlisting.verify(work, is_entered, has_other_lifetime=work.own_lifetime != lifetime)
     finally:
         work.is_writing = False
 
@@ -45,7 +52,7 @@ async def _write_under(work: UnitOfWork, session_id: str, text: str) -> None:
         tries = 1
         if queue.turn is None:
             queue.turn = asyncio.Lock()
-    retry = Retry(work, tries)
+    retry = retry_of(work, tries)
     async with queue.turn:
         while work.id == session_id:
             last = queue.last
@@ -60,32 +67,9 @@ async def _write_under(work: UnitOfWork, session_id: str, text: str) -> None:
                 queue.last = None
 
 
-class Retry:
-    """The waits between the tries to save one session.
-
-    Args:
-        work: The session's. Its policy has the time limit.
-        tries: The number of tries so far.
-    """
-
-    def __init__(self, work: UnitOfWork, tries: int = 0) -> None:
-        self._work = work
-        self._started = time.monotonic()
-        self._tries = tries
-
-    async def wait(self) -> None:
-        """Wait a moment, with jitter: otherwise two processes would keep colliding.
-
-        Raises:
-            UnavailableError: The time limit is reached.
-        """
-        self._tries += 1
-        if time.monotonic() - self._started > self._work.records.policy.save_timeout / 1000:
-            raise UnavailableError(
-                f"session {ids.shorten(self._work.id)} was changed by others during each of {self._tries} tries to "
-                "save it"
-            )
-        await asyncio.sleep(random.uniform(0, 0.002) * min(self._tries, 10))  # noqa: S311 - no secret
+def retry_of(work: UnitOfWork, tries: int = 0) -> Retry:
+    """The waits between the tries to save a session, after so many of them."""
+    return Retry(work.records.policy.save_timeout, f"session {ids.shorten(work.id)}", tries)
 
 
 async def current_text(work: UnitOfWork) -> str:
@@ -96,7 +80,7 @@ async def current_text(work: UnitOfWork) -> str:
 
 
 def require_unreserved(attributes: dict[str, Any]) -> None:
-    """Refuse to store content that would be read as a farewell.
+    """Refuse to store content that would be read as a farewell, or as a list of devices.
 
     Raises:
         SerializationError: It would be.
@@ -104,6 +88,11 @@ def require_unreserved(attributes: dict[str, Any]) -> None:
     if farewell.KEY in attributes and farewell.is_farewell(attributes):
         raise SerializationError(
             f"cannot store the session: {farewell.KEY!r} is reserved for one that has gone on under another id; "
+            "choose another key"
+        )
+    if roster.KEY in attributes and roster.is_roster(attributes):
+        raise SerializationError(
+            f"cannot store the session: {roster.KEY!r} is reserved for the list of an owner's devices; "
             "choose another key"
         )
 

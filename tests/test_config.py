@@ -93,6 +93,8 @@ BAD = {
     "saveTimeout": [-1, "1s", None],
     "closeSocketsWithin": [0, 0.5, -1, "5s", None, True, float("nan"), float("inf")],
     "maxSize": [-1, 1e6, "4 MB", True, None],
+    "maxDevices": [-1, 1.5, "3", True, None],
+    "deviceDetails": ["address", ["browser"], [1], None, {"address": True}],
     "trustProxy": ["nonsense", {"a": 1}, ["10.0.0.0/99"], 0.5, 0.0, -1, float("nan"), 10**400],
     "bindName": [0, "yes", None],
     "trustProxyFn": ["function", 7],

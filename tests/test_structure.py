@@ -25,18 +25,19 @@ ROOMS = {
         BASICS,
     ),
     "events": ("events report", [*BASICS, "text"]),
-    "content": ("changes attributes tracking content flash csrf_token late", [*BASICS, "events"]),
+    "content": ("changes attributes tracking content flash csrf_token late owners ownership", [*BASICS, "events"]),
     "merge": ("forms equality merge merge_flash merge_sums aside", [*BASICS, "text", "content"]),
     "drivers": ("drivers drivers.", BASICS),
     "config": ("config checks doubts", [*BASICS, "drivers"]),
     "core": (
-        "policy lifetimes own_lifetime records farewell graces orphans state activity work loading passive queues "
-        "writing saving moving session transaction",
+        "policy lifetimes own_lifetime loaded records farewell graces orphans state activity work loading passive "
+        "queues writing saving moving session transaction retry roster rosters device device_sessions devices "
+        "enlisting",
         [*BASICS, "text", "events", "content", "merge", "drivers"],
     ),
     "web": (
         "background sweeping cookie_choices open_sockets transport caches navigation headers handshake upload refusals "
-        "response starting manager web",
+        "response starting accounts manager web",
         [*BASICS, "text", "events", "content", "merge", "drivers", "config", "core"],
     ),
     "tools": (

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .argument_types import count, id_start, key_value, milliseconds
 from .checking import check
 from .copying import copy
+from .devices import devices
 from .listing import ls, show
 from .removing import destroy, gc
 from .rewrapping import rewrap
@@ -58,7 +59,10 @@ def _program() -> str:
     return "node-session" if Path(sys.argv[0]).name.startswith("node-session") else "python -m node_session"
 
 
-_OLD = "The old record of a regenerated session, which is kept for regenerateGrace, is not counted."
+_OLD = (
+    "Not counted: the old record of a regenerated session, which is kept for regenerateGrace, and the list of a user's "
+    "devices."
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_check, _add_table, _add_gc, _add_ls, _add_show, _add_destroy, _add_copy, _add_rewrap, _add_stats):
+    looking = (_add_check, _add_table, _add_gc, _add_ls, _add_show, _add_devices)
+    for add in (*looking, _add_destroy, _add_copy, _add_rewrap, _add_stats):
         add(commands)
     return parser
 
@@ -126,17 +131,30 @@ def _add_show(commands: _Commands) -> None:
     _add_whole(parser)
 
 
+def _add_devices(commands: _Commands) -> None:
+    parser = _add(
+        commands,
+        "devices",
+        devices,
+        "list the devices on which a user is logged in, the last used first",
+        "For programs that call set_owner() at login.",
+    )
+    _add_config(parser)
+    parser.add_argument("owner", metavar="OWNER", help="the user, as given to set_owner()")
+
+
 def _add_destroy(commands: _Commands) -> None:
     parser = _add(
         commands,
         "destroy",
         destroy,
         "remove sessions, which logs out their users",
-        "Say which: by an ID, by --user, by --older-than or by --all.",
+        "Say which: by an ID, by --owner, by --user, by --older-than or by --all.",
     )
     _add_config(parser)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("id", metavar="ID", nargs="?", type=id_start)
+    which.add_argument("--owner", metavar="OWNER", help="every device of this user, as given to set_owner()")
     _add_user(which, "those that hold this value, such as user.name=Ann; given more than once, all of the values")
     which.add_argument("--older-than", type=milliseconds, metavar="7d", help="those idle for longer than this")
     which.add_argument("--all", action="store_true", help="every one; needs --yes")

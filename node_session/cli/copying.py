@@ -8,9 +8,11 @@ import math
 import time
 from collections.abc import AsyncIterator
 
+from .. import roster, serializer
 from ..drivers import Entry
+from ..drivers.hashed import HashedDriver
 from ..errors import ConfigError, ConflictError
-from ..records import Records
+from ..records import Loaded, Records
 from .config_file import read_json
 from .each import for_each
 from .open_store import OpenStore, open_store
@@ -52,7 +54,16 @@ async def _read(source: OpenStore | SailsDiskFile, target: Records, entry: Entry
     loaded = await source.load(entry)
     own = loaded.own_lifetime
     is_kept = own is not None and loaded.idle < math.inf
+    if roster.is_roster(loaded.attributes):
+        return _storable(_with_kept_ids(loaded, target)), roster.idle_to_write(loaded.attributes, target.policy)
     return _storable(loaded.text), (loaded.idle if is_kept else 0) + target.shift(own)
+
+
+def _with_kept_ids(devices: Loaded, target: Records) -> str:
+    """The text of a list of devices, with the ids under which the target keeps their sessions."""
+    if isinstance(target.driver, HashedDriver):
+        return serializer.dumps(roster.map_ids(devices.attributes, target.driver.kept_id))
+    return devices.text
 
 
 def _storable(text: str) -> str:

@@ -12,6 +12,7 @@ from .. import ids
 from ..drivers import Entry
 from ..errors import DamagedError, MismatchError
 from ..farewell import is_farewell
+from ..roster import is_roster, map_ids
 from .each import watched
 from .finding import find, holds, require_readable
 from .lines import Line, Lines
@@ -28,7 +29,7 @@ async def ls(options: argparse.Namespace) -> Outcome:
             require_readable(store)
         async for entry in watched(store.scan()):
             line, attributes = await look(store, entry)
-            if not is_farewell(attributes) and holds(attributes, options.user):
+            if not is_farewell(attributes) and not is_roster(attributes) and holds(attributes, options.user):
                 lines.add(line)
     return _listing(
         lines, lambda: lines.sorted(options.sort, reverse=options.reverse, limit=options.limit), options.whole
@@ -54,6 +55,8 @@ async def show(options: argparse.Namespace) -> Outcome:
     token = attributes.get("_token")
     if not options.whole and isinstance(token, str):
         attributes["_token"] = ids.shorten(token)
+    if not options.whole and is_roster(attributes):
+        attributes = map_ids(attributes, ids.shorten)
     bytes = _size(record.payload)
     text = f"{shown}, {size(bytes)}\n{json.dumps(attributes, ensure_ascii=False, indent=2)}"
     return Outcome(text, {"id": name, "size": bytes, "attributes": attributes})

@@ -13,6 +13,7 @@ from ..config import Config
 from ..drivers import Driver, Entry, FileDriver, Record
 from ..drivers.hashed import HashedDriver
 from ..errors import ConfigError, DamagedError, MismatchError, UnreadableError
+from ..owners import Owners
 from ..policy import Policy
 from ..records import SECOND_LOOKS, Loaded, Records
 from .config_file import read_config
@@ -39,8 +40,9 @@ class OpenStore:
 
     def __init__(self, config: Config, driver: Driver) -> None:
         self.config = config
-        policy = Policy(lifetime=config.lifetime)
-        self.records = Records(driver, policy, encryption.choose(config.encrypt, config.secret))
+        policy, owners = Policy(lifetime=config.lifetime), Owners(config.secret)
+        encrypter = encryption.choose(config.encrypt, config.secret)
+        self.records = Records(driver, policy, encrypter, owners=owners)
         self.kept = Records(driver.driver, policy) if isinstance(driver, HashedDriver) else self.records
         self._loaded = 0
         self._mismatches: Counter[tuple[str, str]] = Counter()

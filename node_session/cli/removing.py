@@ -11,6 +11,7 @@ from .. import ids
 from ..drivers import Entry
 from ..errors import ConfigError, DamagedError
 from ..orphans import remove_orphans
+from .devices import destroy_owner
 from .each import BUSY, for_each, retry
 from .finding import NotFoundError, find, holds, is_session, require_readable
 from .open_store import OpenStore, open_store
@@ -43,6 +44,8 @@ async def destroy(options: argparse.Namespace) -> Outcome:
     async with open_store(options.config) as store:
         if options.id is not None:
             return await _destroy_one(store, options.id)
+        if options.owner is not None:
+            return await destroy_owner(store, options.owner)
         if options.user:
             return await _destroy_user(store, options.user)
         counts = await (_destroy_all(store) if options.all else _destroy_idle(store, options.older_than))

@@ -6,6 +6,7 @@ import argparse
 
 from ..drivers import Entry
 from ..errors import ConfigError
+from ..roster import idle_to_write, is_roster
 from .each import BUSY, for_each, retry
 from .open_store import OpenStore, open_store
 from .outcome import Outcome, summarize
@@ -34,7 +35,10 @@ async def _rewrap(store: OpenStore, entry: Entry) -> str:
             return "gone"
         if not loaded.is_outdated:
             return "current"
-        idle = store.records.shift(loaded.own_lifetime)  # active now, and with its own lifetime
+        if is_roster(loaded.attributes):
+            idle = idle_to_write(loaded.attributes, store.records.policy)
+        else:
+            idle = store.records.shift(loaded.own_lifetime)  # active now, and with its own lifetime
         await store.records.write(entry.id, loaded.text, loaded.version, idle)
         return "rewritten"
 

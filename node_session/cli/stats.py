@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 
 from ..farewell import is_farewell
+from ..roster import is_roster
 from .each import watched
 from .lines import Lines, Spread
 from .listing import look
@@ -26,12 +27,14 @@ _IDLE = [
 
 async def stats(options: argparse.Namespace) -> Outcome:
     """Count the sessions."""
-    lines, old = Lines(), 0
+    lines, old, lists = Lines(), 0, 0
     async with open_store(options.config) as store:
         async for entry in watched(store.scan()):
             line, attributes = await look(store, entry)
             if is_farewell(attributes):
                 old += 1
+            elif is_roster(attributes):
+                lists += 1
             else:
                 lines.add(line)
     sizes, idles = lines.spread("size"), lines.spread("idle")
@@ -39,6 +42,7 @@ async def stats(options: argparse.Namespace) -> Outcome:
         "sessions": lines.count,
         "damaged": lines.damaged,
         "old": old,
+        "lists": lists,
         "bytes": {"total": lines.size, **_rounded(sizes)},
         "idleMilliseconds": _rounded(idles),
     }
@@ -48,6 +52,8 @@ async def stats(options: argparse.Namespace) -> Outcome:
         text += [_sentence("idle", idles, span), bars(_histogram(lines.values("idle"), _IDLE))]
     if old:
         text.append(f"not counted: {plural(old, 'old record')} of regenerated sessions")
+    if lists:
+        text.append(f"not counted: {plural(lists, 'list')} of a user's devices")
     if lines.damaged:
         text.append(f"{plural(lines.damaged, 'unreadable record')}: see ls")
     return Outcome("\n".join(text), data, ATTENTION if lines.damaged else DONE)

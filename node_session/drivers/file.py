@@ -110,12 +110,16 @@ class FileDriver(Driver):
             raise UnavailableError(self._folder.message("renew", id, error)) from error
 
     async def confirm(self, id: str, version: object, *, idle: float = 0) -> bool:
-        """See `Driver.confirm`; of a file that is replaced in between, the new one is renewed, which does no harm."""
-        record = await self.read(id)
-        if record is None or record.version != version:
+        """See `Driver.confirm`."""
+        content, confirm = str(version).encode(), self._records.confirm
+        try:
+            if len(content) > _LARGE:
+                return await asyncio.to_thread(confirm, id, content, idle / 1000)
+            return confirm(id, content, idle / 1000)
+        except FileNotFoundError:
             return False
-        await self.touch(id, idle=idle)
-        return True
+        except OSError as error:
+            raise UnavailableError(self._folder.message("renew", id, error)) from error
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""

@@ -67,6 +67,28 @@ class FileRecords:
         finally:
             os.close(file)
 
+    def confirm(self, id: str, expected: bytes, idle: float) -> bool:
+        """Renew a record if it is the expected version; return whether it is. `idle` in seconds.
+
+        The times are set on the file that was read: another one, which a write puts in its place meanwhile, may be of a
+        session with another lifetime.
+
+        Raises:
+            FileNotFoundError: There is none, or an expired one.
+        """
+        self._folder.check()
+        file = os.open(self._folder.record(id), _READ)
+        try:
+            status = os.fstat(file)
+            if self.has_expired(status):
+                raise FileNotFoundError(errno.ENOENT, "it has expired")
+            if status.st_size != len(expected) or _read_all(file, status.st_size) != expected:
+                return False
+            os.utime(file, self.times(idle))
+            return True
+        finally:
+            os.close(file)
+
     def has_expired(self, status: os.stat_result) -> bool:
         """Whether a file of this status is a record that has expired."""
         return bool(self._seconds) and self._clock() - status.st_mtime > self._seconds

@@ -29,6 +29,10 @@ class HashedDriver(Driver):
         self.takes_idle = driver.takes_idle
         # half_written_for stays 0: it is about the npm original, which cannot share such a store.
 
+    def kept_id(self, id: str) -> str:
+        """The id under which that driver keeps a session's record."""
+        return _hash(id)
+
     async def read(self, id: str) -> Record | None:
         """See `Driver.read`."""
         return await self.driver.read(_hash(id))

@@ -1,4 +1,4 @@
-"""A small shop beside its session: sign in, cart, flash, forms, a live view.
+"""A small shop beside its session: sign in, devices, cart, flash, forms, a live view.
 
     python samples/shop/shop.py [port] [--driver file|memory|sqlite|redis|mongodb|postgresql|mysql] [--connection JSON]
 
@@ -192,7 +192,7 @@ class SignIn(Page):
 
     def post(self) -> None:
         name = self.get_body_argument("name", "")
-        if not name or self.get_body_argument("password", "") != "tea":
+        if not 0 < len(name) <= 100 or self.get_body_argument("password", "") != "tea":
             self.session.flash("errors", {"password": "A name, please, and the password: tea."})
             self.session.flash_input({"name": name})  # never the password
             self.redirect("/sign-in")
@@ -200,6 +200,7 @@ class SignIn(Page):
         # Anybody who knew the old id or token does not know the new ones.
         self.session.regenerate(True)
         self.session.regenerate_token()
+        self.session.set_owner(name)
         self.session.put({"user.name": name, "remember": self.get_body_argument("remember", "") == "yes"})
         self.session.flash("status", f"Welcome, {name}. Your session has a new id, and your cart came along.")
         self.redirect("/")
@@ -212,6 +213,45 @@ class SignOut(Page):
         self.session.invalidate()
         self.session.flash("status", "You are signed out, and that session is gone from the store.")
         self.redirect("/")
+
+
+class YourDevices(Page):
+    """Where the user is signed in, with a button for each device."""
+
+    async def prepare(self) -> None:
+        await super().prepare()
+        if self.session.owner is None:
+            self.redirect("/sign-in")
+
+    async def get(self) -> None:
+        devices = await self.node_session.devices(self.owner, self.session)
+        self.render("devices.html", devices=devices, time=lambda time: f"{time:%Y-%m-%d %H:%M} UTC")
+
+    async def post(self) -> None:
+        """Sign one device out: of this user's, whatever the form says."""
+        for device in await self.node_session.devices(self.owner, self.session):
+            if device.id != self.get_body_argument("device"):
+                continue
+            if device.is_this:
+                self.session.invalidate()
+            else:
+                await self.node_session.end(device)
+            self.session.flash("status", "That device is signed out.")
+        self.redirect("/devices")
+
+    @property
+    def owner(self) -> str:
+        """The signed-in user."""
+        return self.session.owner or ""
+
+
+class OtherDevices(YourDevices):
+    """Sign out everywhere but here."""
+
+    async def post(self) -> None:
+        count = await self.node_session.log_out(self.owner, except_=self.session)
+        self.session.flash("status", f"Signed out elsewhere: {count}.")
+        self.redirect("/devices")
 
 
 # -------------------------------------------------------------------- the experiment and the live view
@@ -282,6 +322,8 @@ def make_application(sessions: NodeSession) -> Application:
         ("/order", Order),
         ("/sign-in", SignIn),
         ("/sign-out", SignOut),
+        ("/devices", YourDevices),
+        ("/devices/others", OtherDevices),
         ("/burst", Burst),
         ("/panel", Panel),
         ("/live", Live),

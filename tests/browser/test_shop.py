@@ -75,11 +75,16 @@ class Shop:
 
     def sessions(self) -> list[str]:
         """The ids of the records that a session can go on with."""
-        files = [each for each in self.records.glob("[!.]*") if not each.read_text().startswith('{"_left"')]
+        others = ('{"_left"', '{"_devices"')
+        files = [each for each in self.records.glob("[!.]*") if not each.read_text().startswith(others)]
         return [each.name for each in files]
 
     def session_id(self) -> str:
         return re.match(r"s%3A([\w-]{40})\.", self.cookie()["value"])[1]
+
+    def records_of(self, folder: Path) -> Path:
+        """The file of this visitor's session."""
+        return folder / self.session_id()
 
     def panel(self) -> str:
         return self.text(".session-panel")
@@ -190,6 +195,49 @@ def test_sign_in_changes_the_id_and_sign_out_ends_the_session(shop):
     ids.append(shop.session_id())
     assert shop.text("#count") == "0" and len(set(ids)) == 3
     assert shop.sessions() == [ids[-1]]
+
+
+def test_your_devices(shop, start_chromium, tmp_path):
+    """Each browser that has signed in is on the page, and a button signs it out, or all others."""
+    others = [Shop(start_chromium(tmp_path / name), shop.url) for name in ("one", "other")]
+    for each in (shop, *others):
+        each.sign_in()
+        each.visit("devices")
+    shop.browser.refresh()
+    rows = shop.browser.find_elements(By.CSS_SELECTOR, ".devices tr")
+    assert len(rows) == 3 and all("Chrome" in row.text and "127.0.0.1" in row.text for row in rows)
+    assert "This one" in rows[0].text
+    others[0].press(".devices tr:first-child button")  # its own
+    assert "Sign in" in others[0].text("nav") and "Sign in" in others[0].text("h1")
+    shop.press("#others")
+    assert "Signed out elsewhere: 1" in shop.text(".flash")
+    assert len(shop.browser.find_elements(By.CSS_SELECTOR, ".devices tr")) == 1
+    others[1].browser.refresh()
+    assert "Sign in" in others[1].text("h1")
+    for each in others:
+        each.browser.quit()
+
+
+def test_one_device_of_many(shop, start_chromium, tmp_path):
+    """The button of another device signs that one out, and no other user can do so."""
+    other = Shop(start_chromium(tmp_path / "other"), shop.url)
+    other.sign_in()
+    shop.sign_in(name="Bob")
+    shop.visit("devices")
+    theirs = json.loads((other.records_of(shop.records)).read_text())["_device"]
+    field = ".devices [name=device]"
+    shop.browser.execute_script(f"document.querySelector('{field}').value = arguments[0]", theirs)
+    shop.press(".devices button")
+    other.visit()
+    assert "Ann" in other.text("nav")
+    shop.sign_out()
+    shop.sign_in()
+    shop.visit("devices")
+    shop.press(".devices tr:last-child button")
+    assert "That device is signed out." in shop.text(".flash")
+    other.visit()
+    assert "Sign in" in other.text("nav")
+    other.browser.quit()
 
 
 def test_back_button_after_signing_out(shop):

@@ -14,6 +14,8 @@ HOUR = 3_600_000  # of the shop
 DAY = 24 * HOUR
 MINUTE = 60_000
 
+LIST = "l" * 40  # the id of a list of devices
+
 
 @pytest.fixture
 def shop(shop):
@@ -97,3 +99,16 @@ def test_rewrap(shop):
     shop.write("new.json", encrypt=True, secret=[SECRET, OLD_SECRET])
     assert shop.json("rewrap", new)["rewritten"] == 3
     assert is_about(left(shop, ANN, "new.json"), 30 * DAY) and is_about(left(shop, BOB, "new.json"), MINUTE)
+
+
+def test_lists_of_devices(shop):
+    """A list of devices that was copied or rewritten lives as long as the longest session in it."""
+    devices = {f"{number:032x}": {"ids": [], "at": 0} for number in range(2)}
+    devices[f"{0:032x}"]["_lifetime"] = 30 * DAY
+    shop.put(LIST, json.dumps({"_devices": {"owner": "ann", "out": 0, "list": devices}}), idle=-29 * DAY / 1000)
+    new = shop.write("new.json", encrypt=True, secret=OLD_SECRET)
+    shop.json("copy", shop.config, new)
+    assert left(shop, LIST, "new.json") > 29 * DAY
+    shop.write("new.json", encrypt=True, secret=[SECRET, OLD_SECRET])
+    assert shop.json("rewrap", new)["rewritten"] == 4
+    assert left(shop, LIST, "new.json") > 29 * DAY

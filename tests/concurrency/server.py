@@ -1,4 +1,4 @@
-"""A server that the hammer strikes: each request pushes onto a list of its session, after a moment.
+"""A server that the hammers strike: each request changes its session, or the devices of an owner, after a moment.
 
     python -m concurrency.server '{"config": {"driver": "file", …}, "longest": 0.009, "careless": false}'
 
@@ -42,6 +42,47 @@ class Look(Moment):
         self.write(json.dumps(self.session.get("list")))
 
 
+class Login(Moment):
+    def post(self):
+        self.session.regenerate(True)
+        self.session.set_owner(json.loads(self.request.body))
+
+
+class Rotate(Moment):
+    def post(self):
+        self.session.regenerate(json.loads(self.request.body))
+
+
+class Logout(Moment):
+    def post(self):
+        self.session.invalidate()
+
+
+class Everywhere(Moment):
+    async def post(self):
+        self.write(json.dumps(await self.node_session.log_out(json.loads(self.request.body))))
+
+
+class Devices(Moment):
+    async def post(self):
+        self.write(json.dumps([each.id for each in await self.node_session.devices(json.loads(self.request.body))]))
+
+
+class Owner(Moment):
+    def get(self):
+        self.write(json.dumps(self.session.get("_device") if self.session.owner else None))
+
+
+OF_OWNERS = {
+    "/login": Login,
+    "/rotate": Rotate,
+    "/logout": Logout,
+    "/everywhere": Everywhere,
+    "/devices": Devices,
+    "/owner": Owner,
+}
+
+
 async def main(config, longest, careless, number):
     if "SEED" in os.environ:
         random.seed(f"{os.environ['SEED']} {number}")
@@ -49,7 +90,9 @@ async def main(config, longest, careless, number):
     if careless:
         forget_versions(config.get("driver", "file"))
     options = {"longest": longest}
-    application = Application([("/push", Push, options), ("/look", Look, options)], node_session=NodeSession(config))
+    handlers = {"/push": Push, "/look": Look, **OF_OWNERS}
+    routes = [(path, handler, options) for path, handler in handlers.items()]
+    application = Application(routes, node_session=NodeSession(config))
     (socket,) = bind_sockets(0, "127.0.0.1")
     HTTPServer(application).add_socket(socket)
     print(socket.getsockname()[1], flush=True)

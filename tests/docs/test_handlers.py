@@ -53,6 +53,30 @@ def test_user_from_a_database(run, visit, sessions):
     visit(scenario, who, node_session=sessions)
 
 
+def test_devices(run, visit):
+    """Two browsers are listed, one is logged out by the form of the other, and the rest by the other button."""
+    names = run(PAGE, "class EndDevice")
+    application = names["application"]
+    application.add_handlers(".*", [("/devices/end", names["EndDevice"])])
+    sessions = names["sessions"]
+
+    async def scenario(visitor):
+        assert (await visitor.get("/devices")).code == 302
+        for _ in range(3):
+            visitor.cookie = None
+            await visitor.post("/login", {"name": "ann"})
+        page = (await visitor.get("/devices")).body.decode()
+        assert page.count("<p>") == 3 and page.count("(here)") == 1 and "127.0.0.1" in page
+        async with visitor.session() as session:
+            *_, last = await sessions.devices("ann", session)
+        await visitor.post("/devices/end", {"device": last.id})
+        assert len(await sessions.devices("ann")) == 2
+        await visitor.post("/devices")
+        assert (await visitor.get("/devices")).body.decode().count("<p>") == 1
+
+    visit(scenario, application)
+
+
 def test_error_page(run, visit, sessions):
     """The page of an error has the session, or an empty one for an error before it was loaded."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -25,7 +26,7 @@ def default_of(field) -> str:
     if isinstance(field.default, str):
         return f'"{field.default}"'
     if isinstance(field.default, tuple):
-        return str(list(field.default))
+        return json.dumps(field.default)
     if field.default is None or isinstance(field.default, bool):
         return {None: "null", True: "true", False: "false"}[field.default]
     return str(field.default)

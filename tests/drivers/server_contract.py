@@ -105,6 +105,25 @@ class ServerContract(ActivityContract, Outages, SocketsContract, TurnsContract, 
         config = asyncio.run(self.with_table(self.config({"timeout": 30_000}, saveTimeout=60_000)))
         hammer(config, processes).check()
 
+    @pytest.mark.parametrize("options", [{}, {"hashIds": True, "encrypt": True}], ids=str)
+    def test_devices_of_a_user(self, options) -> None:
+        """A user's devices are listed, all but one are logged out, and the list outlives each session."""
+
+        async def main() -> None:
+            sessions = NodeSession({**await self.with_table(self.config()), **options})
+            made = []
+            for _ in range(3):
+                made.append(await start_session_of(sessions, None))
+                made[-1].set_owner("ann")
+                await made[-1].save()
+            assert [each.is_this for each in await sessions.devices("ann", made[1])] == [True, False, False]
+            assert await sessions.log_out("ann", except_=made[1]) == 2
+            assert [(await start_session_of(sessions, each.get_id())).owner for each in made] == [None, "ann", None]
+            assert len(await sessions.devices("ann")) == 1
+            await sessions.close()
+
+        asyncio.run(main())
+
     def test_two_loops(self) -> None:
         """One driver serves several event loops, one after the other, and reads in each what it wrote in another."""
         config = asyncio.run(self.with_table(self.config()))

@@ -305,3 +305,20 @@ def test_folder_that_is_removed(driver, folder):
         run(driver.write(ID, "two", "one"))
     run(driver.write(ID, "two", None))
     assert run(driver.read(ID)).payload == "two"
+
+
+@pytest.mark.gen_test
+async def test_confirming_leaves_another_version_alone(driver, folder, monkeypatch):
+    """A renewal of the version that was read does not set the time of one that is written just then."""
+    version = await driver.write(ID, "old", None)
+    set_times = os.utime
+
+    def another_first(*args, **options):
+        monkeypatch.setattr(os, "utime", set_times)
+        driver._records.write(ID, b"new", b"old", idle=-3600)
+        set_times(*args, **options)
+
+    monkeypatch.setattr(os, "utime", another_first)
+    await driver.confirm(ID, version)
+    assert (await driver.read(ID)).payload == "new"
+    assert (folder / ID).stat().st_mtime > time.time() + 1800

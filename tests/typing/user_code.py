@@ -11,6 +11,7 @@ from typing_extensions import assert_type
 
 from node_session import (
     Config,
+    Device,
     Driver,
     Encrypter,
     NodeSession,
@@ -97,6 +98,13 @@ class Page(SessionMixin, RequestHandler):
         assert_type(await session.take("once"), Any)
         async with session.transaction() as current:
             assert_type(current, Session)
+        session.set_owner("ann")
+        assert_type(session.owner, str | None)
+        for device in await self.node_session.devices("ann", session):
+            assert_type(device, Device)
+            assert_type(device.user_agent, str | None)
+            assert_type(await self.node_session.end(device), bool)
+        assert_type(await self.node_session.log_out("ann", except_=session), int)
         report = session.report
         assert_type(report, Report)
         assert_type(report.changed, tuple[str, ...])

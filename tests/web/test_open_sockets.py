@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 from stores import SLOW, STORES, settle
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.web import RequestHandler
 from tornado.websocket import WebSocketHandler
 from visitors import store_record
@@ -202,6 +203,15 @@ async def test_a_lifetime_of_its_own_on_an_endless_store(visitor, new_visitor, s
     assert await closed_with(connection) == ENDED
     assert await is_open(left) and set(found) == {visitor.id}
     left.close()
+
+
+@pytest.mark.parametrize("options", [{**SLOW, "closeSocketsWithin": 50, "lifetime": 3_600_000}], ids=["slow"])
+async def test_a_shorter_lifetime_on_a_driver_of_an_earlier_version(visitor, pass_time):
+    """Such a driver expires all records alike, so sessions with a shorter lifetime are loaded there, too."""
+    await store_record(visitor, {"_token": "t", "_lifetime": 60_000})
+    connection = await visitor.websocket("/socket")
+    pass_time(61)
+    assert await closed_with(connection) == ENDED
 
 
 async def test_the_store_is_down(visitor, sessions, caplog):
@@ -470,7 +480,7 @@ class FakeHandler:
 async def test_ten_thousand_sockets():
     """10,000 sessions are looked up, and their sockets closed, in pieces, with turns of the loop in between."""
     driver = MemoryDriver(0)
-    records, sockets = Records(driver), OpenSockets(50, 1)
+    records, sockets = Records(driver), OpenSockets(50)
     works = [SimpleNamespace(records=records, version=1, id=f"{n:040d}", state=STORED) for n in range(10_000)]
     turn, closed, pieces = 0, [], []
     handlers = [FakeHandler(lambda: closed.append(turn)) for _ in works]
@@ -504,7 +514,8 @@ def test_two_loops(config, options):
 
     async def leave() -> None:
         handlers.append(FakeHandler())
-        session = await sessions.get_session(SimpleNamespace(headers={}, remote_ip="127.0.0.1"))
+        line, headers = RequestStartLine("GET", "/", "HTTP/1.1"), HTTPHeaders({"Host": "localhost"})
+        session = await sessions.get_session(HTTPServerRequest(start_line=line, headers=headers))
         await session.start()
         await session.save()
         sockets.watching(handlers[-1], work_of(session)).__enter__()
