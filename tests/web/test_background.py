@@ -213,15 +213,16 @@ async def test_close_ends_the_search_for_orphans(app, visitor, config, monkeypat
 async def test_close_waits(app, visitor, sessions, pass_time):
     """close() waits for the work after responses, and leaves nothing running."""
     driver = await sessions.driver()
-    touch, calls = driver.touch, []
+    confirm, calls = driver.confirm, []
 
-    async def slow_touch(id, **options):
+    async def slow_confirm(*args, **options):
         calls.append("begun")
         await asyncio.sleep(0.05)
-        await touch(id)
+        is_renewed = await confirm(*args, **options)
         calls.append("done")
+        return is_renewed
 
-    driver.touch = slow_touch
+    driver.confirm = slow_confirm
     route(app, page=Return, unchanged=Unchanged)
     await visitor.get("/page")
     pass_time(16)  # a twentieth of the lifetime, and more
