@@ -183,11 +183,13 @@ class Records:
 
     async def touch(self, id: str, idle: float = 0) -> None:
         """Renew a record; see `Driver.touch`."""
-        await (self.driver.touch(id, idle=idle) if idle else self.driver.touch(id))
+        await (self.driver.touch(id, idle=idle) if idle and self.driver.takes_idle else self.driver.touch(id))
 
     async def confirm(self, id: str, version: object, idle: float = 0) -> bool:
         """Renew a record if it is still this version; see `Driver.confirm`."""
-        return await (self.driver.confirm(id, version, idle=idle) if idle else self.driver.confirm(id, version))
+        if idle and self.driver.takes_idle:
+            return await self.driver.confirm(id, version, idle=idle)
+        return await self.driver.confirm(id, version)
 
     async def destroy_farewell(self, id: str, at: int) -> None:
         """Destroy the farewell under an id that was written at a time (ms since 1970).

@@ -81,10 +81,7 @@ class Rosters:
         kept_for = roster.kept_for(policy)
         is_due = roster.idle > kept_for + policy.renew_after if policy.lifetime else _DAY < roster.idle < math.inf
         if is_due:
-            if records.driver.takes_idle and policy.lifetime:
-                await records.driver.touch(roster.id, idle=round(kept_for))
-            else:
-                await records.driver.touch(roster.id)
+            await records.touch(roster.id, round(kept_for) if policy.lifetime else 0)
 
     async def _read(self, id: str, owner: str) -> Roster:
         roster = Roster(id, owner)
@@ -105,8 +102,6 @@ class Rosters:
         text = roster.compose()
         if text == roster.text or (roster.text is None and roster.is_needless):
             return
-        idle = round(
-            min(roster.idle, roster.kept_for(self._records.policy))
-        )  # never so that it expires earlier than before
-        roster.version = await self._records.write(roster.id, text, roster.version, idle)
+        idle = min(roster.idle, roster.kept_for(self._records.policy))  # never so that it expires earlier than before
+        roster.version = await self._records.write(roster.id, text, roster.version, round(idle))
         roster.text = text
