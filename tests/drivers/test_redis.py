@@ -31,9 +31,8 @@ class TestContract(ServerContract):
     @contextlib.asynccontextmanager
     async def connected(self):
         """A client of our own."""
-        client = redis.asyncio.Redis(port=self.server.port, password="pass word")
-        yield client
-        await client.aclose()
+        async with redis.asyncio.Redis(port=self.server.port, password="pass word") as client:
+            yield client
 
     async def age(self, driver, id, milliseconds):
         async with self.connected() as client:
@@ -235,7 +234,9 @@ class TestContract(ServerContract):
                 calls = {name.removeprefix("cmdstat_"): each["calls"] for name, each in stats.items()}
                 assert calls.pop("get") == calls.pop("pttl") == 950
                 pages = await client.dbsize() / 100  # with what other tests have left
-                assert len(sent) == calls["scan"] + 1 <= 2 * pages + 5
+                assert calls["scan"] <= 2 * pages + 4
+                # The records of a page come with the keys of the next one; on the last page may be only other tests'.
+                assert len(sent) in (calls["scan"], calls["scan"] + 1)
                 assert set(calls) <= {"scan", "config|resetstat", "auth", "select", "client|setinfo", "hello"}
 
         sent = sent_turns(monkeypatch)
@@ -323,10 +324,9 @@ class TestCluster(DriverContract):
         return await drivers.create(Config.from_dict({**config, "lifetime": lifetime}))
 
     async def age(self, driver, id, milliseconds):
-        client = redis.asyncio.Redis(port=self.server.port, password="pass word")
-        key = f"{self.table}:{id}"
-        await client.pexpire(key, max(1, int(await client.pttl(key) - milliseconds)))
-        await client.aclose()
+        async with redis.asyncio.Redis(port=self.server.port, password="pass word") as client:
+            key = f"{self.table}:{id}"
+            await client.pexpire(key, max(1, int(await client.pttl(key) - milliseconds)))
         await asyncio.sleep(0.01)
 
 
