@@ -23,12 +23,14 @@ from .errors import (
     GoneError,
     HeadersSentError,
     MismatchError,
+    NotTextError,
     PathError,
     SerializationError,
     SessionError,
     TooLargeError,
     UnavailableError,
     UnreadableError,
+    UnsupportedError,
 )
 from .manager import NodeSession
 from .report import Report
@@ -54,6 +56,7 @@ __all__ = [
     "HeadersSentError",
     "MismatchError",
     "NodeSession",
+    "NotTextError",
     "PathError",
     "Record",
     "Report",
@@ -65,5 +68,6 @@ __all__ = [
     "TooLargeError",
     "UnavailableError",
     "UnreadableError",
+    "UnsupportedError",
     "session_of",
 ]

@@ -25,12 +25,14 @@ class Changes:
         increments: The amount that `increment` has added to each key.
         flushed: Whether the session was emptied.
         aged: Whether its flash data was aged.
+        flash_key: The key of the lists of flashed keys, for `merge`.
     """
 
     # The defaults are the class's, so that making one costs next to nothing.
     increments: dict[str, float] = _NONE
     flushed = False
     aged = False
+    flash_key = "flash"
     _tree: KeyTree | None = None  # of the keys of `increments`; made by the first `forget`
 
     def __repr__(self) -> str:
@@ -82,4 +84,5 @@ class Changes:
 
     def as_arguments(self) -> dict[str, Any]:
         """A copy of these changes as keyword arguments of `merge`."""
-        return {"increments": dict(self.increments), "flushed": self.flushed, "aged": self.aged}
+        increments, flash_key = dict(self.increments), self.flash_key
+        return {"increments": increments, "flushed": self.flushed, "aged": self.aged, "flash_key": flash_key}

@@ -14,13 +14,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from . import drivers
+from . import drivers, formats
 from .cookies import is_attribute_value, is_token
 from .proxy import compile_trust
 from .quoting import quote
 
 SameSite = Literal["lax", "strict", "none"]
 FlashOn = Literal["request", "navigation"]
+
+_LONGEST_PREFIX = 200
 
 # Browsers keep a cookie for 400 days at most; far beyond a century, the dates in headers cannot be written.
 _CENTURY = 100 * 365 * 24 * 60 * 60 * 1000
@@ -46,6 +48,13 @@ def driver(value: Any) -> str:
         f"{quote(value)} is not known; {advice} {', '.join(map(quote, drivers.names()))}, "
         "or register yours first with NodeSession.register_handler(name, creator)"
     )
+
+
+def format(value: Any) -> str:
+    """The name of a format."""
+    if isinstance(value, str) and value in formats.FORMATS:
+        return value
+    raise ValueError(f"{quote(value)} is not known; choose one of {', '.join(map(repr, formats.FORMATS))}")
 
 
 def milliseconds(value: Any) -> float:
@@ -135,6 +144,13 @@ def table(value: Any) -> str:
     return value
 
 
+def prefix(value: Any) -> str | None:
+    """The beginning of keys, empty or not."""
+    if value is None or (isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST_PREFIX):
+        return value
+    raise ValueError(f"must be text without control characters such as 'sess:', not {quote(value)}")
+
+
 def odds(value: Any) -> tuple[int, int]:
     """Two whole numbers: the first of the second."""
     pair = tuple(value) if isinstance(value, (list, tuple)) else ()
@@ -149,6 +165,10 @@ def odds(value: Any) -> tuple[int, int]:
 
 def cookie_name(value: Any) -> str:
     """A name that RFC 6265 allows."""
+    if isinstance(value, Mapping):
+        raise ValueError(
+            "is the cookie's name; the members of Express' `cookie` are options of their own, maxAge is lifetime"
+        )
     if not isinstance(value, str) or not is_token(value):
         raise ValueError(f"must be a name of letters, digits and !#$%&'*+-.^_`|~, not {quote(value)}")
     return value

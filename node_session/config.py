@@ -1,7 +1,7 @@
 """Every option of a program: its default, meaning, unit and check in one place.
 
     config = Config.from_dict({"secret": "…", "lifetime": 3_600_000})
-    config.lifetime                     # 3600000; what the dict leaves out is at its default
+    config.lifetime                     # 3600000; what the dict leaves out is at its default, or at its format's
 
 Options are spelt as in the original (camelCase), so that one JSON file configures a Node and a Tornado program; here
 they become the fields of `Config` (snake_case). The original ignores options that it does not know. A field's
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
-from . import checks, doubts, drivers
+from . import checks, doubts, drivers, formats
 from .checks import FlashOn, SameSite
 from .errors import ConfigError, ConfigWarning
 from .quoting import quote
@@ -38,6 +38,10 @@ class Config:
     """Where sessions are kept: `memory`, `file` (alias `native`), `database`, `redis`, or a name given to
     `NodeSession.register_handler`."""
 
+    format: Annotated[str, checks.format] = "node-session"
+    """Which program's sessions: `node-session`, or `express-session`, whose defaults then count for the options of
+    cookie, store and lifetime (see `node_session.formats`)."""
+
     lifetime: Annotated[float, checks.milliseconds, doubts.endless, doubts.in_seconds] = 300_000
     """Milliseconds a session may be idle before it expires. 0: the cookie ends with the browser, the record never."""
 
@@ -53,7 +57,10 @@ class Config:
     `files`, or Redis on this host."""
 
     table: Annotated[str, checks.table] = "sessions"
-    """Table or collection of the database; for Redis the prefix of its keys."""
+    """Table or collection of the database; in Redis the keys begin with it and a colon."""
+
+    prefix: Annotated[str | None, checks.prefix] = None
+    """The beginning of the keys in Redis, in place of `table` and the colon."""
 
     lottery: Annotated[tuple[int, int], checks.odds] = (2, 100)
     """`[2, 100]`: after 2 of 100 requests, expired records are removed."""
@@ -79,8 +86,9 @@ class Config:
     partitioned: Annotated[bool, checks.boolean] = False
     """A cookie of its own for each site that embeds this one (needs `secure`)."""
 
-    csrf: Annotated[bool, checks.boolean] = False
-    """`SessionMixin` refuses requests that change something without the session's CSRF token."""
+    csrf: Annotated[bool | Literal["csrf-sync"], checks.boolean_or("csrf-sync")] = False
+    """`SessionMixin` refuses requests that change something without the session's CSRF token. `csrf-sync`: new sessions
+    of the format express-session get a token of that package, not one of csurf."""
 
     save_uninitialized: Annotated[bool, checks.boolean] = True
     """Store a session, and send its cookie, even if it is empty. False: robots and health checks leave nothing behind,
@@ -105,6 +113,9 @@ class Config:
     bind_name: Annotated[bool, checks.boolean] = False
     """The cookie's signature covers its name, so that another application's cookie under the same secret is invalid
     here. The npm original cannot verify it; turning it on logs everybody out."""
+
+    other_ids: Annotated[bool, checks.boolean] = False
+    """Take sessions with ids of any form, such as those copied from another format; new ids stay as they are."""
 
     hash_ids: Annotated[bool, checks.boolean] = False
     """Keep records under a hash of their id, so that a reader of the store cannot take over its sessions. The npm
@@ -165,7 +176,8 @@ class Config:
                 warnings.warn(doubts.unknown_option(name, known), ConfigWarning, stacklevel=3)
         values, problems = _check(options)
         if not problems:
-            config = cls(**values)
+            defaults = formats.FORMATS[values.get("format", cls.format)].defaults(values)
+            config = cls(**{**defaults, **values})
             problems = [*_contradictions(config), *drivers.problems(config)]
         if problems:
             raise ConfigError("; ".join(problems))
@@ -208,6 +220,7 @@ def _doubts(config: Config) -> Iterator[str]:
 
 def _contradictions(config: Config) -> Iterator[str]:
     """Options that cannot work together."""
+    yield from formats.FORMATS[config.format].contradictions(config)
     if config.encrypt == "legacy" and config.hash_ids:
         yield "hashIds: not with encrypt: 'legacy', as the npm original cannot find such records"
     if config.encrypt == "legacy" and config.bind_name:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from .changes import Changes
 from .events import Events
+from .formats import NODE_SESSION, Format
 from .late import LateChanges
 
 
@@ -54,6 +55,9 @@ class Content:
 
     is_late = False
     """Whether no response will come that could save a change, so that each is noted."""
+
+    format: Format = NODE_SESSION
+    """The format of the records."""
 
     late: LateChanges | None = None
     """The late changes; made by the first one."""

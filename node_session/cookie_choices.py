@@ -5,7 +5,8 @@ from __future__ import annotations
 from tornado.httputil import HTTPServerRequest
 
 from .config import Config
-from .session import Session
+from .formats import Format
+from .session import Session, work_of
 
 
 class CookieChoices:
@@ -13,17 +14,23 @@ class CookieChoices:
 
     Attributes:
         config: The options.
+        format: The form of the records, which may say when a cookie ends.
     """
 
     config: Config
+    format: Format
 
     def ends_with_browser(self, session: Session) -> bool:
         """Whether a session's cookie ends with the browser: the option `expireOnClose`.
 
         Override this method to decide for each session, as for "remember this device". In either case the record lives
-        for the option `lifetime`, or for what `Session.set_lifetime` says.
+        for the option `lifetime`, or for what `Session.set_lifetime` says. In the format express-session, the record
+        says it.
         """
-        return self.config.expire_on_close
+        if not self.format.has_envelope:
+            return self.config.expire_on_close
+        work = work_of(session)
+        return self.format.ends_with_browser(work.envelope, work.content.attributes)
 
     def cookie_domain(self, request: HTTPServerRequest) -> str | None:
         """The domain of a request's cookie: the option `domain`.

@@ -5,7 +5,8 @@
 
 The value is ``s:<id>.<signature>``, percent-encoded; the signature is the unpadded base64 of HMAC-SHA256 over the id,
 under the secret. A signature that is bound to the cookie's name is over ``<name>=<id>``. Neither part contains a
-``=``, so that no two names, and neither of the two kinds, ever sign the same bytes.
+``=``, so that no two names, and neither of the two kinds, ever sign the same bytes. (An id that another program has
+made may contain one; no format with such ids binds its signatures.)
 
 Lines are written here rather than by `http.cookies`, which quotes in another way than the original and knows no
 ``Partitioned`` on older Pythons.
@@ -26,18 +27,20 @@ import time
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from . import ids
+from .ids import Rule
 
 _is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _is_attribute_value = re.compile(r"[ -:<-~]+").fullmatch
 
-# An id, a dot and 43 characters of signature. A value of another length is not worth computing a signature for.
-_SIGNED_LENGTH = 40 + 1 + 43
+_SIGNATURE = 43  # characters
 
-# Of a value as it is sent, with each character of the signature escaped. Longer ones are not cached.
-_LONGEST_VALUE = len("s%3A") + 40 + 1 + 3 * 43
+# Of a value as sent, without its id, and with each character of the signature escaped. Longer ones are not cached.
+_LONGEST_REST = len("s%3A") + 1 + 3 * _SIGNATURE
+
+_UNESCAPED = "!~*'()"  # by encodeURIComponent, apart from letters, digits and "-_.~"
 
 _BLANKS = " \t"
 
@@ -63,10 +66,10 @@ class Found(NamedTuple):
 
 def sign(id: str, secret: str, bound_to: str = "") -> str:
     """The cookie's value for an id; `bound_to` as in `find`."""
-    return f"s%3A{id}." + _encode(_signature(id, secret, bound_to))
+    return _encode(id, _signature(id, secret, bound_to))
 
 
-def find(header: str | None, name: str, secrets: Sequence[str], bound_to: str = "") -> Found:
+def find(header: str | None, name: str, secrets: Sequence[str], bound_to: str = "", rule: Rule = ids.OWN) -> Found:
     """Find a session's cookie.
 
     Args:
@@ -75,6 +78,7 @@ def find(header: str | None, name: str, secrets: Sequence[str], bound_to: str = 
         name: The cookie's name.
         secrets: Any of them may have signed it.
         bound_to: The cookie's name if the signature must cover it as well; empty: the original's signature.
+        rule: The form of an id.
     """
     if header is None or name not in header:
         return Found(None, None, False)
@@ -83,22 +87,24 @@ def find(header: str | None, name: str, secrets: Sequence[str], bound_to: str = 
         key, equals, value = pair.partition("=")
         if equals and key.strip(_BLANKS) == name:
             value = value.strip(_BLANKS)
-            if not values and len(value) <= _LONGEST_VALUE and header.count(name) == 1:  # as nearly always
-                return _verify_short(value, tuple(secrets), bound_to)
+            is_only = not values and header.count(name) == 1  # as nearly always
+            if is_only and len(value) <= _LONGEST_REST + rule.longest:
+                return _verify_short(value, tuple(secrets), bound_to, rule)
             values.append(value)
-    return _join([_verify_any(value, tuple(secrets), bound_to) for value in values])
+    return _join([_verify_any(value, tuple(secrets), bound_to, rule) for value in values])
 
 
-def _verify(value: str, secrets: tuple[str, ...], bound_to: str) -> Found:
+def _verify(value: str, secrets: tuple[str, ...], bound_to: str, rule: Rule) -> Found:
     """Verify one value."""
     signed = _unquote(value)
-    if signed[:2] != "s:" or len(signed) != _SIGNED_LENGTH + 2:
+    length = len(signed) - len("s:.") - _SIGNATURE  # of the id; any other is not worth computing a signature for
+    if signed[:2] != "s:" or not rule.shortest <= length <= rule.longest:
         return Found(None, None, False)
-    id, signature = signed[2:42], signed[43:]
-    if signed[42] == "." and ids.is_valid(id) and signature.isascii():  # compare_digest takes no other text
+    id, _, signature = signed[2:].rpartition(".")
+    if len(id) == length and rule.is_valid(id) and signature.isascii():  # compare_digest takes no other text
         for number, secret in enumerate(secrets):
             if hmac.compare_digest(_signature(id, secret, bound_to), signature):
-                return Found(id, value if number == 0 and value == _encode(signed) else None, False)
+                return Found(id, value if number == 0 and value == _encode(id, signature) else None, False)
     return Found(None, None, True)
 
 
@@ -107,9 +113,10 @@ def _verify(value: str, secrets: tuple[str, ...], bound_to: str) -> Found:
 _verify_short = functools.lru_cache(4096)(_verify)
 
 
-def _verify_any(value: str, secrets: tuple[str, ...], bound_to: str) -> Found:
+def _verify_any(value: str, secrets: tuple[str, ...], bound_to: str, rule: Rule) -> Found:
     """Verify one value of any length."""
-    return (_verify_short if len(value) <= _LONGEST_VALUE else _verify)(value, secrets, bound_to)
+    is_short = len(value) <= _LONGEST_REST + rule.longest
+    return (_verify_short if is_short else _verify)(value, secrets, bound_to, rule)
 
 
 def _join(found: list[Found]) -> Found:
@@ -127,9 +134,11 @@ def _join(found: list[Found]) -> Found:
     return Found(first, valid[first].value, forged, tuple(others))
 
 
-def _encode(signed: str) -> str:
-    """Encode as encodeURIComponent does: in a signed id it escapes only these three."""
-    return signed.replace(":", "%3A").replace("+", "%2B").replace("/", "%2F")
+def _encode(id: str, signature: str) -> str:
+    """Encode as encodeURIComponent does: in a signature it escapes only these two."""
+    if not ids.is_valid(id):
+        id = quote(id, safe=_UNESCAPED)
+    return f"s%3A{id}." + signature.replace("+", "%2B").replace("/", "%2F")
 
 
 def _unquote(value: str) -> str:
@@ -140,7 +149,7 @@ def _unquote(value: str) -> str:
 
 def _signature(id: str, secret: str, bound_to: str) -> str:
     signed = f"{bound_to}={id}" if bound_to else id
-    digest = hmac.digest(secret.encode("utf-8", "surrogatepass"), signed.encode("ascii"), "sha256")
+    digest = hmac.digest(secret.encode("utf-8", "surrogatepass"), signed.encode(), "sha256")
     return binascii.b2a_base64(digest, newline=False)[:43].decode("ascii")
 
 

@@ -22,6 +22,7 @@ from tornado.web import UIModule
 from . import ids, serializer
 from .errors import SessionError
 from .events import OnEvent
+from .farewell import shorten_tokens
 from .outlook import predict
 from .response import HeldResponse
 from .session import Session, work_of
@@ -88,10 +89,9 @@ def _cookie(response: HeldResponse | None) -> list[str]:
 
 
 def _pretty(stored: str | None) -> str:
-    """Indent a stored text, and shorten its CSRF token, which is a secret."""
+    """Indent a stored text, and shorten its CSRF tokens."""
     attributes = serializer.loads(stored) if stored is not None else {}
-    if isinstance(attributes.get("_token"), str):
-        attributes["_token"] = ids.shorten(attributes["_token"])
+    shorten_tokens(attributes)
     text = _small_containers.sub(_on_one_line, json.dumps(attributes, indent=2, ensure_ascii=False))
     more = len(text) - _CHARACTERS
     return _printable(text if more <= 0 else f"{text[:_CHARACTERS]}\n… {more} characters more")

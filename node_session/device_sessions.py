@@ -33,7 +33,9 @@ class DeviceSessions:
         self._hashed: HashedDriver | None = None
         if isinstance(driver, HashedDriver):
             self._hashed = driver
-            self._kept = Records(driver.driver, records.policy, None, records.events, records.clock)
+            self._kept = Records(
+                driver.driver, records.policy, None, records.events, records.clock, format=records.format
+            )
         self._is_unreadable = self._hashed is not None and records.encrypter is not None
 
     def kept_id(self, id: str) -> str:
@@ -105,7 +107,7 @@ class DeviceSessions:
             if there is None or is_roster(there.attributes):
                 return False
             is_session = self._is_unreadable or owned(there.attributes) == device
-            if not is_session and not is_farewell(there.attributes):
+            if not is_session and not is_farewell(there.attributes, self._kept.format):
                 return False
             try:
                 await self._kept.driver.destroy(id, there.version)

@@ -23,6 +23,7 @@ _DOCUMENTED_SECRETS = frozenset(
         "Q3UBzdH9GEfiRCTKbi5MTPyChpzXLsTD",
         "replace this by a random string of 32 or more",
         "replace this by the secret that your Node program has",
+        "replace this by the secret that your Express application has",
     }
 )
 _RANDOM_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(32))'"  # noqa: S105
@@ -68,8 +69,24 @@ def in_megabytes(size: int) -> str | None:
     return None
 
 
+# Options of express-session and its stores, by what they are here.
+_OF_EXPRESS = {
+    "name": "did you mean 'cookie'?",
+    "maxAge": "did you mean 'lifetime'?",
+    "ttl": "did you mean 'lifetime' (1000 times as much, as it is in milliseconds), with 'expireOnClose'?",
+    "store": "did you mean 'driver'?",
+    "tableName": "did you mean 'table'?",
+    "collectionName": "did you mean 'table'?",
+    "schemaName": "did you mean 'table', as 'schema.table'?",
+    "stringify": "did you mean 'connection', with this key in it?",
+    **dict.fromkeys(("resave", "rolling", "unset", "genid"), "Express needs it, and nothing here does"),
+}
+
+
 def unknown_option(name: object, known: list[str]) -> str:
-    """The warning about an option that does not exist: the nearest known one."""
+    """The warning about an option that does not exist: the one that is meant, or the nearest."""
+    if isinstance(name, str) and name in _OF_EXPRESS:
+        return f"unknown session option {name!r} is ignored: {_OF_EXPRESS[name]}"
     spelling = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.replace("_", "").lower(), spelling, n=1) if isinstance(name, str) else []
     advice = f"did you mean {spelling[near[0]]!r}?" if near else f"known are {', '.join(known)}"

@@ -72,6 +72,17 @@ class MismatchError(DamagedError):
         self.cure = cure
 
 
+class NotTextError(DamagedError):
+    """A record is not text."""
+
+
+class UnsupportedError(SessionError):
+    """A record is another program's, in a form that the option `format` does not support.
+
+    It may be whole, so it stays. The message names the cause. Over HTTP: 500; nothing is written, no cookie is sent.
+    """
+
+
 class ConflictError(SessionError):
     """A driver did not write, since the record is no longer the one that was read."""
 

@@ -9,14 +9,13 @@ record is destroyed (`node_session.graces`). To the npm original it is an anonym
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from . import aside, ids, serializer
+from . import aside, csrf_token, serializer
 from .errors import SerializationError
+from .formats import Format
 from .policy import is_number
 
 KEY = "_left"
@@ -62,29 +61,41 @@ class Farewell:
         return -grace < now - self.at < 2 * grace
 
 
-def is_farewell(attributes: dict[str, Any]) -> bool:
+def shorten_tokens(attributes: dict[str, Any]) -> None:
+    """Shorten the CSRF tokens in a session's content, also in that which it had before it left, for somebody to read.
+
+    A program that does not know farewells may have written other keys beside.
+    """
+    csrf_token.shorten_tokens(attributes)
+    left = attributes.get(KEY)
+    content = left.get("attributes") if isinstance(left, dict) else None
+    if isinstance(content, dict):
+        csrf_token.shorten_tokens(content)
+
+
+def is_farewell(attributes: dict[str, Any], format: Format) -> bool:
     """Whether a record's content has this form."""
     if len(attributes) != 1:
         return False
     left = attributes.get(KEY)
     if not isinstance(left, dict) or not is_number(left.get("at")) or left.keys() not in _FORMS:
         return False
-    return isinstance(left.get("attributes", {}), dict) and ("to" not in left or ids.is_valid(left["to"]))
+    return isinstance(left.get("attributes", {}), dict) and ("to" not in left or format.is_veiled(left["to"]))
 
 
-def was_left_at(attributes: dict[str, Any], at: int) -> bool:
+def was_left_at(attributes: dict[str, Any], at: int, format: Format) -> bool:
     """Whether a record's content has this form, and was written at this time."""
-    return is_farewell(attributes) and bool(attributes[KEY]["at"] == at)
+    return is_farewell(attributes, format) and bool(attributes[KEY]["at"] == at)
 
 
-def parse(attributes: dict[str, Any], id: str, idle: float, version: object) -> Farewell:
+def parse(attributes: dict[str, Any], id: str, idle: float, version: object, format: Format) -> Farewell:
     """The farewell in a record of this form, stored under an id."""
     left = attributes[KEY]
-    to = _veil(left["to"], id) if "to" in left else None
+    to = format.unveil(left["to"], id) if "to" in left else None
     return Farewell(left["at"], to, left.get("attributes"), idle, version)
 
 
-async def compose(id: str, to: str, attributes: dict[str, Any] | None, now: float) -> str:
+async def compose(id: str, to: str, attributes: dict[str, Any] | None, now: float, format: Format) -> str:
     """Compose the text of such a record. It may exceed `maxSize` by some bytes.
 
     Args:
@@ -92,20 +103,10 @@ async def compose(id: str, to: str, attributes: dict[str, Any] | None, now: floa
         to: The new id.
         attributes: The content for requests in the grace period; None: they may read nothing.
         now: Milliseconds since 1970.
+        format: Of the records.
     """
-    left: dict[str, Any] = {"at": int(now), "to": _veil(to, id)}
+    left: dict[str, Any] = {"at": int(now), "to": format.veil(to, id)}
     if attributes is not None:
         with contextlib.suppress(SerializationError):  # nested to the limit, they are too deep inside this record
             return await aside.dumps({KEY: {**left, "attributes": attributes}})
     return serializer.dumps({KEY: left})
-
-
-def _veil(id: str, other: str) -> str:
-    """Mask an id, so that only a reader who knows the other id can unmask it.
-
-    Masking it again unmasks it. With `hashIds`, a reader of the store must find no id in it. Such a reader knows only
-    a hash of the other id, and not the hash used here.
-    """
-    pad = hashlib.sha256(b"left:" + other.encode()).digest()
-    veiled = bytes(a ^ b for a, b in zip(base64.urlsafe_b64decode(id), pad, strict=False))
-    return base64.urlsafe_b64encode(veiled).decode()

@@ -3,7 +3,8 @@
     session.flash("status", "Saved.")   # for this request and the next one
     session.get("status")               # 'Saved.'
 
-The session lists the keys, in ``flash``: those in ``new`` are for the next request, those in ``old`` go with this one.
+The session lists the keys, in ``flash`` (or another key, by its format): those in ``new`` are for the next request,
+those in ``old`` go with this one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from . import paths
 from .attributes import Attributes, flatten
 from .content import Content
+from .formats import Format
 
 _NO_FLASH: dict[str, list[str]] = {"old": [], "new": []}
 
@@ -42,6 +44,20 @@ class Flash(Attributes):
             if value is not paths.MISSING:
                 return value
         return default
+
+    def get_flashed(self, key: str) -> list[Any]:
+        """Take what was flashed under a key, as a list: each of it is shown once.
+
+        In the format express-session these are also the messages of connect-flash: ``get_flashed("info")`` is its
+        ``req.flash("info")``.
+        """
+        format, found = self._content.format, []
+        if isinstance(_messages(self._content.attributes, format.messages_key, key), list):
+            found += self._change(_take_messages, str(format.messages_key), key, is_literal=True)
+        if key in self._flashed("new") or key in self._flashed("old"):
+            value = self.pull(key, [])
+            found += value if isinstance(value, list) else [value]
+        return found
 
     def now(self, key: str, value: Any) -> None:
         """Set a key for this request only."""
@@ -93,12 +109,13 @@ class Flash(Attributes):
 
     def _flashed(self, which: str) -> list[str]:
         """A copy of one of the two lists, without values that are no keys."""
-        flash = self._content.attributes.get("flash")
+        content = self._content
+        flash = content.attributes.get(content.format.flash_key)
         keys = flash.get(which) if isinstance(flash, dict) else None
         return [key for key in keys if isinstance(key, str)] if isinstance(keys, list) else []
 
     def _set_flashed(self, which: str, keys: list[str]) -> None:
-        self._change(_set_list, "flash", which, keys, is_literal=True)
+        self._change(_set_list, self._content.format.flash_key, which, keys, is_literal=True)
 
     def _put_flashed(self, key: str, value: Any) -> None:
         self.put(key, value)
@@ -110,7 +127,7 @@ class Flash(Attributes):
         if self._content.flashed_lists is None:
             self._content.flashed_lists = {}
         known = self._content.flashed_lists.get(which)
-        flash = self._hand_out(self._content.attributes.get("flash"))
+        flash = self._hand_out(self._content.attributes.get(self._content.format.flash_key))
         if known is None or not isinstance(flash, dict) or not known.are(flash.get(which)):
             keys = self._flashed(which)
             self._set_flashed(which, keys)
@@ -131,14 +148,40 @@ def _set_list(attributes: dict[str, Any], key: str, which: str, keys: list[str])
     return paths.MISSING if before == keys else None
 
 
+def _messages(attributes: dict[str, Any], messages_key: str | None, key: str) -> Any:
+    """The messages that another program has flashed under a key."""
+    messages = None if messages_key is None else attributes.get(messages_key)
+    return messages.get(key) if isinstance(messages, dict) else None
+
+
+def _take_messages(attributes: dict[str, Any], messages_key: str, key: str) -> Any:
+    return attributes[messages_key].pop(key)
+
+
 def settle_flash(content: Content) -> None:
     """Bring the flash data into the state in which the next request should find it."""
+    format = content.format
     if content.ages_flash:
-        if content.attributes.get("flash") != _NO_FLASH:
+        listed = content.attributes.get(format.flash_key)
+        if listed != _NO_FLASH and (listed is not None or format.lists_no_flash):
             Flash(content).age_flash_data()
         content.ages_flash, content.changes.aged = False, True
-    elif "flash" in content.attributes:
+    elif format.flash_key in content.attributes:
         Flash(content)._keep_shown()
+    if not format.lists_no_flash:
+        unlist_no_flash(content)
+
+
+def list_no_flash(attributes: dict[str, Any], format: Format) -> None:
+    """Give a session lists of flashed keys for a merge, in a format that leaves out empty ones."""
+    attributes.setdefault(format.flash_key, {"old": [], "new": []})
+
+
+def unlist_no_flash(content: Content) -> None:
+    """Remove empty lists of flashed keys, for a format that leaves them out."""
+    if content.attributes.get(content.format.flash_key) == _NO_FLASH:
+        content.is_pristine = False
+        del content.attributes[content.format.flash_key]
 
 
 class _Keys:

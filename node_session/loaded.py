@@ -18,6 +18,7 @@ class Loaded:
         idle: Milliseconds since its last activity.
         is_outdated: Whether it is encrypted in an older way, and should be written again.
         own_lifetime: The lifetime of its own, in milliseconds; None without one.
+        envelope: What else is in the record; see `Format.open`.
     """
 
     attributes: dict[str, Any]
@@ -26,6 +27,7 @@ class Loaded:
     idle: float
     is_outdated: bool = False
     own_lifetime: float | None = None
+    envelope: Any = None
 
 
 class Lack(enum.Enum):

@@ -68,7 +68,9 @@ async def start(work: UnitOfWork) -> None:
 def make_token(work: UnitOfWork) -> None:
     """Make a missing CSRF token; without `saveUninitialized`, only when it is used."""
     content = work.content
-    content.makes_token_when_asked = work.version is None and not work.records.policy.save_uninitialized
+    content.makes_token_when_asked = not content.format.makes_tokens or (
+        work.version is None and not work.records.policy.save_uninitialized
+    )
     if not content.makes_token_when_asked and not content.attributes.get("_token"):
         CsrfToken(content).regenerate_token()
 
@@ -76,6 +78,7 @@ def make_token(work: UnitOfWork) -> None:
 def take_over(work: UnitOfWork, loaded: Loaded) -> None:
     """Remember the record that the content is based on, and its last activity."""
     work.base, work.version, work.is_outdated = loaded.text, loaded.version, loaded.is_outdated
+    work.envelope = loaded.envelope
     if loaded.own_lifetime != work.own_lifetime:
         work.note_lifetime(loaded.own_lifetime)
     note_activity(work, loaded.idle)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
-from . import drivers, encryption, hints
+from . import drivers, encryption, formats, hints
 from .accounts import Accounts
 from .background import Background
 from .callbacks import with_result, without_arguments
@@ -58,6 +58,7 @@ class NodeSession(CookieChoices, Accounts):
 
     Attributes:
         config: The options, checked.
+        format: The form of the cookie and the records; see `node_session.formats`.
 
     Raises:
         ConfigError: The config has errors; the message names all of them.
@@ -70,6 +71,7 @@ class NodeSession(CookieChoices, Accounts):
         self.config = config if isinstance(config, Config) else Config.from_dict(config)
         drivers.load(self.config)
         self._events = Events(self.config.driver, on_event)
+        self.format = formats.make(self.config.format, self.config)
         self._encrypter = encryption.choose(self.config.encrypt, self.config.secret)
         self._records = Once(self._make_records)
         self._sweeper = Sweeper(self.config, self._records, self._events)
@@ -194,8 +196,8 @@ class NodeSession(CookieChoices, Accounts):
     async def _make_records(self) -> Records:
         driver = await drivers.create(self.config)
         encrypter = self._encrypter if self.config.encrypt else None
-        owners = Owners(self.config.secret)
-        records = Records(driver, _policy_of(self.config), encrypter, self._events, owners=owners)
+        owners, policy = Owners(self.config.secret), _policy_of(self.config)
+        records = Records(driver, policy, encrypter, self._events, owners=owners, format=self.format)
         records.on_lifetime = self._background.lifetime_noted
         return records
 

@@ -45,6 +45,7 @@ def merge(
     increments: Mapping[str, float] | None = None,
     flushed: bool = False,
     aged: bool = True,
+    flash_key: str = "flash",
 ) -> dict[str, Any]:
     """Apply my changes to the stored content.
 
@@ -55,6 +56,7 @@ def merge(
         increments: The numbers that `mine` has added since `base`, by key.
         flushed: `mine` was emptied since `base`.
         aged: `mine` has aged its flash data since `base`. If not, the old keys in it are no new flash of its own.
+        flash_key: The key of the lists of flashed keys.
 
     Returns:
         `mine`.
@@ -63,8 +65,8 @@ def merge(
     if flushed or comparison.is_copy(theirs, base, 0):
         return mine
     sums = sums_of(base, mine, theirs, increments or {})
-    flash = FlashMerge(base, mine, theirs, aged, comparison)
-    merger = _Merger(comparison, mine)
+    flash = FlashMerge(base, mine, theirs, aged, comparison, flash_key)
+    merger = _Merger(comparison, mine, flash_key)
     merger.merge(base, mine, theirs, KeyTree(sums) if sums else None)
     put_sums(sums, mine, merger.moved)
     flash.put_into(mine)
@@ -80,8 +82,9 @@ class _Merger:
         moved: The keys of sums that lead through a list in which their place may be another item's now.
     """
 
-    def __init__(self, comparison: Comparison, mine: dict[str, Any]) -> None:
+    def __init__(self, comparison: Comparison, mine: dict[str, Any], flash_key: str) -> None:
         self.moved: set[str] = set()
+        self._flash = (1, flash_key)
         self._comparison = comparison
         self._is_tree = not _has_shared_containers(mine)  # then most values are left alone, in half of the time
         # By the id of a container of mine: the container, and its new content.
@@ -118,7 +121,7 @@ class _Merger:
         changed = theirs if mine is MISSING else mine
         kinds: tuple[tuple[type, Callable[..., Any]], ...] = ((dict, self._object), (list, self._list))
         for kind, merge_kind in kinds:  # `_value` would add a frame a level, too many for the deepest values
-            if changed and isinstance(base, kind) and isinstance(changed, kind) and place[:2] != (1, "flash"):
+            if changed and isinstance(base, kind) and isinstance(changed, kind) and place[:2] != self._flash:
                 merged = merge_kind(place, base, *(kind() if side is MISSING else side for side in (mine, theirs)))
                 _, content = self._contents.get(id(merged), (None, merged))
                 return merged if content else MISSING

@@ -21,19 +21,26 @@ class FlashMerge:
     """The flash data of a merged session, decided before the merge changes anything.
 
     Args:
-        base, mine, theirs, aged: As for `merge`.
+        base, mine, theirs, aged, flash_key: As for `merge`.
         comparison: The one of this merge.
     """
 
     def __init__(
-        self, base: dict[str, Any], mine: dict[str, Any], theirs: dict[str, Any], aged: bool, comparison: Comparison
+        self,
+        base: dict[str, Any],
+        mine: dict[str, Any],
+        theirs: dict[str, Any],
+        aged: bool,
+        comparison: Comparison,
+        flash_key: str = "flash",
     ) -> None:
+        self._key = flash_key
         self._base, self._mine, self._aged, self._comparison = base, mine, aged, comparison
         self._values: dict[str, Any] = {}
         self._lists: dict[str, list[Any]] = {}
         self._changed: dict[str, bool] = {}
         for which in ("new", "old"):
-            before, own, other = (_listed(side, which) for side in (base, mine, theirs))
+            before, own, other = (_listed(side, flash_key, which) for side in (base, mine, theirs))
             known, listed = (set(map(comparison.form, each)) for each in (before, other))
             own = [key for key in own if comparison.form(key) not in known or self._is_flashed_again(key)]
             self._lists[which] = [*other, *(key for key in own if comparison.form(key) not in listed)]
@@ -51,7 +58,7 @@ class FlashMerge:
             if paths.find(result, key) is MISSING:
                 with contextlib.suppress(PathError):  # it was in a list that is another one now
                     paths.assign(result, key, value)
-        flash = result.get("flash")
+        flash = result.get(self._key)
         for which, keys in self._lists.items():
             if isinstance(flash, dict) and isinstance(flash.get(which), list):
                 flash[which] = keys
@@ -76,7 +83,7 @@ class FlashMerge:
         return self._comparison.form(before) != self._comparison.form(after)
 
 
-def _listed(attributes: dict[str, Any], which: str) -> list[Any]:
-    flash = attributes.get("flash")
+def _listed(attributes: dict[str, Any], flash_key: str, which: str) -> list[Any]:
+    flash = attributes.get(flash_key)
     keys = flash.get(which) if isinstance(flash, dict) else None
     return list(keys) if isinstance(keys, (list, tuple)) else []

@@ -12,7 +12,7 @@ from .loading import load, make_token
 from .records import Loaded
 from .state import ENDED, GONE, NEW
 from .work import OldRecord, Sent, UnitOfWork
-from .writing import current_text, end, merged_with, note_merge, rebase, recall, retry_of, take_back, write
+from .writing import current_text, end, merge_with, note_merge, rebase, recall, retry_of, take_back, write
 
 # The maximum number of ids through which a session is followed. Only somebody who can write to the store makes more.
 _MOST_MOVES = 100
@@ -57,7 +57,7 @@ def _begin_again(work: UnitOfWork) -> None:
 
 def _keep_own_changes(work: UnitOfWork) -> None:
     """Drop the loaded content of a destroyed session, and keep this request's changes."""
-    work.content.attributes = merged_with(work, {})
+    merge_with(work, {})
     work.base = work.trace.base = None
     work.settle_changes()
     make_token(work)
@@ -190,9 +190,9 @@ async def _leave(work: UnitOfWork, old: OldRecord, path: list[str], there: Loade
     id, records = path[-1], work.records
     if old.grace:
         attributes, at = there.attributes if records.policy.regenerate_grace else None, int(records.clock() * 1000)
-        text = await compose(id, work.id, attributes, at)
+        text = await compose(id, work.id, attributes, at, records.format)
         try:
-            await records.write(id, text, there.version)
+            await records.write(id, text, there.version, envelope=there.envelope)
         finally:  # also if only the answer was lost
             records.graces.begin(id, at)
         return

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator
 
-from . import farewell, ids
+from . import farewell
 from .drivers.base import Entry, Record
 from .errors import ConflictError, DamagedError
 from .records import Loaded, Records
@@ -54,7 +54,7 @@ async def remove_orphans(records: Records, grace: float) -> AsyncGenerator[int, 
 
 async def _remove_if_over(records: Records, entry: Entry, grace: float) -> bool:
     is_readable = records.encrypter is None
-    if not ids.is_valid(entry.id) or (is_readable and farewell.KEY not in entry.payload):
+    if not records.ids.is_valid(entry.id) or (is_readable and farewell.KEY not in entry.payload):
         return False
     if not _is_over(records, entry.id, await records.parse(Record(entry.payload, None), entry.id), grace):
         return False
@@ -66,7 +66,7 @@ async def _remove_if_over(records: Records, entry: Entry, grace: float) -> bool:
 
 
 def _is_over(records: Records, id: str, loaded: Loaded, grace: float) -> bool:
-    if not farewell.is_farewell(loaded.attributes):
+    if not farewell.is_farewell(loaded.attributes, records.format):
         return False
-    found = farewell.parse(loaded.attributes, id, loaded.idle, loaded.version)
+    found = farewell.parse(loaded.attributes, id, loaded.idle, loaded.version, records.format)
     return not found.is_due(records.clock() * 1000, grace)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .drivers.base import Driver
 
@@ -21,6 +21,7 @@ class Stored(NamedTuple):
 
     text: str
     version: object
+    envelope: Any = None
 
 
 class Queue:

@@ -15,6 +15,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from . import aside, encryption, farewell, ids, roster, serializer
 from .drivers.base import Driver, Record
@@ -22,6 +23,7 @@ from .encryption import CustomEncrypter, SessionEncrypter
 from .errors import ConflictError, DamagedError, MismatchError
 from .events import Events
 from .farewell import TRACEABLE, Farewell
+from .formats import NODE_SESSION, Format
 from .graces import Graces
 from .lifetimes import KEY as OWN_LIFETIME
 from .lifetimes import own_lifetime
@@ -54,9 +56,10 @@ class Records:
         events: Receives damaged records.
         clock: Returns seconds since 1970; None: the system's clock.
         owners: Finds the lists of owners' devices; None: nobody else can find those that are made here.
+        format: Their form.
 
     Attributes:
-        driver, policy, events, clock, owners: As given.
+        driver, policy, events, clock, owners, format: As given.
         graces: Destroys farewells when their grace is over.
         on_lifetime: Called with the lifetime of its own, in milliseconds, that a session was found to have, or got.
     """
@@ -69,6 +72,7 @@ class Records:
         events: Events | None = None,
         clock: Callable[[], float] | None = None,
         owners: Owners | None = None,
+        format: Format = NODE_SESSION,
     ) -> None:
         self.driver = driver
         self.policy = Policy() if policy is None else policy
@@ -76,6 +80,9 @@ class Records:
         self.events = Events(type(driver).__name__) if events is None else events
         self.clock = _now if clock is None else clock
         self.owners = Owners() if owners is None else owners
+        self.format = format
+        self.ids = format.ids
+        self._has_envelope = format.has_envelope
         self.on_lifetime: Callable[[float], object] = bool  # nobody needs to know
         self.graces = Graces((self.policy.regenerate_grace or TRACEABLE) / 1000, self.destroy_farewell)
 
@@ -87,17 +94,19 @@ class Records:
 
         Raises:
             UnavailableError: The store cannot tell.
+            UnsupportedError: It is in a form that the program's format does not support.
         """
         try:
             loaded = await self.read(id)
         except DamagedError as error:
+            self.format.judge(error)
             await self.set_aside(id, error)
             return Lack.DAMAGED
         if loaded is None:
             return Lack.ABSENT
         attributes = loaded.attributes
-        if farewell.KEY in attributes and farewell.is_farewell(attributes):
-            return farewell.parse(attributes, id, loaded.idle, loaded.version)
+        if farewell.KEY in attributes and farewell.is_farewell(attributes, self.format):
+            return farewell.parse(attributes, id, loaded.idle, loaded.version, self.format)
         if roster.KEY in attributes and roster.is_roster(attributes):
             return Lack.ABSENT
         if self.policy.is_over(attributes, self.clock()):
@@ -150,9 +159,13 @@ class Records:
             text = payload
         else:
             text = await _crypt(encrypter, encrypter.decrypt, payload, id)
-        attributes = serializer.loads(text) if len(text) < LARGE else await aside.loads(text)
-        is_outdated = encrypter is not None and not encrypter.is_current(payload)
-        loaded = Loaded(attributes, text, record.version, record.idle, is_outdated)
+        if self._has_envelope:
+            attributes, text, envelope = await aside.run(len(text), self.format.open, text)
+            loaded = Loaded(attributes, text, record.version, record.idle, envelope=envelope)
+        else:
+            attributes = serializer.loads(text) if len(text) < LARGE else await aside.loads(text)
+            is_outdated = encrypter is not None and not encrypter.is_current(payload)
+            loaded = Loaded(attributes, text, record.version, record.idle, is_outdated)
         if OWN_LIFETIME in attributes:
             loaded.own_lifetime = own_lifetime(attributes)
             loaded.idle -= self.shift(loaded.own_lifetime)
@@ -172,8 +185,10 @@ class Records:
         """
         return 0 if own is None or not self.can_shift else self.policy.lifetime - own
 
-    async def write(self, id: str, text: str, version: object, idle: float = 0) -> object:
-        """Store a text; see `Driver.write`, and `UnitOfWork.idle_to_write` for `idle`."""
+    async def write(self, id: str, text: str, version: object, idle: float = 0, envelope: Any = None) -> object:
+        """Store a text; see `Driver.write`, for `idle` `UnitOfWork.idle_to_write`, for `envelope` `Format.close`."""
+        if self._has_envelope:
+            text = await aside.run(len(text), self.format.close, text, envelope, self.clock())
         encrypter = self.encrypter
         if encrypter is not None:
             text = await _crypt(encrypter, encrypter.encrypt, text, id)
@@ -201,7 +216,7 @@ class Records:
         """
         with contextlib.suppress(DamagedError, ConflictError):
             there = await self.read(id, ())
-            if there is not None and farewell.was_left_at(there.attributes, at):
+            if there is not None and farewell.was_left_at(there.attributes, at, self.format):
                 await self.driver.destroy(id, there.version)
 
     async def set_aside(self, id: str, error: DamagedError) -> None:

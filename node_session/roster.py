@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import ids, serializer
+from . import serializer
 from .lifetimes import KEY as LIFETIME
 from .lifetimes import own_lifetime
 from .owners import is_device
@@ -79,14 +79,14 @@ class Roster:
     version: object = None
     idle: float = math.inf
 
-    def read(self, attributes: dict[str, Any], text: str) -> None:
-        """Take over the stored content, unless it is no list of this owner."""
+    def read(self, attributes: dict[str, Any], text: str, is_id: Callable[[object], bool]) -> None:
+        """Take over the stored content, unless it is no list of this owner; `is_id` is the rule of the format."""
         if not is_roster(attributes) or attributes[KEY].get("owner") != self.owner:
             return
         there = attributes[KEY]
         self.text = text
         self.out = there["out"] if is_number(there.get("out")) else 0
-        self.entries = dict(_entries(there["list"]))
+        self.entries = dict(_entries(there["list"], is_id))
 
     def compose(self) -> str:
         """The text to store."""
@@ -119,10 +119,10 @@ def is_roster(attributes: dict[str, Any]) -> bool:
     return len(attributes) == 1 and isinstance(there, dict) and isinstance(there.get("list"), dict)
 
 
-def idle_to_write(attributes: dict[str, Any], policy: Policy) -> float:
-    """The idle time, in ms, to write such a record with as it is; see `Roster.kept_for`."""
+def idle_to_write(attributes: dict[str, Any], policy: Policy, is_id: Callable[[object], bool]) -> float:
+    """The idle time, in ms, to write such a record with as it is; see `Roster.read` and `kept_for`."""
     there = Roster("", attributes[KEY].get("owner"))
-    there.read(attributes, "")
+    there.read(attributes, "", is_id)
     return there.kept_for(policy)
 
 
@@ -135,13 +135,13 @@ def map_ids(attributes: dict[str, Any], function: Callable[[str], str]) -> dict[
     return content
 
 
-def _entries(listed: dict[str, Any]) -> Iterator[tuple[str, Entry]]:
+def _entries(listed: dict[str, Any], is_id: Callable[[object], bool]) -> Iterator[tuple[str, Entry]]:
     """The entries of a list, without those that this package has not written."""
     for device, each in listed.items():
         if not is_device(device) or not isinstance(each, dict) or not is_number(each.get("at")):
             continue
         there = each.get("ids")
-        if isinstance(there, list) and all(map(ids.is_valid, there)):
+        if isinstance(there, list) and all(map(is_id, there)):
             ended = each["ended"] if is_number(each.get("ended")) else None
             address, user_agent = _text(each.get("address")), _text(each.get("userAgent"))
             yield (

@@ -95,7 +95,7 @@ class Rosters:
             return roster
         if loaded is not None:
             roster.version, roster.idle = loaded.version, loaded.idle
-            roster.read(loaded.attributes, loaded.text)
+            roster.read(loaded.attributes, loaded.text, self._records.ids.is_valid)
         return roster
 
     async def _write(self, roster: Roster) -> None:

@@ -18,13 +18,14 @@ from .loading import load_alive, touch_if_same
 from .moving import end_record, move, run_out, settle_old
 from .policy import is_number
 from .report import changed_keys
+from .reserved import require_unreserved
 from .serializer import LARGE, TakesLong
 from .state import GONE, MOVED, MOVING, UNSTARTED
 from .work import UnitOfWork
-from .writing import current_text, end, rebase, recall, require_unreserved, write
+from .writing import current_text, end, rebase, recall, write
 
 # Keys that only the package itself uses. Losing a change of these needs no warning.
-_OWN_KEYS = ("_token", "flash", "_created")
+_OWN_KEYS = ("_token", "_created")
 
 
 async def save(work: UnitOfWork) -> None:
@@ -72,7 +73,7 @@ def stage(work: UnitOfWork) -> str | None:
     is_current = work.is_current
     if is_current and content.is_pristine:
         return None
-    require_unreserved(content.attributes)
+    require_unreserved(content.attributes, content.format)
     text = serializer.dumps_quickly(content.attributes, work.base, depth=WRITABLE_DEPTH)
     return None if is_current and text == work.base else text
 
@@ -172,7 +173,8 @@ def unsaved(work: UnitOfWork) -> list[str]:
     if work.state is GONE or work.is_withheld or (work.is_passive and work.is_new):
         return []
     changed = changed_keys(work.base, work.content.attributes)
-    return [key for key in changed if key.partition(".")[0] not in _OWN_KEYS]
+    own = (*_OWN_KEYS, work.content.format.flash_key)
+    return [key for key in changed if key.partition(".")[0] not in own]
 
 
 def require_start(work: UnitOfWork) -> None:

@@ -44,7 +44,7 @@ class Session(OwnLifetime):
     def __init__(self, name: str, records: Records, id: str | None = None, *, others: Sequence[str] = ()) -> None:
         self._content = content = Content()  # as super().__init__() would do it
         self._name = name
-        self._work = UnitOfWork(content, records, id if ids.is_valid(id) else None, others)
+        self._work = UnitOfWork(content, records, id if records.ids.is_valid(id) else None, others)
 
     def __repr__(self) -> str:
         state = f"{len(self)} keys" if self.is_started else "not started"
@@ -53,12 +53,13 @@ class Session(OwnLifetime):
     # ---------------------------------------------------------------- identity
 
     def get_id(self) -> str:
-        """The session's id: 40 characters, as secret as a password. npm: `getId`."""
+        """The session's id, as secret as a password: 40 characters, in other formats fewer or more. npm: `getId`."""
         return self._work.id
 
     def set_id(self, id: str | None = None) -> None:
         """Set another id, or a fresh one if `id` is missing or invalid. npm: `setId`."""
-        self._work.take_id(id if ids.is_valid(id) else None)
+        work = self._work
+        work.take_id(id if work.records.ids.is_valid(id) else None)
 
     def get_name(self) -> str:
         """The cookie's name. npm: `getName`."""
@@ -128,6 +129,7 @@ class Session(OwnLifetime):
         if work.old is not None:
             work.old = work.old._replace(grace=False)
         self._note_former(is_log_out=True)
+        work.envelope = work.new_envelope
         self.flush()
         return True
 

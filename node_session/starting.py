@@ -96,11 +96,17 @@ class Starter:
         return session
 
     def _judge(self, request: HTTPServerRequest, handler: RequestHandler, work: UnitOfWork) -> None:
-        """Note whether the request is activity, and shows a page."""
+        """Note whether the request is activity, shows a page, and is https."""
+        if work.records.format.keeps_scheme:
+            self._keep_scheme(request, work)
         if getattr(handler, "passive_session", False):
             become_passive(work)
         elif self._ages_on_pages_only and not shows_page(request.method, request.headers):
             work.content.ages_flash = False
+
+    def _keep_scheme(self, request: HTTPServerRequest, work: UnitOfWork) -> None:
+        """Note whether the request is https, for the record of a new session."""
+        work.new_envelope = work.envelope = work.records.format.new_envelope(self._transport.is_secure(request))
 
     def _look_for_doubt(self, request: HTTPServerRequest, found: Found, work: UnitOfWork) -> None:
         """Note why a request may lack the cookie that its user has."""
@@ -113,6 +119,8 @@ class Starter:
         found = self._transport.find(request)
         records = await self._records.get()
         session = Session(self._name, records, found.id, others=found.others)
+        if records.format.keeps_scheme:
+            self._keep_scheme(request, work_of(session))
         with contextlib.suppress(TypeError):  # it may be a stand-in of a test, of a class without weak references
             work_of(session).content.find_client = weakref.ref(request)
         return session

@@ -152,7 +152,8 @@ async def _store_without(work: UnitOfWork, id: str, stored: Loaded) -> bool:
     """Write a record without the taken key; return False if another request was first."""
     text = await aside.dumps(stored.attributes, stored.text)
     try:
-        version = await work.records.write(id, text, stored.version, work.idle_to_write(stored.own_lifetime))
+        idle = work.idle_to_write(stored.own_lifetime)
+        version = await work.records.write(id, text, stored.version, idle, stored.envelope)
     except ConflictError:
         note_conflict(work)
         return False

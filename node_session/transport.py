@@ -51,6 +51,7 @@ class Transport:
         self._config = config
         self._events = events
         self._choices = choices
+        self._ids = choices.format.ids
         self._ends_with_browser = choices.ends_with_browser
         self._bound_to = config.cookie if config.bind_name else ""
         kind = type(choices)
@@ -71,7 +72,7 @@ class Transport:
         header = request.headers.get("Cookie")
         if header is not None and "," in header:  # Tornado joins several Cookie headers with commas
             header = ";".join(request.headers.get_list("Cookie"))
-        found = cookies.find(header, self._config.cookie, self._config.secret, self._bound_to)
+        found = cookies.find(header, self._config.cookie, self._config.secret, self._bound_to, self._ids)
         if found.forged:
             self._events.note("forged")
             self._tell_of_forged(request, found)
@@ -98,7 +99,7 @@ class Transport:
                 trace.cookie = "not sent: " + _why_not(work)
                 return None
         secure = bool(self._config.secure)
-        if secure and not self._is_secure(request):
+        if secure and not self.is_secure(request):
             if self._config.secure is True:
                 trace.cookie = "not sent: it is for https only"
                 self._warn_of_http(request)
@@ -158,7 +159,8 @@ class Transport:
             partitioned=config.partitioned and secure,
         )
 
-    def _is_secure(self, request: HTTPServerRequest) -> bool:
+    def is_secure(self, request: HTTPServerRequest) -> bool:
+        """Whether a request came by https, as far as the proxies before us can be trusted."""
         if self._trust is not None:
             # The connection's peer: with Tornado's xheaders, remote_ip comes from a header.
             peer = getattr(getattr(request.connection, "context", None), "address", None)

@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 from tornado.escape import xhtml_escape
 from tornado.web import Finish, HTTPError, RequestHandler
 
+from . import csrf_check
 from .drivers import MemoryDriver
 from .errors import UnavailableError
 from .events import Events
+from .formats import NODE_SESSION
 from .immediate import begin
 from .loading import start
 from .manager import NodeSession, sessions_of
-from .origin import SAFE_METHODS, is_cross_site
+from .origin import SAFE_METHODS
 from .records import Records
 from .refusals import unavailable
 from .response import HeldResponse
@@ -34,10 +36,6 @@ if TYPE_CHECKING:
     _Base = RequestHandler
 else:
     _Base = object
-
-
-_TOKEN_FIELDS = ("_token", "_xsrf")
-_TOKEN_HEADERS = ("X-CSRF-Token", "X-XSRF-Token", "X-Csrftoken", "X-Xsrftoken")
 
 
 class SessionMixin(_Base):
@@ -122,29 +120,19 @@ class SessionMixin(_Base):
 
         With the option `csrf`, this is called right after the session is loaded. The token may be in the form field
         ``_token`` (or Tornado's ``_xsrf``) or in the headers X-CSRF-Token or X-XSRF-Token (or Tornado's X-Csrftoken or
-        X-Xsrftoken). If the browser says that another site made the request, no token helps.
+        X-Xsrftoken); in the format express-session, also where csurf looks for it. If the browser says that another
+        site made the request, no token helps.
 
         Raises:
             tornado.web.HTTPError: 403.
         """
-        if self.request.method in SAFE_METHODS or self.csrf_exempt:
-            return
-        headers = self.request.headers
-        if is_cross_site(headers):
-            raise HTTPError(403, reason="Refused: another site made this request (Sec-Fetch-Site)")
-        sent = [
-            *(self.get_body_argument(name, "") for name in _TOKEN_FIELDS),
-            *(headers.get(name, "") for name in _TOKEN_HEADERS),
-        ]
-        given = [token for token in sent if token]
-        if not given:
-            raise HTTPError(403, reason="CSRF token missing: send it as the form field _token or as X-CSRF-Token")
-        if not any(self.session.verify_token(token) for token in given):
-            raise HTTPError(403, reason="CSRF token wrong: it is not this session's, or the session has expired")
+        if self.request.method not in SAFE_METHODS and not self.csrf_exempt:
+            csrf_check.check(self, self.session)
 
     def csrf_field(self) -> str:
         """The hidden form field with the token, for ``{% raw … %}`` in a template."""
-        return f'<input type="hidden" name="_token" value="{xhtml_escape(self.session.get_token())}">'
+        name = csrf_check.format_of(self.session).token_field
+        return f'<input type="hidden" name="{name}" value="{xhtml_escape(self.session.get_token())}">'
 
     @property
     def xsrf_token(self) -> bytes:
@@ -188,9 +176,13 @@ class SessionMixin(_Base):
         if isinstance(session, Session) and session.is_started:
             return
         sessions = self.settings.get("node_session")
-        name = sessions.config.cookie if isinstance(sessions, NodeSession) else "node_session"
+        name, format = (
+            (sessions.config.cookie, sessions.format)
+            if isinstance(sessions, NodeSession)
+            else ("node_session", NODE_SESSION)
+        )
         # It has a store of its own, so that even a save() by the error page does not keep it.
-        session = Session(name, Records(MemoryDriver(0), events=Events("memory")))
+        session = Session(name, Records(MemoryDriver(0), events=Events("memory"), format=format))
         begin(start(work_of(session)))  # which never waits, since the id is fresh
         work_of(session).trace.cookie = "not sent: the session was never loaded"
         self.request.session = session  # type: ignore[attr-defined]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from . import ids
 from .activity import Activity
 from .changes import Changes
 from .content import Content
@@ -64,6 +63,12 @@ class UnitOfWork(Activity):
     base: str | None = None
     """The stored text on which the content is based; None: there was none."""
 
+    envelope: Any = None
+    """What else is in that record; see `node_session.formats`."""
+
+    new_envelope: Any = None
+    """What else is in a new record, if that depends on the request."""
+
     is_outdated = False
     """Whether the record is encrypted in an older way, and should be written again."""
 
@@ -104,12 +109,13 @@ class UnitOfWork(Activity):
     def __init__(self, content: Content, records: Records, id: str | None, others: Sequence[str] = ()) -> None:
         self.content = content
         content.events = records.events
+        content.format = records.format
         self.records = records
         self.renew_after = records.policy.renew_after / 1000
         self.others = others
         self.trace = Trace()
         if id is None:
-            self.id, self.is_fresh = ids.generate(), True
+            self.id, self.is_fresh = records.ids.generate(), True
         else:
             self.id = id
 
@@ -126,7 +132,7 @@ class UnitOfWork(Activity):
     def take_id(self, id: str | None = None) -> None:
         """Take another, valid id; None: a fresh one."""
         self.is_fresh = id is None
-        self.id = ids.generate() if id is None else id
+        self.id = self.records.ids.generate() if id is None else id
         self.has_cookie = False
         self.forget_version()
 

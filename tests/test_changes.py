@@ -67,7 +67,7 @@ def test_flush_ends_all_sums():
     made.forget(("a",))
     made.flush()
     made.add("b", 2)
-    assert made.as_arguments() == {"increments": {"b": 2}, "flushed": True, "aged": False}
+    assert made.as_arguments() == {"increments": {"b": 2}, "flushed": True, "aged": False, "flash_key": "flash"}
     made.forget(("b",))
     assert made == changes(flushed=True)
     made.clear()

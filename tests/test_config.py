@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from pathlib import Path
 
@@ -67,11 +68,13 @@ def test_one_json_file_for_both_programs(tmp_path):
 BAD = {
     "secret": [None, "", 7, [], ["", "x"], {}],
     "driver": ["redsi", None, 1, ["file"]],
+    "format": ["express", None, 1, ["express-session"]],
     "lifetime": [-1, "5m", None, True, float("nan"), float("inf"), 10**16],
     "expireOnClose": [1, "yes", None],
     "files": ["", 7, None, __file__, "a\0b", "a" * 300, "a\ud800"],
     "connection": ["mongodb://", 7, True],
     "table": ["", None, 7],
+    "prefix": [7, ["sess:"], "a\nb", "x" * 201],
     "lottery": [2, [2], [2, 0], [-1, 100], ["2", "100"], [2, 100, 1], None, [True, 2], [2, 10**400]],
     "cookie": ["", "a b", "a;b", None, "ü", 7],
     "path": ["", "/;", "/\n", 7],
@@ -87,6 +90,7 @@ BAD = {
     "absoluteLifetime": [-1, "1d", None],
     "regenerateGrace": [-1, "10s"],
     "hashIds": ["yes", None],
+    "otherIds": ["yes", None],
     "encrypt": ["yes", 1, None],
     "strict": [0, None],
     "durable": [0, None],
@@ -197,6 +201,49 @@ def test_unknown_option_is_a_warning(misspelt, meant):
     """An option nobody knows is a warning that names the nearest one."""
     with pytest.warns(ConfigWarning, match=f"unknown session option '{misspelt}' is ignored: did you mean '{meant}'"):
         Config.from_dict({"secret": SECRET, misspelt: False})
+
+
+@pytest.mark.parametrize(
+    ("option", "advice"),
+    [
+        ("name", "did you mean 'cookie'?"),
+        ("maxAge", "did you mean 'lifetime'?"),
+        ("ttl", "did you mean 'lifetime' (1000 times as much"),
+        ("tableName", "did you mean 'table'?"),
+        ("collectionName", "did you mean 'table'?"),
+        ("schemaName", "did you mean 'table', as 'schema.table'?"),
+        ("stringify", "did you mean 'connection'"),
+        ("rolling", "Express needs it, and nothing here does"),
+    ],
+)
+def test_option_of_express(option, advice):
+    """An option of express-session or its stores is a warning that names ours, and not one that is spelt alike."""
+    with pytest.warns(ConfigWarning, match=f"unknown session option '{option}' is ignored: {re.escape(advice)}"):
+        Config.from_dict({"secret": SECRET, option: 1})
+
+
+def test_cookie_of_express():
+    """The object that express-session takes as its `cookie` is an error that says where its members go."""
+    with pytest.raises(ConfigError, match=r"cookie: is the cookie's name; .* options of their own, maxAge is lifetime"):
+        Config.from_dict({"secret": SECRET, "cookie": {"maxAge": 3_600_000, "path": "/"}})
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"driver": "connect-redis"}, "did you mean 'redis'"),
+        ({"driver": "connect-pg-simple"}, "did you mean 'database', with connection: {'adapter': 'postgresql'}"),
+        ({"driver": "connect-mongo"}, "did you mean 'database', with connection: {'adapter': 'mongodb'}"),
+        ({"driver": "session-file-store"}, "did you mean 'file'"),
+        ({"driver": "database", "connection": {"url": "postgres://db/shop"}}, "set adapter to 'postgresql'"),
+        ({"driver": "database", "connection": {"url": "sqlite:///x"}}, "set database to the path of its file"),
+    ],
+    ids=str,
+)
+def test_store_of_express(options, advice):
+    """A store's npm name, or its URL without an adapter, is an error that names the driver."""
+    with pytest.raises(ConfigError, match=re.escape(advice)):
+        Config.from_dict({"secret": SECRET, **options})
 
 
 def test_warning_points_at_the_caller():
@@ -316,6 +363,7 @@ def test_redis_takes_no_other_adapter(adapter, tmp_path):
         ("pool_size", "poolSize"),
         ("poolsize", "poolSize"),
         ("prepared_statements", "preparedStatements"),
+        ("Stringify", "stringify"),
         ("adaptor", "adapter"),
     ],
 )

@@ -25,26 +25,33 @@ ROOMS = {
         BASICS,
     ),
     "events": ("events report", [*BASICS, "text"]),
-    "content": ("changes attributes tracking content flash csrf_token late owners ownership", [*BASICS, "events"]),
+    "content": (
+        "changes attributes tracking content flash csrf_token late owners ownership",
+        [*BASICS, "events", "formats"],
+    ),
     "merge": ("forms equality merge merge_flash merge_sums aside", [*BASICS, "text", "content"]),
     "drivers": ("drivers drivers.", BASICS),
-    "config": ("config checks doubts", [*BASICS, "drivers"]),
+    "formats": ("formats formats.", [*BASICS, "text"]),
+    "config": ("config checks doubts", [*BASICS, "drivers", "formats"]),
     "core": (
-        "policy lifetimes own_lifetime loaded records farewell graces orphans state activity work loading passive "
-        "queues writing saving moving session transaction retry roster rosters device device_sessions devices "
+        "policy lifetimes own_lifetime loaded records farewell reserved graces orphans state activity work loading "
+        "passive queues writing saving moving session transaction retry roster rosters device device_sessions devices "
         "enlisting",
-        [*BASICS, "text", "events", "content", "merge", "drivers"],
+        [*BASICS, "text", "events", "formats", "content", "merge", "drivers"],
     ),
     "web": (
         "background sweeping cookie_choices open_sockets transport caches navigation headers handshake upload refusals "
-        "response starting accounts manager web",
-        [*BASICS, "text", "events", "content", "merge", "drivers", "config", "core"],
+        "csrf_check response starting accounts manager web",
+        [*BASICS, "text", "events", "formats", "content", "merge", "drivers", "config", "core"],
     ),
     "tools": (
         "debug outlook testing testing. cli cli.",
-        [*BASICS, "text", "events", "content", "merge", "drivers", "config", "core", "web"],
+        [*BASICS, "text", "events", "formats", "content", "merge", "drivers", "config", "core", "web"],
     ),
-    "front": ("node_session __main__", ["events", "text", "drivers", "config", "core", "web", "tools", *BASICS]),
+    "front": (
+        "node_session __main__",
+        ["events", "text", "formats", "drivers", "config", "core", "web", "tools", *BASICS],
+    ),
 }
 TORNADO = ["web", "debug", "testing.browser", "testing.visitor", "testing.plugin"]  # the core runs without a web server
 MOST_LINES = {"file": 250, "class": 200, "function": 40}

@@ -9,22 +9,26 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+from .. import formats
 from ..config import Config, camel_case
 from ..errors import ConfigError
 from .config_file import describe, read_config
 from .outcome import ATTENTION, DONE, WRONG, Outcome
 from .probe import probe
-from .risks import risks, shared_cookies
+from .risks import can_bind, risks, shared_cookies
 from .spelling import columns
 
-# The original's values for options whose default differs. Its other options have our defaults, and options that it
-# does not know are off in it.
-_ORIGINAL: dict[str, Any] = {"sameSite": None, "strict": False}
+# By format, the values of the other program for options whose default is not the format's. Options that it does not
+# know are off in it.
+_OTHERS: dict[str, dict[str, Any]] = {
+    "node-session": {"sameSite": None, "strict": False},
+    "express-session": {"driver": "memory", "sameSite": None},
+}
 
 # What one config alone cannot show.
 _NOTE = (
     "applications with the same secret and the same store take each other's cookies, whatever their names: give their "
-    "configs as well to compare them, or set bindName"
+    "configs as well to compare them"
 )
 
 
@@ -37,12 +41,13 @@ async def check(options: argparse.Namespace) -> Outcome:
         return Outcome(f"PROBLEM  {error}", {"ok": False, "problems": [str(error)]}, WRONG)
     warnings += risks(config)
     warnings += [f"{path}: {why}" for path, other in others if (why := shared_cookies(config, other))]
-    notes = [_NOTE] if not others and not config.bind_name and config.driver != "memory" else []
+    note = f"{_NOTE}, or set bindName" if can_bind(config) else _NOTE
+    notes = [note] if not others and not config.bind_name and config.driver != "memory" else []
     problem, code, milliseconds = await probe(config)
     differences = _differences(config)
     text = [f"{options.config}: {describe(config)}"]
     if differences:
-        text += ["differs from the defaults of node-session:", columns(list(_spell(differences)))]
+        text += [f"differs from the defaults of {config.format}:", columns(list(_spell(differences)))]
     text += [f"WARNING  {each}" for each in warnings]
     text += [f"NOTE     {each}" for each in notes]
     if problem:
@@ -61,14 +66,16 @@ async def check(options: argparse.Namespace) -> Outcome:
 
 
 def _differences(config: Config) -> dict[str, tuple[Any, Any]]:
-    """Find the options that differ from the original's defaults: here, and there."""
+    """Find the options that differ from the other program's defaults: here, and there."""
+    given = {each: getattr(config, each) for each in ("driver", "connection")}
+    defaults = formats.FORMATS[config.format].defaults(given)
     found = {}
     for each in fields(Config):
         name, here = camel_case(each.name), getattr(config, each.name)
-        if name in ("secret", "connection", "trustProxyFn"):  # they have no default, or are secret
+        if name in ("secret", "connection", "trustProxyFn", "format"):  # they have no default, or are secret
             continue
         default = each.default if each.default is not MISSING else Path.cwd() / "sessions"
-        there = _ORIGINAL.get(name, default)
+        there = _OTHERS[config.format].get(name, defaults.get(each.name, default))
         if here != there and (name, here) != ("driver", "native"):
             found[name] = (_plain(here), _plain(there))
     return found

@@ -7,9 +7,11 @@ import contextlib
 import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Protocol
 
 from ..drivers import Entry
 from ..errors import ConflictError, DamagedError, MismatchError
+from ..ids import Rule
 from .finding import is_session
 from .outcome import PASSED_OVER
 from .spelling import short, warn
@@ -27,13 +29,22 @@ BUSY = "changed all the time, so run it again"
 """What to tell of records whose result is ``busy``."""
 
 
-async def for_each(
-    scan: Callable[[], AsyncIterator[Entry]], work: Callable[[Entry], Awaitable[str]], failure: str
-) -> Counter[str]:
+class Scanned(Protocol):
+    """A store, as far as it is listed."""
+
+    @property
+    def ids(self) -> Rule:
+        """The form of the ids under which it keeps sessions."""
+
+    def scan(self) -> AsyncIterator[Entry]:
+        """List its records."""
+
+
+async def for_each(store: Scanned, work: Callable[[Entry], Awaitable[str]], failure: str) -> Counter[str]:
     """Do something with every record that may be a session.
 
     Args:
-        scan: Lists the records.
+        store: Has the records.
         work: Is done with each; gives its result. A `DamagedError` is the result ``damaged``.
         failure: What to warn of then: ``is not copied``.
 
@@ -42,10 +53,10 @@ async def for_each(
     """
     counts: Counter[str] = Counter()
     is_watched = sys.stderr.isatty()
-    total = await _count(scan()) if is_watched else 0
-    async with contextlib.aclosing(_batches(scan())) as batches:  # also if the loop is interrupted
+    total = await _count(store.scan()) if is_watched else 0
+    async with contextlib.aclosing(_batches(store.scan())) as batches:  # also if the loop is interrupted
         async for batch in batches:
-            sessions = [entry for entry in batch if is_session(entry)]
+            sessions = [entry for entry in batch if is_session(entry, store.ids)]
             counts.update(await asyncio.gather(*(_result(entry, work, failure) for entry in sessions)))
             counts[PASSED_OVER] += len(batch) - len(sessions)
             if is_watched:

@@ -9,6 +9,7 @@ from typing import Any
 from .. import ids, paths
 from ..drivers import Entry
 from ..errors import ConfigError, DamagedError, SessionError
+from ..ids import Rule
 from ..records import Records
 from .open_store import OpenStore
 from .spelling import short, warn
@@ -27,28 +28,29 @@ async def find(store: OpenStore, start: str) -> tuple[Records, str]:
     Raises:
         NotFoundError: There is none, or more than one.
     """
-    if ids.is_valid(start):
+    if store.records.ids.is_valid(start):  # which may be the beginning of another one as well
         for records in (store.records, store.kept):
             with contextlib.suppress(DamagedError):
                 if await records.driver.read(start) is None:
                     continue
             return records, start
-        raise NotFoundError(f"there is no session {ids.shorten(start)}")
+        if ids.is_valid(start):
+            raise NotFoundError(f"there is no session {ids.shorten(start)}")
     found, count = "", 0
     async for entry in store.scan():
         if entry.id.startswith(start):
             found, count = entry.id, count + 1
     if count != 1:
-        start = ids.shorten(start)
+        start = f"{start[:6]}…"
         if not count:
             raise NotFoundError(f"there is no session whose id begins with {start!r}; ls lists them")
         raise NotFoundError(f"the ids of {count} sessions begin with {start!r}; give more characters of the id")
     return store.kept, found
 
 
-def is_session(entry: Entry) -> bool:
+def is_session(entry: Entry, rule: Rule) -> bool:
     """Whether a record has a session's id; if not, warn that it is passed over."""
-    if ids.is_valid(entry.id):
+    if rule.is_valid(entry.id):
         return True
     warn(f"the record {short(entry.id)} is passed over: its id is not a session's")
     return False

@@ -10,8 +10,8 @@ from typing import Any
 
 from .. import ids
 from ..drivers import Entry
-from ..errors import DamagedError, MismatchError
-from ..farewell import is_farewell
+from ..errors import DamagedError, MismatchError, UnsupportedError
+from ..farewell import is_farewell, shorten_tokens
 from ..roster import is_roster, map_ids
 from .each import watched
 from .finding import find, holds, require_readable
@@ -29,7 +29,11 @@ async def ls(options: argparse.Namespace) -> Outcome:
             require_readable(store)
         async for entry in watched(store.scan()):
             line, attributes = await look(store, entry)
-            if not is_farewell(attributes) and not is_roster(attributes) and holds(attributes, options.user):
+            if (
+                not is_farewell(attributes, store.records.format)
+                and not is_roster(attributes)
+                and holds(attributes, options.user)
+            ):
                 lines.add(line)
     return _listing(
         lines, lambda: lines.sorted(options.sort, reverse=options.reverse, limit=options.limit), options.whole
@@ -49,12 +53,11 @@ async def show(options: argparse.Namespace) -> Outcome:
             if records is store.kept and store.is_unreadable:
                 raise unreadable()
             attributes = (await records.parse(record, id)).attributes
-        except DamagedError as error:
+        except (DamagedError, UnsupportedError) as error:
             cure = f"; {error.cure}" if isinstance(error, MismatchError) else ""
             return Outcome(f"{shown} cannot be shown: {error}{cure}", {"id": name, "damage": str(error)}, ATTENTION)
-    token = attributes.get("_token")
-    if not options.whole and isinstance(token, str):
-        attributes["_token"] = ids.shorten(token)
+    if not options.whole:
+        shorten_tokens(attributes)
     if not options.whole and is_roster(attributes):
         attributes = map_ids(attributes, ids.shorten)
     bytes = _size(record.payload)

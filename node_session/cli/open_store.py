@@ -8,11 +8,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
-from .. import drivers, encryption
+from .. import drivers, encryption, formats
 from ..config import Config
 from ..drivers import Driver, Entry, FileDriver, Record
 from ..drivers.hashed import HashedDriver
-from ..errors import ConfigError, DamagedError, MismatchError, UnreadableError
+from ..errors import ConfigError, DamagedError, MismatchError, UnreadableError, UnsupportedError
+from ..formats import Format
+from ..ids import Rule
 from ..owners import Owners
 from ..policy import Policy
 from ..records import SECOND_LOOKS, Loaded, Records
@@ -42,10 +44,21 @@ class OpenStore:
         self.config = config
         policy, owners = Policy(lifetime=config.lifetime), Owners(config.secret)
         encrypter = encryption.choose(config.encrypt, config.secret)
-        self.records = Records(driver, policy, encrypter, owners=owners)
+        format = formats.make(config.format, config)
+        self.records = Records(driver, policy, encrypter, owners=owners, format=format)
         self.kept = Records(driver.driver, policy) if isinstance(driver, HashedDriver) else self.records
         self._loaded = 0
         self._mismatches: Counter[tuple[str, str]] = Counter()
+
+    @property
+    def format(self) -> Format:
+        """The form of its sessions."""
+        return self.records.format
+
+    @property
+    def ids(self) -> Rule:
+        """The form of the ids of `kept`."""
+        return self.kept.ids
 
     @property
     def is_hashed(self) -> bool:
@@ -83,7 +96,7 @@ class OpenStore:
                 if loaded is None:
                     raise
                 return loaded
-        except UnreadableError as error:  # one record, while the others can be read
+        except (UnreadableError, UnsupportedError) as error:  # one record, while the others can be read
             raise DamagedError(str(error)) from error
         except MismatchError as error:
             self._mismatches[str(error), error.cure] += 1

@@ -46,7 +46,7 @@ async def probe(config: Config) -> Probe:
 
 
 async def _round_trip(driver: Driver, id: str, text: str) -> None:
-    longer = f"[{text}, {text}]"  # JSON as well: a store may take nothing else
+    longer = f'{{"probes":[{text},{text}]}}'  # an object of JSON as well: a store may take nothing else
     version = await driver.write(id, text, None)
     try:
         for expected in (text, longer):

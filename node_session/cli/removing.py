@@ -7,7 +7,6 @@ import contextlib
 import time
 from collections import Counter
 
-from .. import ids
 from ..drivers import Entry
 from ..errors import ConfigError, DamagedError
 from ..orphans import remove_orphans
@@ -54,7 +53,7 @@ async def destroy(options: argparse.Namespace) -> Outcome:
 
 async def _destroy_one(store: OpenStore, start: str) -> Outcome:
     records, id = await find(store, start)
-    if not ids.is_valid(id):
+    if not records.ids.is_valid(id):
         raise NotFoundError(f"the record {short(id)} is no session, as its id shows")
     await records.driver.destroy(id)
     return Outcome(f"destroyed {short(id)}", {"destroyed": 1})
@@ -63,7 +62,7 @@ async def _destroy_one(store: OpenStore, start: str) -> Outcome:
 async def _destroy_all(store: OpenStore) -> Counter[str]:
     counts: Counter[str] = Counter()
     async for entry in store.scan():
-        if is_session(entry):
+        if is_session(entry, store.ids):
             await store.kept.driver.destroy(entry.id)
             counts["destroyed"] += 1
         else:
@@ -77,7 +76,7 @@ async def _destroy_idle(store: OpenStore, milliseconds: float) -> Counter[str]:
     # shorter than others, it sees by their time only that they have expired.
     expired = max(milliseconds, store.config.lifetime) if store.kept.can_shift else milliseconds
     removed = await store.kept.driver.gc(expired)
-    counts = await for_each(store.scan, lambda entry: _destroy_if_idle(store, entry, milliseconds), "is left")
+    counts = await for_each(store, lambda entry: _destroy_if_idle(store, entry, milliseconds), "is left")
     counts["destroyed"] += removed
     return counts
 
@@ -99,7 +98,7 @@ async def _destroy_if_idle(store: OpenStore, entry: Entry, milliseconds: float) 
 
 async def _destroy_user(store: OpenStore, wanted: list[tuple[str, str]]) -> Outcome:
     require_readable(store)
-    counts = await for_each(store.scan, lambda entry: _destroy_if(store, entry, wanted), "is left")
+    counts = await for_each(store, lambda entry: _destroy_if(store, entry, wanted), "is left")
     notes = {"damaged": "unreadable, and left, as nobody can tell whose they are", "busy": BUSY}
     outcome = summarize(counts, f"destroyed {plural(counts['destroyed'], 'session')}", ["destroyed"], notes)
     return outcome if counts["destroyed"] else outcome._replace(code=ATTENTION)

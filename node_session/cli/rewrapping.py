@@ -19,7 +19,7 @@ async def rewrap(options: argparse.Namespace) -> Outcome:
             raise ConfigError("encrypt is off, so there is nothing to encrypt; to turn it on, copy to another store")
         if store.is_unreadable:
             raise ConfigError("with hashIds, records are encrypted again as their sessions are used, and only then")
-        counts = await for_each(store.scan, lambda entry: _rewrap(store, entry), "is not rewritten")
+        counts = await for_each(store, lambda entry: _rewrap(store, entry), "is not rewritten")
     left = counts["damaged"] + counts["busy"]
     text = f"rewritten: {counts['rewritten']}, current already: {counts['current']}, left as they were: {left}"
     notes = {"damaged": "unreadable under this config", "busy": BUSY}
@@ -36,7 +36,7 @@ async def _rewrap(store: OpenStore, entry: Entry) -> str:
         if not loaded.is_outdated:
             return "current"
         if is_roster(loaded.attributes):
-            idle = idle_to_write(loaded.attributes, store.records.policy)
+            idle = idle_to_write(loaded.attributes, store.records.policy, store.records.ids.is_valid)
         else:
             idle = store.records.shift(loaded.own_lifetime)  # active now, and with its own lifetime
         await store.records.write(entry.id, loaded.text, loaded.version, idle)

@@ -44,13 +44,20 @@ def shared_cookies(one: Config, other: Config) -> str:
     """The warning that two applications accept each other's cookies; or empty."""
     if set(one.secret).isdisjoint(other.secret) or _store(one) != _store(other) or one.bind_name != other.bind_name:
         return ""
-    if not one.bind_name:
+    if not (can_bind(one) and can_bind(other)):
+        cure = "give one of them another secret"
+    elif not one.bind_name:
         cure = "set bindName in both"
     elif one.cookie == other.cookie:
         cure = f"give it another cookie than {one.cookie!r}"
     else:
         return ""
     return f"has the same secret and the same store, so that each accepts the other's cookies; {cure}, or part them"
+
+
+def can_bind(config: Config) -> bool:
+    """Whether the option bindName can be set."""
+    return config.format == "node-session"
 
 
 def _store(config: Config) -> tuple[Any, ...]:
@@ -60,7 +67,8 @@ def _store(config: Config) -> tuple[Any, ...]:
     connection = dict(config.connection or {})
     adapter = str(connection.pop("adapter", "")).removeprefix("sails-")
     where = [connection.get(name) for name in ("host", "port", "database", "url")]
-    return (config.hash_ids, config.driver, config.table, adapter, where, connection == {} and config.files)
+    keys = f"{config.table}:" if config.prefix is None else config.prefix
+    return (config.hash_ids, config.driver, keys, adapter, where, connection == {} and config.files)
 
 
 def _is_open_to_others(folder: Path) -> bool:

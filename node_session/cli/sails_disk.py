@@ -15,6 +15,7 @@ from .. import ids, serializer
 from ..config import Config
 from ..drivers import Entry
 from ..errors import ConfigError
+from ..formats import NODE_SESSION
 from ..legacy_encryption import LegacyEncrypter
 
 
@@ -32,6 +33,8 @@ class SailsDiskFile:
         config: The config of the store to which they are copied: its `table`, its `lifetime`, and its secrets if they
             are encrypted.
     """
+
+    ids, format = ids.OWN, NODE_SESSION
 
     def __init__(self, path: str, content: dict[str, Any], config: Config) -> None:
         tables = content["data"]

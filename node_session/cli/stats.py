@@ -31,7 +31,7 @@ async def stats(options: argparse.Namespace) -> Outcome:
     async with open_store(options.config) as store:
         async for entry in watched(store.scan()):
             line, attributes = await look(store, entry)
-            if is_farewell(attributes):
+            if is_farewell(attributes, store.records.format):
                 old += 1
             elif is_roster(attributes):
                 lists += 1

@@ -47,6 +47,9 @@ class Connection:
     prepared_statements: bool = True
     """False for a PgBouncer in transaction mode, on which PostgreSQL's prepared statements collide."""
 
+    stringify: bool = True
+    """False if new records of the format express-session are documents, as with connect-mongo's option (MongoDB)."""
+
     timeout: float = 5_000
     """Milliseconds a database may take to answer, connecting and waiting for a connection included."""
 
@@ -213,6 +216,7 @@ _CHECKS: dict[str, tuple[str, Callable[[object], bool]]] = {
     "client": ("a client object", lambda value: not isinstance(value, (str, int, float, list, dict))),
     "ssl": ("true, false or an ssl.SSLContext", lambda value: isinstance(value, (bool, SSLContext))),
     "preparedStatements": ("true or false", lambda value: isinstance(value, bool)),
+    "stringify": ("true or false", lambda value: isinstance(value, bool)),
     "timeout": ("a number of milliseconds, 3600000 at most", _is_time),
     "poolSize": ("a whole number from 1 on", _is_count),
 }

@@ -2,6 +2,12 @@
 
 An adapter is a module of this folder. Its client library is imported only if the adapter is chosen. All keep the
 original's table: `id`, `payload`, `lastActivity` (see `sql`).
+
+The format of a program (`Options.format`) is also a layout of its store. An adapter has a module for each one that
+it knows, and the module's `create` makes the driver. The contract of drivers stays: the payload is a text, which
+`Driver.read` gives back, and the record expires `lifetime` after its last activity. Only the table's name, its columns
+and the spelling of the time differ. (SQLite keeps express-session's records in our own table, which Express does not
+read.)
 """
 
 from __future__ import annotations
@@ -21,30 +27,35 @@ from .options import Options
 
 
 class Adapter(NamedTuple):
-    """The module of an adapter, and its requirements.
+    """The modules of an adapter, and their requirements.
 
     Attributes:
-        module: Relative to this package. It has a function ``create(options, connection) -> Driver``, and
-            ``ddl(options) -> str`` if its table must be made by hand.
-        client: The module it imports.
+        modules: By the name of the format in whose layout they keep records; relative to this package. Each has a
+            function ``create(options, connection) -> Driver``, and ``ddl(options) -> str`` if its table must be made
+            by hand.
+        client: The module they import.
         extra: To install that: ``pip install "node-session[extra]"``; None if every installation has it.
         schemes: Of its URLs.
-        own_client: What the module imports only if the program gives no client of its own.
+        own_client: What they import only if the program gives no client of its own.
     """
 
-    module: str
+    modules: Mapping[str, str]
     client: str
     extra: str | None
     schemes: tuple[str, ...]
     own_client: str | None = None
 
 
-_SQLITE = Adapter(".sqlite", "aiosqlite", None, ())
-_MONGO = Adapter(".mongo", "motor", None, ("mongodb", "mongodb+srv"), "motor.motor_asyncio")
-_POSTGRESQL = Adapter(".postgresql", "asyncpg", "postgresql", ("postgresql", "postgres"))
-_MYSQL = Adapter(".mysql", "asyncmy", "mysql", ("mysql", "mariadb"))
+def _modules(ours: str, express: str) -> dict[str, str]:
+    return {"node-session": ours, "express-session": express}
+
+
+_SQLITE = Adapter(_modules(".sqlite", ".sqlite"), "aiosqlite", None, ())
+_MONGO = Adapter({"node-session": ".mongo"}, "motor", None, ("mongodb", "mongodb+srv"), "motor.motor_asyncio")
+_POSTGRESQL = Adapter({"node-session": ".postgresql"}, "asyncpg", "postgresql", ("postgresql", "postgres"))
+_MYSQL = Adapter({"node-session": ".mysql"}, "asyncmy", "mysql", ("mysql", "mariadb"))
 _REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
-_REDIS = Adapter(".redis", "redis", "redis", _REDIS_SCHEMES)
+_REDIS = Adapter(_modules(".redis", ".redis"), "redis", "redis", _REDIS_SCHEMES)
 
 ADAPTERS: dict[str, Adapter] = {
     "sqlite": _SQLITE,
@@ -64,6 +75,9 @@ ADAPTERS: dict[str, Adapter] = {
 _OTHER_NAMES = {
     "pg": "postgresql",
     "psql": "postgresql",
+    "connectpgsimple": "postgresql",
+    "connectmongo": "mongodb",
+    "connectredis": "redis",
     "mariadb": "mysql",
     "valkey": "redis",
     "disk": "sqlite",
@@ -81,9 +95,9 @@ def nearest(name: object) -> str | None:
     return _OTHER_NAMES.get(name) or (near[0] if near else None)
 
 
-def problems(connection: Mapping[str, Any] | bool, table: str, *, default: str = "sqlite") -> list[str]:
+def problems(given: Options, *, default: str = "sqlite") -> list[str]:
     """List the problems of the options of a database, without any password."""
-    options = connection if isinstance(connection, Mapping) else {}
+    options, table = given.connection or {}, given.table
     name = options.get("adapter", default)
     if not isinstance(name, str) or name not in ADAPTERS:
         meant = nearest(name)
@@ -97,6 +111,11 @@ def problems(connection: Mapping[str, Any] | bool, table: str, *, default: str =
         found.append(f'adapter {name!r} needs {adapter.client}: pip install "node-session[{adapter.extra}]"')
     wanted, wrong = Connection.from_options(options, name)
     found += wrong if wanted is None else _misfits(wanted, adapter)
+    if given.format not in adapter.modules:
+        others = [each for each, other in ADAPTERS.items() if given.format in other.modules and "-" not in each]
+        found.append(
+            f"adapter {name!r} does not keep the format {given.format!r}; choose {' or '.join(map(repr, others))}"
+        )
     found = ["connection: " + problem for problem in found]
     if re.fullmatch(r"[A-Za-z_][\w$-]*(\.[A-Za-z_][\w$-]*)?", table, re.ASCII) is None:
         found.append(f"table: must be a name of letters, digits, '_', '$' and '-', not {table!r}")
@@ -110,7 +129,9 @@ def _misfits(connection: Connection, adapter: Adapter) -> Iterator[str]:
     if connection.url is not None:
         url = urlsplit(connection.url)
         if not adapter.schemes:
-            yield "url: SQLite takes none; set database to the path of its file"
+            meant = next((each for each, other in ADAPTERS.items() if url.scheme in other.schemes), None)
+            cure = "set database to the path of its file" if meant is None else f"set adapter to {meant!r}"
+            yield f"url: SQLite takes none; {cure}"
         elif url.scheme not in adapter.schemes:
             known = " or ".join(map(repr, adapter.schemes))
             yield f"url: begins with {known} for {connection.adapter}, not with {url.scheme!r}"
@@ -139,11 +160,11 @@ def create(options: Options, *, default: str = "sqlite") -> Driver:
     return driver
 
 
-def load(connection: Mapping[str, Any] | bool, *, default: str = "sqlite") -> None:
+def load(given: Options, *, default: str = "sqlite") -> None:
     """Import an adapter and its client library, which takes up to a tenth of a second."""
-    options = connection if isinstance(connection, Mapping) else {}
+    options = given.connection or {}
     adapter = ADAPTERS[options.get("adapter", default)]
-    importlib.import_module(adapter.module, __package__)
+    importlib.import_module(adapter.modules[given.format], __package__)
     if adapter.own_client is not None and options.get("client") is None:
         importlib.import_module(adapter.own_client)
 
@@ -160,4 +181,4 @@ def _chosen(options: Options, default: str) -> tuple[Any, Connection]:
     connection, wrong = Connection.from_options(given, name)
     if connection is None:
         raise ConfigError("connection: " + "; ".join(wrong))
-    return importlib.import_module(ADAPTERS[name].module, __package__), connection
+    return importlib.import_module(ADAPTERS[name].modules[options.format], __package__), connection

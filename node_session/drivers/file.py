@@ -24,9 +24,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import DamagedError, UnavailableError, UnreadableError
+from ..errors import NotTextError, UnavailableError, UnreadableError
 from .base import Driver, Entry, Record
 from .file_folder import Folder
+from .file_layout import FileLayout
 from .file_records import FileRecords
 from .file_sweep import LONGEST_REST, sweep
 from .file_turns import FileTurns
@@ -46,19 +47,25 @@ class FileDriver(Driver):
         lifetime: Milliseconds a record may be idle; 0: for ever. The time of last activity is the file's mtime.
         durable: Let a write wait until the disk has it, so that it survives a power cut.
         clock: Gives seconds since 1970. Of a record that is written, the file system itself tells the time.
+        layout: The kind of the folder's layout; see `file_layout`.
     """
-
-    # The original truncates a file and then fills it. That takes a millisecond; but its machine may be busy, and the
-    # clock of a file server a little off.
-    half_written_for = 10_000
 
     longest_rest = LONGEST_REST
 
     def __init__(
-        self, folder: Path, lifetime: float, *, durable: bool = False, clock: Callable[[], float] = time.time
+        self,
+        folder: Path,
+        lifetime: float,
+        *,
+        durable: bool = False,
+        clock: Callable[[], float] = time.time,
+        layout: type[FileLayout] = FileLayout,
     ) -> None:
         self._clock = clock
-        self._folder = Folder(str(folder), durable=durable)
+        self._layout = layout(lifetime / 1000)
+        self.half_written_for = layout.half_written_for
+        self._folder = Folder(str(folder), durable=durable, layout=self._layout)
+        self._is_stamped = layout.keeps_time_inside
         self._records = FileRecords(self._folder, lifetime / 1000, clock)
         self._walk = FileWalk(self._folder, self._records, clock)
         self._turns = FileTurns()
@@ -87,9 +94,9 @@ class FileDriver(Driver):
         except OSError as error:
             raise UnreadableError(self._folder.message("read", id, error)) from error
         try:
-            payload = content.decode()
+            payload = (self._layout.unstamp(content) if self._is_stamped else content).decode()
         except UnicodeDecodeError as error:
-            raise DamagedError("it is not UTF-8 text", (self._clock() - active) * 1000) from error
+            raise NotTextError("it is not UTF-8 text", (self._clock() - active) * 1000) from error
         return Record(payload, payload, (self._clock() - active) * 1000)
 
     async def write(self, id: str, payload: str, version: object, *, idle: float = 0) -> object:
@@ -99,10 +106,13 @@ class FileDriver(Driver):
 
     async def touch(self, id: str, *, idle: float = 0) -> None:
         """See `Driver.touch`."""
+        if self._is_stamped:
+            await self._in_thread("renew", id, self._records.renew_stamped, None, idle / 1000)
+            return
         path, times = self._folder.record(id), self._records.times(idle / 1000)
         try:
             self._folder.check()
-            if not self._records.has_expired(os.lstat(path)):
+            if not self._records.has_expired(os.lstat(path).st_mtime):
                 os.utime(path, times, follow_symlinks=False)
         except FileNotFoundError:
             pass
@@ -111,6 +121,8 @@ class FileDriver(Driver):
 
     async def confirm(self, id: str, version: object, *, idle: float = 0) -> bool:
         """See `Driver.confirm`."""
+        if self._is_stamped:
+            return await self._in_thread("renew", id, self._records.renew_stamped, _bytes(version), idle / 1000)
         content, confirm = str(version).encode(), self._records.confirm
         try:
             if len(content) > _LARGE:

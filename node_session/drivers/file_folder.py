@@ -18,6 +18,7 @@ from secrets import token_hex
 
 from .. import ids
 from . import posix
+from .file_layout import PLAIN, FileLayout
 
 # The errors of flock on a file system without locks.
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
@@ -33,15 +34,19 @@ class Folder:
     Args:
         path: Where it is. It need not be there yet.
         durable: Wait until the disk has each write.
+        layout: Of its files.
 
     Attributes:
         path: As given.
+        layout: As given.
         any_owner: Whether it may belong to another user.
         durable: As given.
     """
 
-    def __init__(self, path: str, *, durable: bool = False) -> None:
+    def __init__(self, path: str, *, durable: bool = False, layout: FileLayout = PLAIN) -> None:
         self.path = path
+        self.layout = layout
+        self._is_id, self._suffix = layout.is_id, layout.suffix
         self.durable = durable
         self.any_owner = False
 
@@ -57,9 +62,9 @@ class Folder:
 
     def record(self, id: str) -> str:
         """Make the path of a record."""
-        if not ids.is_valid(id):
-            raise ValueError("not a session id, so it is not made a path")
-        return f"{self.path}/{id}"
+        if not self._is_id(id):
+            raise self.layout.refusal(id)
+        return f"{self.path}/{id}{self._suffix}"
 
     @contextlib.contextmanager
     def lock(self, id: str) -> Iterator[None]:

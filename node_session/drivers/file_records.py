@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Sequence
 from secrets import token_hex
@@ -41,6 +42,9 @@ class FileRecords:
 
     def __init__(self, folder: Folder, seconds: float, clock: Callable[[], float]) -> None:
         self._folder = folder
+        self._layout = folder.layout
+        self._is_stamped = folder.layout.keeps_time_inside
+        self._is_same = folder.layout.is_same
         self._seconds = seconds
         self._clock = clock
 
@@ -59,13 +63,22 @@ class FileRecords:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file")
-            if not even_expired and self.has_expired(status):
+            if not even_expired and not self._is_stamped and self.has_expired(status.st_mtime):
                 raise FileNotFoundError(errno.ENOENT, "it has expired")
             if status.st_size > most:
                 return b"", status.st_mtime
-            return _read_all(file, status.st_size), status.st_mtime
+            content, active = _read_all(file, status.st_size), status.st_mtime
         finally:
             os.close(file)
+        if self._is_stamped:
+            active = self._layout.active(content, active)
+            if not even_expired and self.has_expired(active):
+                raise FileNotFoundError(errno.ENOENT, "it has expired")
+        return content, active
+
+    def active(self, path: str, status: os.stat_result) -> float:
+        """The time of last activity of the record in a file of this status."""
+        return self._layout.active(_content(path), status.st_mtime) if self._is_stamped else status.st_mtime
 
     def confirm(self, id: str, expected: bytes, idle: float) -> bool:
         """Renew a record if it is the expected version; return whether it is. `idle` in seconds.
@@ -80,7 +93,7 @@ class FileRecords:
         file = os.open(self._folder.record(id), _READ)
         try:
             status = os.fstat(file)
-            if self.has_expired(status):
+            if self.has_expired(status.st_mtime):
                 raise FileNotFoundError(errno.ENOENT, "it has expired")
             if status.st_size != len(expected) or _read_all(file, status.st_size) != expected:
                 return False
@@ -89,9 +102,18 @@ class FileRecords:
         finally:
             os.close(file)
 
-    def has_expired(self, status: os.stat_result) -> bool:
-        """Whether a file of this status is a record that has expired."""
-        return bool(self._seconds) and self._clock() - status.st_mtime > self._seconds
+    def renew_stamped(self, id: str, expected: bytes | None, idle: float) -> bool:
+        """Do the same for a record whose time is inside it; without `expected` whatever its version is."""
+        with contextlib.suppress(FileNotFoundError, ConflictError):  # who replaces it in this moment renews it
+            current, _ = self.read(id)
+            if expected is None or self._is_same(current, expected):
+                self.write(id, self._layout.unstamp(current), current, idle)
+                return True
+        return False
+
+    def has_expired(self, active: float) -> bool:
+        """Whether a record that was last active then has expired."""
+        return bool(self._seconds) and self._clock() - active > self._seconds
 
     def times(self, idle: float) -> tuple[float, float]:
         """Make the times of access and modification of a record that has been idle for so many seconds.
@@ -108,7 +130,8 @@ class FileRecords:
         found = set()
         for id in ids:
             with contextlib.suppress(FileNotFoundError):
-                if not self.has_expired(os.lstat(self._folder.record(id))):
+                path = self._folder.record(id)
+                if not self.has_expired(self.active(path, os.lstat(path))):
                     found.add(id)
         return found
 
@@ -116,15 +139,20 @@ class FileRecords:
         """Write a record, if the expected version is there; see `Driver.write`. `idle` in seconds."""
         path = self._folder.record(id)
         self._folder.check()
+        if self._is_stamped:
+            content = self._layout.stamp(content, self._clock() - idle)
         temporary = self._folder.write_temporary(content, self.times(idle) if idle else None)
         try:
             with self._folder.lock(id):
-                if self._current(id, even_expired=expected is not None) != expected:
-                    raise _conflict()
-                if expected is None:
+                current = self._current(id, even_expired=expected is not None)
+                if current is None or expected is None:
+                    if current is not expected:
+                        raise _conflict()
                     self._create(temporary, path, id)
+                elif self._is_same(current, expected):
+                    _replace(temporary, path, current, content)
                 else:
-                    _replace(temporary, path, expected, content)
+                    raise _conflict()
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -134,7 +162,8 @@ class FileRecords:
         """Remove a record, if it is the expected version; see `Driver.destroy`."""
         self._folder.check()
         with contextlib.suppress(FileNotFoundError), self._folder.lock(id):
-            if expected is not None and self._current(id, even_expired=True) not in (None, expected):
+            current = None if expected is None else self._current(id, even_expired=True)
+            if current is not None and not self._is_same(current, expected):
                 raise _conflict()
             os.unlink(self._folder.record(id))
             self._folder.sync()  # or a power cut would bring the session back
@@ -144,8 +173,9 @@ class FileRecords:
         self._folder.check()
         with contextlib.suppress(FileNotFoundError), self._folder.lock(id):
             content = _content(self._folder.record(id))
-            if content == expected or (expected is None and not is_text(content)):
-                os.rename(self._folder.record(id), f"{self._folder.path}/.damaged-{id[:6]}-{token_hex(12)}")
+            if self._is_same(content, expected) or (expected is None and not is_text(content)):
+                start = re.sub("[^A-Za-z0-9_-]", "_", id[:6].ljust(6, "_"))
+                os.rename(self._folder.record(id), f"{self._folder.path}/.damaged-{start}-{token_hex(12)}")
 
     def _create(self, temporary: str, path: str, id: str) -> None:
         try:

@@ -11,7 +11,6 @@ import stat
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from .. import ids
 from .base import Entry
 from .file_folder import Folder
 from .file_records import FileRecords, is_text
@@ -45,6 +44,7 @@ class FileWalk:
 
     def __init__(self, folder: Folder, records: FileRecords, clock: Callable[[], float]) -> None:
         self._folder = folder
+        self._id_of = folder.layout.id_of
         self._records = records
         self._clock = clock
 
@@ -81,8 +81,9 @@ class FileWalk:
             removed = removed or 0
             work -= 1
             with contextlib.suppress(OSError):  # gone already, or not ours: that is no reason to stop
-                if ids.is_valid(file.name):
-                    if self._remove_if_older(file, seconds, file.name):
+                id = self._id_of(file.name)
+                if id is not None:
+                    if self._remove_if_older(file, seconds, id):
                         removed += 1
                         work -= REMOVAL
                 elif _is_temporary(file.name):
@@ -96,28 +97,31 @@ class FileWalk:
     def next_entries(self, files: Iterator[os.DirEntry[str]]) -> list[Entry] | None:
         """Read some more records; None after the last file."""
         batch = list(islice(files, _BATCH))
-        entries = (self._entry(each) for each in batch if ids.is_valid(each.name))
+        entries = (self._entry(each, id) for each in batch if (id := self._id_of(each.name)) is not None)
         return [each for each in entries if each is not None] if batch else None
 
-    def _entry(self, file: os.DirEntry[str]) -> Entry | None:
+    def _entry(self, file: os.DirEntry[str], id: str) -> Entry | None:
         content = b""
         try:
             status = os.lstat(file.path)
             if not stat.S_ISREG(status.st_mode):
                 return None
-            content, _ = self._records.read(file.name)
+            active = status.st_mtime
+            content, active = self._records.read(id)
         except FileNotFoundError:  # destroyed meanwhile, or expired
             return None
         except OSError as error:
-            logger.warning("%s", self._folder.message("read", file.name, error))
-        return Entry(file.name, content.decode() if is_text(content) else "", status.st_mtime * 1000)
+            logger.warning("%s", self._folder.message("read", id, error))
+        content = self._folder.layout.unstamp(content)
+        return Entry(id, content.decode() if is_text(content) else "", active * 1000)
 
     def _remove_if_older(self, file: os.DirEntry[str], seconds: float, id: str | None) -> bool:
         latest = self._clock() - seconds
 
         def is_older() -> bool:
             status = os.lstat(file.path)
-            return stat.S_ISREG(status.st_mode) and status.st_mtime < latest
+            is_old = stat.S_ISREG(status.st_mode) and status.st_mtime < latest
+            return is_old and (id is None or self._records.active(file.path, status) < latest)
 
         if not is_older():
             return False

@@ -1,7 +1,8 @@
 """MongoDB, by motor or by PyMongo's own asynchronous client, which are alike here.
 
-The documents are the original's: `_id`, `payload` (see `payload`), `lastActivity` (milliseconds since 1970, by the
-program's clock). As in SQL, the payload is the version: one `update_one` that finds it compares and swaps.
+The documents are the original's: `_id`, `payload`, `lastActivity`; those of another program have another layout (see
+`mongo_layout`). The clock is the program's. As in SQL, the payload is the version: one `update_one` that finds it
+compares and swaps.
 
 The operations of one turn of the event loop go together (see `turns`): reads by `$in`, renewals by `update_many`, new
 records and changes as `mongo_bulk` has it.
@@ -16,13 +17,13 @@ from typing import Any, TypeVar
 from bson.errors import BSONError
 from pymongo import errors
 
-from ..errors import ConflictError, DamagedError
+from ..errors import ConflictError
 from .base import Driver, Entry, Record, pieces
 from .connection import POOL_SIZE, Connection
-from .mongo_bulk import finding, last_activity, looking, put_all, removing, renewals, swap_all, update_all
+from .mongo_bulk import finding, looking, put_all, removing, swap_all, update_all
 from .mongo_collection import MongoCollection, was_refused
+from .mongo_layout import MongoLayout
 from .options import Options
-from .payload import decode, decode_leniently, encode
 from .per_loop import PerLoop
 from .removal import Expired, all_of, remove_in_steps
 from .turn import Asked, Kind, Turn
@@ -31,6 +32,8 @@ from .turns import Turns
 T = TypeVar("T")
 
 _CHANGES = 4  # in a turn, since each waits for those before it
+
+_ANY: Mapping[str, Any] = {}
 
 
 def create(options: Options, connection: Connection) -> MongoDriver:
@@ -46,15 +49,22 @@ class MongoDriver(Driver):
         collection: Name of the collection.
         lifetime: Milliseconds a record may be idle; 0: for ever.
         clock: Gives seconds since 1970.
+        layout: Of the documents; None: the original's.
     """
 
     def __init__(
-        self, connection: Connection, collection: str, lifetime: float, *, clock: Callable[[], float] = time.time
+        self,
+        connection: Connection,
+        collection: str,
+        lifetime: float,
+        *,
+        clock: Callable[[], float] = time.time,
+        layout: MongoLayout | None = None,
     ) -> None:
         self._connection = connection
-        self._lifetime = lifetime
         self._clock = clock
-        self._collection = MongoCollection(connection, collection)
+        self._layout = MongoLayout(lifetime) if layout is None else layout
+        self._collection = MongoCollection(connection, collection, self._layout)
         self._turns = PerLoop(self._open_turns, Turns.close)
         self._reads = Kind(self._send_reads, shares_ids=True, is_refusal=_is_answer)
         self._touches = Kind(self._send_touches, shares_ids=True, is_refusal=_is_answer)
@@ -68,17 +78,16 @@ class MongoDriver(Driver):
         document = await self._ask(self._reads, id)
         if document is None:
             return None
-        stored = document.get("payload")
-        if not isinstance(stored, str):
-            raise DamagedError(f"the document's payload is no string, but {type(stored).__name__}")
-        return Record(decode(stored), stored, self._now() - float(document.get("lastActivity") or 0))
+        layout, now = self._layout, self._now()
+        return Record(layout.decode(document), document[layout.payload], now - layout.last_activity(document, now))
 
     async def write(self, id: str, payload: str, version: object, *, idle: float = 0) -> object:
         """See `Driver.write`."""
-        stored = encode(payload)
+        stored = self._layout.encode(payload, version)
+        size = self._layout.size(stored)
         if version is None:
-            await self._ask(self._creations, id, stored, idle, size=len(stored))
-        elif not await self._ask(self._swaps, id, stored, idle, version, size=len(stored) + len(str(version))):
+            await self._ask(self._creations, id, stored, idle, size=size)
+        elif not await self._ask(self._swaps, id, stored, idle, version, size=size + self._layout.size(version)):
             raise ConflictError("the record is no longer the one that was read")
         return stored
 
@@ -88,12 +97,12 @@ class MongoDriver(Driver):
 
     async def confirm(self, id: str, version: object, *, idle: float = 0) -> bool:
         """See `Driver.confirm`."""
-        is_same: bool = await self._ask(self._confirmations, id, version, idle, size=len(str(version)))
+        is_same: bool = await self._ask(self._confirmations, id, version, idle, size=self._layout.size(version))
         return is_same
 
     async def destroy(self, id: str, version: object = None) -> None:
         """See `Driver.destroy`."""
-        wanted = {"_id": id} if version is None else {"_id": id, "payload": version}
+        wanted = {"_id": id} if version is None else {"_id": id, **self._layout.is_version(version)}
         result = await self._do(lambda records: records.delete_one(wanted))
         if version is None or result.deleted_count:
             return
@@ -111,24 +120,24 @@ class MongoDriver(Driver):
 
     def gc_in_steps(self, lifetime: float) -> AsyncGenerator[int, None]:
         """Remove expired records like `gc`, in steps (see `removal`); yields how many each of them has removed."""
-        oldest = self._now() - lifetime
+        last, oldest = self._layout.last, self._layout.oldest(lifetime, self._now())
 
         async def look(since: Any) -> Sequence[Expired]:
-            documents = await self._do(looking(since, oldest), repeatable=True)
-            return [Expired(document["_id"], document["lastActivity"]) for document in documents]
+            documents = await self._do(looking(last, since, oldest), repeatable=True)
+            return [Expired(document["_id"], document[last]) for document in documents]
 
         async def remove(expired: Sequence[Expired]) -> int:
-            return int(await self._do(removing(expired), repeatable=True))
+            return int(await self._do(removing(last, expired), repeatable=True))
 
-        return remove_in_steps(look, remove)
+        return remove_in_steps(look, remove, self._layout.earliest)
 
     async def scan(self) -> AsyncIterator[Entry]:
         """See `Driver.scan`."""
-        found = (await self._collection.get()).find(self._alive())
+        found, layout, now = (await self._collection.get()).find(self._alive()), self._layout, self._now()
         try:
             async for document in found:  # for as long as it takes
-                payload = decode_leniently(document.get("payload"))
-                yield Entry(str(document["_id"]), payload, float(document["lastActivity"]))
+                payload = layout.decode_leniently(document)
+                yield Entry(str(document["_id"]), payload, layout.last_activity(document, now))
         except errors.PyMongoError as error:
             self._collection.raise_ours(error)
 
@@ -182,31 +191,37 @@ class MongoDriver(Driver):
         if len(turn.asked) == 1:
             (asked,) = turn.asked
             version, idle = asked.values
-            asked.tell(await self._renew(turn, {asked.id: idle}, payload=version) > 0)
+            asked.tell(await self._renew(turn, {asked.id: idle}, self._layout.is_version(version)) > 0)
             return
         versions = {asked.id: asked.values[0] for asked in turn.asked}
         wanted = {"_id": {"$in": list(versions)}, **self._alive()}
         documents = await self._run(turn, lambda records: records.find(wanted).to_list(None), repeatable=True)
-        same = {each["_id"] for each in documents if each.get("payload") == versions[each["_id"]]}
+        same = {each["_id"] for each in documents if each.get(self._layout.payload) == versions[each["_id"]]}
         if same:
             await self._renew(turn, {asked.id: asked.values[1] for asked in turn.asked if asked.id in same})
         for asked in turn.asked:
             asked.tell(asked.id in same)
 
-    async def _renew(self, turn: Turn, idle: Mapping[str, float], **wanted: Any) -> int:
-        changes = renewals(idle, self._now(), {**wanted, **self._alive()})
+    async def _renew(self, turn: Turn, idle: Mapping[str, float], same: Mapping[str, Any] = _ANY) -> int:
+        ids: dict[int, list[str]] = {}
+        for id, each in idle.items():
+            ids.setdefault(int(each), []).append(id)  # one update for all that have been idle for the same time
+        wanted, now = {**same, **self._alive()}, self._now()
+        put = self._layout.renewed
+        changes = [({"_id": {"$in": some}, **wanted}, {"$set": put(each, now)}) for each, some in ids.items()]
         return await self._run(turn, lambda records: update_all(records, changes), repeatable=True)
 
     async def _send_creations(self, turn: Turn) -> None:
         # Each finds an expired record and replaces it, or none and inserts one, unless the id is taken.
-        oldest = self._oldest()
-        changes = [({"_id": asked.id, "lastActivity": {"$lt": oldest}}, self._put(asked)) for asked in turn.asked]
+        expired = self._layout.expired(self._now())
+        changes = [({"_id": asked.id, **expired}, self._put(asked)) for asked in turn.asked]
         outcomes = await self._run(turn, lambda records: put_all(records, changes), in_parts=len(changes) > 1)
         for asked, outcome in zip(turn.asked, outcomes, strict=True):
             asked.tell(outcome)
 
     async def _send_swaps(self, turn: Turn) -> None:
-        changes = [({"_id": asked.id, "payload": asked.values[2]}, self._put(asked)) for asked in turn.asked]
+        same = self._layout.is_version
+        changes = [({"_id": asked.id, **same(asked.values[2])}, self._put(asked)) for asked in turn.asked]
         outcomes = await self._run(turn, lambda records: swap_all(records, changes))
         for asked, outcome in zip(turn.asked, outcomes, strict=True):
             if isinstance(outcome, Exception):
@@ -217,16 +232,11 @@ class MongoDriver(Driver):
 
     def _put(self, asked: Asked) -> dict[str, Any]:
         """Make the update that stores a payload."""
-        stored, idle = asked.values[:2]
-        return {"$set": {"payload": stored, "lastActivity": last_activity(self._now(), idle)}}
+        return {"$set": {self._layout.payload: asked.values[0], **self._layout.renewed(asked.values[1], self._now())}}
 
     def _alive(self) -> dict[str, Any]:
         """Make the filter that finds only records that have not expired."""
-        return {"lastActivity": {"$gte": self._oldest()}} if self._lifetime else {}
-
-    def _oldest(self) -> float:
-        """Find the earliest last activity of a record that has not expired."""
-        return self._now() - self._lifetime if self._lifetime else 0
+        return self._layout.alive(self._now())
 
     def _now(self) -> int:
         """Tell the time in milliseconds since 1970."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from pymongo import UpdateMany, UpdateOne, errors
@@ -17,25 +17,6 @@ Outcome = bool | Exception
 """Whether the document was found, or what went wrong."""
 
 _DUPLICATE_KEY = 11000
-
-
-def last_activity(now: float, idle: float) -> float:
-    """Find the last activity to store; a double, since JavaScript's driver makes one of a number of this size."""
-    return float(int(now - idle))
-
-
-def renewals(idle: Mapping[str, float], now: float, wanted: Mapping[str, Any]) -> list[Change]:
-    """Make the updates that renew documents, one for all that have been idle for the same time.
-
-    Args:
-        idle: For how many milliseconds, by id.
-        now: Milliseconds since 1970.
-        wanted: Conditions of a document, beside its id.
-    """
-    ids: dict[float, list[str]] = {}
-    for id, each in idle.items():
-        ids.setdefault(last_activity(now, each), []).append(id)
-    return [({"_id": {"$in": some}, **wanted}, {"$set": {"lastActivity": time}}) for time, some in ids.items()]
 
 
 async def update_all(collection: Any, changes: Sequence[Change]) -> int:
@@ -109,13 +90,13 @@ def finding(ids: Sequence[str], alive: dict[str, Any]) -> Callable[[Any], Awaita
     return lambda records: records.find(wanted, {"_id": 1}, batch_size=len(ids)).to_list(None)
 
 
-def looking(since: Any, oldest: float) -> Callable[[Any], Awaitable[Sequence[dict[str, Any]]]]:
-    """Make the operation that finds the oldest expired documents; see `removal`."""
-    wanted, only = {"lastActivity": {"$gte": since, "$lt": oldest}}, {"lastActivity": 1}  # and _id
-    return lambda records: records.find(wanted, only).sort("lastActivity").limit(LOOK).to_list(None)
+def looking(last: str, since: Any, oldest: Any) -> Callable[[Any], Awaitable[Sequence[dict[str, Any]]]]:
+    """Make the operation that finds the oldest expired documents by their field `last`; see `removal`."""
+    wanted, only = {last: {"$gte": since, "$lt": oldest}}, {last: 1}  # and _id
+    return lambda records: records.find(wanted, only).sort(last).limit(LOOK).to_list(None)
 
 
-def removing(expired: Sequence[Expired]) -> Callable[[Any], Awaitable[int]]:
+def removing(last: str, expired: Sequence[Expired]) -> Callable[[Any], Awaitable[int]]:
     """Make a function that removes documents if nobody has renewed them; it may be called again."""
     wanted = {"_id": {"$in": [each.id for each in expired]}}
     as_found = {"$gte": expired[0].last_activity, "$lte": expired[-1].last_activity}
@@ -124,7 +105,7 @@ def removing(expired: Sequence[Expired]) -> Callable[[Any], Awaitable[int]]:
     async def remove(collection: Any) -> int:
         nonlocal attempts
         attempts += 1
-        result = await collection.delete_many({**wanted, "lastActivity": as_found})
+        result = await collection.delete_many({**wanted, last: as_found})
         if attempts == 1:
             return int(result.deleted_count)
         # An earlier attempt, whose answer was lost, may have removed them.

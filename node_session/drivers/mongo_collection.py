@@ -15,6 +15,7 @@ from pymongo import ReadPreference, WriteConcern, errors
 from ..errors import ConflictError, UnavailableError
 from .connection import Connection
 from .mongo_client import make_client
+from .mongo_layout import MongoLayout
 from .per_loop import PerLoop
 
 T = TypeVar("T")
@@ -22,6 +23,8 @@ T = TypeVar("T")
 _EARLIER = 0.9  # PyMongo's limit ends before ours, so that it can tell a silent connection from no server at all
 
 _NOT_PRIMARY = (10107, 13435)  # other codes of its kind may come if a write is half done
+
+_OTHER_INDEX = 85  # there is one with other options
 
 _TOO_LARGE = (10334, 17419, 17420)  # for a document
 
@@ -34,11 +37,13 @@ class MongoCollection:
     Args:
         connection: Where; its `client`, if it has one, is used and never closed.
         name: Of the collection.
+        layout: Of its documents.
     """
 
-    def __init__(self, connection: Connection, name: str) -> None:
+    def __init__(self, connection: Connection, name: str, layout: MongoLayout) -> None:
         self._connection = connection
         self._collection = name
+        self._layout = layout
         self._opened = PerLoop(self._open, self._close)
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -82,12 +87,12 @@ class MongoCollection:
         """Give the next operation a new client if one of several has such an error."""
         self._has_failed(self._opened.opened(), error)
 
-    def raise_ours(self, error: Exception, stored: str = "") -> NoReturn:
+    def raise_ours(self, error: Exception, stored: Any = "") -> NoReturn:
         """Raise our error for one of PyMongo.
 
         Args:
             error: Of PyMongo.
-            stored: The text that was to be stored, if there was one.
+            stored: The value that was to be stored, if there was one.
         """
         where = self._connection.where
         if isinstance(error, errors.DuplicateKeyError):
@@ -97,7 +102,8 @@ class MongoCollection:
         if isinstance(error, (errors.PyMongoError, BSONError, OSError, ValueError, TypeError)):
             what = _first_line(error)
             if isinstance(error, errors.DocumentTooLarge) or getattr(error, "code", None) in _TOO_LARGE:
-                what += f" (the text to store has {len(stored.encode())} bytes): keep less in a session"
+                size = len(stored.encode()) if isinstance(stored, str) else self._layout.size(stored)
+                what += f" (the text to store has {size} bytes): keep less in a session"
             raise UnavailableError(f"{where}: {type(error).__name__}: {what}") from error
         raise error
 
@@ -114,7 +120,7 @@ class MongoCollection:
         # Against any preference of the URL or the program's client: a replica that lags knows nothing of a login that
         # has just happened, and a write that only one server has may be rolled back.
         collection = database.get_collection(
-            self._collection, read_preference=ReadPreference.PRIMARY, write_concern=WriteConcern("majority")
+            self._collection, self._layout.codec, ReadPreference.PRIMARY, WriteConcern("majority")
         )
         return collection, asyncio.create_task(self._make_index(collection))
 
@@ -134,12 +140,15 @@ class MongoCollection:
         while True:
             try:
                 with pymongo.timeout(None):
-                    await collection.create_index("lastActivity")
+                    await collection.create_index(self._layout.last, **self._layout.index)
                 return
             except errors.ConnectionFailure:
                 await asyncio.sleep(self._connection.seconds)  # each request says that nobody answers
             except Exception as error:
-                logger.warning("%s: no index on lastActivity: %s", self._connection.where, _first_line(error))
+                if getattr(error, "code", None) == _OTHER_INDEX:
+                    return  # one on the same field does as well
+                where, last = self._connection.where, self._layout.last
+                logger.warning("%s: no index on %s: %s", where, last, _first_line(error))
                 return
 
     def _has_failed(self, opened: tuple[Any, asyncio.Task[None]] | None, error: Exception) -> None:

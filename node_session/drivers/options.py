@@ -15,6 +15,10 @@ class Options(Protocol):
         """Name of the driver."""
 
     @property
+    def format(self) -> str:
+        """Name of the format, and so of the layout that the store has: its tables, keys or file names."""
+
+    @property
     def lifetime(self) -> float:
         """Milliseconds a record may be idle; 0: for ever."""
 
@@ -32,7 +36,15 @@ class Options(Protocol):
 
     @property
     def table(self) -> str:
-        """Table or collection of the database; for Redis the prefix of the keys."""
+        """Table or collection of the database."""
+
+    @property
+    def prefix(self) -> str | None:
+        """The beginning of the keys in Redis; None: `table` and a colon."""
+
+    @property
+    def other_ids(self) -> bool:
+        """Whether ids of any form are taken."""
 
     @property
     def hash_ids(self) -> bool:

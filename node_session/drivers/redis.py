@@ -1,9 +1,10 @@
 """Redis and other servers of its protocol (Valkey, KeyDB, Dragonfly), by redis-py.
 
-A record is one key, `<table>:<id>`, and its value the stored text. It expires by itself: Redis tells the time, and no
-clock of ours. The time that is left to it tells its last activity, and is read with it in one round trip. (GETEX would
-renew it with that. But it knows neither a session with a lifetime of its own nor a request that is no activity, and a
-server with a log or a replica would write each reading there.) A changed record is compared and swapped by a script.
+A record is one key, `<table>:<id>` (or `<prefix><id>`, by the option `prefix`), and its value the stored text. It
+expires by itself: Redis tells the time, and no clock of ours. The time that is left to it tells its last activity, and
+is read with it in one round trip. (GETEX would renew it with that. But it knows neither a session with a lifetime of
+its own nor a request that is no activity, and a server with a log or a replica would write each reading there.) A
+changed record is compared and swapped by a script.
 
 The client is redis-py with hiredis, which the makers of Redis maintain (see `redis_client`). The commands of concurrent
 requests go through its connections together, see `pipeline`; in a cluster those for each of its servers, see `cluster`.
@@ -25,7 +26,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import RedisCluster
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
-from ..errors import ConflictError, DamagedError, UnavailableError
+from ..errors import ConflictError, NotTextError, UnavailableError
 from .base import Driver, Entry, Record, pieces
 from .cluster import Cluster
 from .connection import Connection
@@ -69,7 +70,9 @@ return 1
 
 def create(options: Options, connection: Connection) -> RedisDriver:
     """Make the driver; see `node_session.drivers.databases`."""
-    return RedisDriver(connection, options.table, options.lifetime)
+    # Formats have the same layout here: a key, and the payload as its value.
+    prefix = f"{options.table}:" if options.prefix is None else options.prefix
+    return RedisDriver(connection, prefix, options.lifetime)
 
 
 class _Open(NamedTuple):
@@ -94,7 +97,7 @@ class RedisDriver(Driver):
         self, connection: Connection, prefix: str, lifetime: float, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._connection = connection
-        self._prefix = prefix + ":"
+        self._prefix = prefix
         self._lifetime = int(lifetime)
         self._clock = clock
         self._opened = PerLoop(self._open, _close)
@@ -109,7 +112,7 @@ class RedisDriver(Driver):
         try:
             return Record(stored.decode(), stored, idle)
         except UnicodeDecodeError:
-            raise DamagedError("the value in Redis is not text", idle) from None
+            raise NotTextError("the value in Redis is not text", idle) from None
 
     async def write(self, id: str, payload: str, version: object, *, idle: float = 0) -> object:
         """See `Driver.write`."""

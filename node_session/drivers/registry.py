@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..errors import UnavailableError
-from . import databases, posix
+from . import databases, file_layout, posix
 from .base import Driver
 from .file import FileDriver
 from .file_folder import folder_problem
@@ -26,7 +26,8 @@ def _memory(options: Options) -> Driver:
 
 
 def _file(options: Options) -> Driver:
-    return FileDriver(options.files, options.lifetime, durable=options.durable)
+    layout = file_layout.choose(options.format, other_ids=options.other_ids)
+    return FileDriver(options.files, options.lifetime, durable=options.durable, layout=layout)
 
 
 def _database(options: Options) -> Driver:
@@ -59,7 +60,7 @@ def nearest(name: object) -> str | None:
     """
     if not isinstance(name, str):
         return None
-    spelling = {each.lower(): each for each in names()}
+    spelling = {**{each.lower(): each for each in names()}, "session-file-store": "file"}
     near = difflib.get_close_matches(name.lower(), spelling, n=1, cutoff=0.75)
     if near:
         return repr(spelling[near[0]])
@@ -83,7 +84,7 @@ def problems(options: Options) -> list[str]:
     creator = _creators[options.driver]
     if creator in (_database, _redis):
         default = "redis" if creator is _redis else "sqlite"
-        return databases.problems(options.connection, options.table, default=default)
+        return databases.problems(options, default=default)
     if creator is _file:
         lack = posix.missing()
         if lack is not None:
@@ -98,7 +99,7 @@ def load(options: Options) -> None:
     """Import what the chosen driver needs, so that no request has to wait for it."""
     creator = _creators[options.driver]
     if creator in (_database, _redis):
-        databases.load(options.connection, default="redis" if creator is _redis else "sqlite")
+        databases.load(options, default="redis" if creator is _redis else "sqlite")
 
 
 async def create(options: Options) -> Driver:

@@ -51,7 +51,9 @@ class Visitor(Browser):
     def id(self) -> str | None:
         """The id in the session's cookie; None without a valid one."""
         config = self.sessions.config
-        return cookies.find(self.headers.get("Cookie"), config.cookie, config.secret, self._bound_to).id
+        return cookies.find(
+            self.headers.get("Cookie"), config.cookie, config.secret, self._bound_to, self.sessions.format.ids
+        ).id
 
     @property
     def cookie(self) -> str | None:
@@ -131,7 +133,7 @@ class Visitor(Browser):
     async def assert_flashed(self, key: str, value: Any = _ANY) -> None:
         """Assert that the next request will see this key, and no later one."""
         session = await self._load(self.id)
-        flashed: list[str] = session.get("flash.old", [])
+        flashed: list[str] = session.get(f"{self.sessions.format.flash_key}.old", [])
         assert key in flashed, f"{key!r} is not flashed; {', '.join(map(repr, flashed)) or 'nothing'} is"
         await self.assert_has(key, value)
 

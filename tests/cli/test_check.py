@@ -11,6 +11,8 @@ from visitors import OLD_SECRET, SECRET
 from cli.shop import ANN, BOB, EVE
 from node_session import NodeSession, SessionError, UnavailableError
 from node_session.cli import ATTENTION, UNAVAILABLE, WRONG
+from node_session.cli.risks import shared_cookies
+from node_session.config import Config
 from node_session.drivers import MemoryDriver
 
 
@@ -94,6 +96,17 @@ def test_check_of_applications_that_take_each_others_cookies(shop):
     ):
         assert warnings(one, other) == []
     shop.run("check", shop.config, str(shop.folder / "none.json"), code=WRONG)
+
+
+def test_applications_with_other_keys_in_redis():
+    """In Redis, the beginning of the keys tells two applications apart, whichever option gives it."""
+
+    def shares(one: dict, other: dict) -> bool:
+        configs = [Config.from_dict({"secret": SECRET, "driver": "redis", **options}) for options in (one, other)]
+        return bool(shared_cookies(*configs))
+
+    assert shares({}, {}) and shares({"table": "shop"}, {"prefix": "shop:"})
+    assert not shares({"prefix": "shop:"}, {"prefix": "admin:"}) and not shares({}, {"prefix": "sessions"})
 
 
 def test_check_says_what_it_cannot_see(shop):

@@ -43,7 +43,9 @@ from node_session import (
     Session,
     SessionMixin,
     UnavailableError,
+    UnsupportedError,
     cookies,
+    formats,
     ids,
     paths,
 )
@@ -52,6 +54,7 @@ from node_session.config import Config
 from node_session.csrf_token import CsrfToken
 from node_session.drivers import MemoryDriver, payload
 from node_session.drivers.file import FileDriver
+from node_session.drivers.file_layout import ExpressLayout
 from node_session.events import Events
 from node_session.legacy_encryption import LegacyEncrypter
 from node_session.merge import merge
@@ -407,6 +410,55 @@ async def _file(content: bytes, encrypter: Any) -> None:
                 each.unlink()
 
 
+# -------------------------------------------------------------------- express-session
+
+
+_EXPRESS = formats.make("express-session", Config.from_dict({"secret": SECRETS, "format": "express-session"}))
+
+
+def express_record(data: bytes) -> None:
+    """A record of Express is attributes without its cookie, or refused; a record made of it has the same ones again."""
+    try:
+        opened = _EXPRESS.open(_text(data))
+    except (DamagedError, UnsupportedError):
+        return
+    assert not {"cookie", "__lastAccess"} & opened.attributes.keys()
+    text = dumps(opened.attributes)  # which has null for a number that JSON has no form for, as Node would write it
+    assert dumps(loads(opened.text)) == text
+    assert _EXPRESS.ends_with_browser(opened.envelope, opened.attributes) in (True, False)
+    closed = _EXPRESS.close(opened.text, opened.envelope, 1_764_160_000.5)
+    assert dumps(_EXPRESS.open(closed).attributes) == text and isinstance(json.loads(closed)["cookie"], dict)
+
+
+def express_cookie(data: bytes) -> None:
+    """Of a Cookie header only ids of Express come out that a known secret has signed."""
+    header = _text(data)
+    found = cookies.find(header, "name", SECRETS, rule=_EXPRESS.ids)
+    for id in () if found.id is None else (found.id, *found.others):
+        assert _EXPRESS.ids.is_valid(id) and 0 < len(id) <= ids.LONGEST
+        assert any(
+            cookies.find(f"name={cookies.sign(id, each)}", "name", SECRETS, rule=_EXPRESS.ids).id for each in SECRETS
+        )
+
+
+def express_token(data: bytes) -> None:
+    """No token verifies but csurf's of this secret, and csrf-sync's own; none raises."""
+    given, secret, *_ = (*map(_text, _pieces(data)), "")
+    is_good = _EXPRESS.accepts({"csrfSecret": secret}, given)
+    assert is_good in (True, False) and not (is_good and _EXPRESS.accepts({"csrfSecret": secret + "x"}, given))
+    assert _EXPRESS.accepts({"csrfToken": secret}, given) is (given == secret != "")
+    if secret:
+        assert _EXPRESS.accepts({"csrfSecret": secret}, str(_EXPRESS.token_of({"csrfSecret": secret})))
+
+
+def express_file(data: bytes) -> None:
+    """Whatever is in a file of session-file-store: it can be stamped, and a stamp be taken off and compared."""
+    layout = ExpressLayout(3600)
+    stamped = layout.stamp(data, 1_764_160_000.5)
+    assert isinstance(layout.active(data, 1.0), float)
+    assert layout.is_same(stamped, data) and layout.is_same(data, layout.unstamp(stamped))
+
+
 # -------------------------------------------------------------------- streamed uploads
 
 
@@ -649,12 +701,42 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         streaming,
         config,
         log_out,
+        express_record,
+        express_cookie,
+        express_token,
+        express_file,
     )
 }
 
 _TOKEN_BYTES = [chr(token).encode() for token in _TOKENS]
 
+_EXPRESS_RECORDS = [
+    b'{"cookie":{"originalMaxAge":null,"expires":null,"httpOnly":true,"path":"/"},"passport":{"user":7}}',
+    b'{"a":1,"cookie":{"originalMaxAge":60000,"expires":"2026-11-26T21:35:04.000Z"},"__lastAccess":1764193000000}',
+    b'{"cookie":{"originalMaxAge":1e999,"expires":false},"_lifetime":5,"cookie":{"originalMaxAge":5.5}}',
+    b'{"cookie":{"originalMaxAge":-1},"\\u0063ookie":{},"__proto__":{"a":1},"__lastAccess":"x"}',
+    b'{"cookie":{"originalMaxAge":true,"__proto__":1},"a":"\\ud83d"}',
+    b'{"cookie":{"originalMaxAge":5.5},"_lifetime":5,"a":{"b":1e999}}',
+    b'{"hmac":"x","ct":"y","iv":"z"}',
+    b'{"a":x,"__lastAccess":1764193000000,"__lastAccess":1764193000000}',
+    b'{"a":1,"__lastAccess":0764193000000}',
+    b'{"cookie":{},"a":1}\n',
+    b'{"a":1"__lastAccess":1764193000000}',
+    b"MIICRgSB",
+    b'{"cookie":[]}',
+]
+
 SEEDS: dict[str, list[bytes]] = {
+    "express_record": _EXPRESS_RECORDS,
+    "express_file": _EXPRESS_RECORDS,
+    "express_cookie": [b"name=" + each + b"; a=1; name=" + each for each in _TOKEN_BYTES[:5]]
+    + [b"name=s%3Aa.b%2F." + b"A" * 43, b"name=s:.." + b"A" * 43],
+    "express_token": [
+        b"x-Z-w1Ie4btIysgjKK7WuS6SMdjZE\0abc",
+        b"-\0a-b",
+        b"abc\0abc",
+        b"\xed\xa0\x80-\0\xf0\x9f\x98\x80",
+    ],
     "cookie": [b"name=" + each + b"; a=1; name=" + each for each in _TOKEN_BYTES[:5]]
     + [b'__Host-n="' + _TOKEN_BYTES[3] + b'"', b"name=s:" + _TOKEN_BYTES[4] + b"." + b"A" * 43],
     "cookie_bytes": [

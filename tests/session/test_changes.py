@@ -27,6 +27,7 @@ CHANGES = {
     "get_token": lambda session: session.get_token(),
     "increment": lambda session: session.increment("n"),
     "items": lambda session: dict(session.items())["list"].append(2),
+    "get_flashed": lambda session: session.get_flashed("shown"),
     "keep": lambda session: session.keep("shown"),
     "now": lambda session: session.now("status", "Saved."),
     "only": lambda session: session.only("list")["list"].append(2),

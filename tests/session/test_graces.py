@@ -17,6 +17,7 @@ from world import start_session, start_session_of
 from node_session import SessionMixin, UnavailableError
 from node_session.drivers import MemoryDriver
 from node_session.farewell import compose
+from node_session.formats import NODE_SESSION
 from node_session.graces import Graces
 from node_session.policy import Policy
 from node_session.records import Records
@@ -150,7 +151,7 @@ def test_each_has_its_own_time():
         expected = set()
         for number in range(3):
             old, new = f"{number}" * 40, f"{number + 3}" * 40
-            await driver.write(old, await compose(old, new, {}, number), None)
+            await driver.write(old, await compose(old, new, {}, number, NODE_SESSION), None)
             records.graces.begin(old, number)
             expected.add(old)
             await pass_time(100)
@@ -169,7 +170,13 @@ def test_another_record_stays(kind, caplog):
     async def main():
         driver, pass_time = MemoryDriver(0), Clock()
         old, new = await regenerate(driver, regenerate_grace=GRACE)
-        other = await compose(old, new, {}, 1) if kind == "farewell" else '{"user":"Eve"}' if kind == "session" else "?"
+        other = (
+            await compose(old, new, {}, 1, NODE_SESSION)
+            if kind == "farewell"
+            else '{"user":"Eve"}'
+            if kind == "session"
+            else "?"
+        )
         await driver.destroy(old)
         await driver.write(old, other, None)
         await pass_time(GRACE)
@@ -208,7 +215,7 @@ def test_a_store_that_is_down(caplog):
         driver, pass_time = MemoryDriver(0), Clock()
         records = Records(driver, Policy(regenerate_grace=GRACE))
         for number in range(3):
-            await driver.write(f"{number}" * 40, await compose(f"{number}" * 40, "A" * 40, {}, 1), None)
+            await driver.write(f"{number}" * 40, await compose(f"{number}" * 40, "A" * 40, {}, 1, NODE_SESSION), None)
             records.graces.begin(f"{number}" * 40, 1)
         read = driver.read
 
@@ -342,7 +349,7 @@ def test_several_loops():
 
     async def main(id):
         pass_time = Clock()
-        await driver.write(id, await compose(id, "A" * 40, {}, 1), None)
+        await driver.write(id, await compose(id, "A" * 40, {}, 1, NODE_SESSION), None)
         records.graces.begin(id, 1)
         await pass_time(GRACE / 1000 + 1.1 if id[0] == "2" else 0)
         return await stored_ids(driver)

@@ -8,6 +8,7 @@ from datetime import date, datetime, timezone
 from uuid import UUID
 
 import pytest
+from world import start_session_of
 
 from node_session import writing
 from node_session.aside import LARGE_TO_MERGE
@@ -93,6 +94,40 @@ async def test_transaction_undone_while_merging(world, while_merging):
     stored = await world.stored()
     assert ("ours" in stored, stored["theirs"], stored["n"]) == (False, "later", 11)
     assert session.get("theirs") == "later"
+
+
+@pytest.mark.parametrize("options", [{"driver": "memory"}, {"driver": "memory", "format": "express-session"}], ids=str)
+async def test_flash_data_of_a_transaction_undone_while_merging(sessions, while_merging):
+    """Flash data that was kept before such a transaction is still there, although another request has removed it."""
+    first = await start_session_of(sessions, None)
+    first.put("large", LARGE)
+    first.flash("status", "Saved.")
+    await first.save()
+    session, other = [await start_session_of(sessions, first.get_id()) for _ in range(2)]
+    session.reflash()
+    merging, tasks = asyncio.Event(), []
+
+    async def wait_for_the_end():
+        merging.set()
+        while "ours" in session:
+            await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="within"):
+        async with session.transaction():
+            await other.save()
+            while_merging(wait_for_the_end)
+            session.put("ours", 1)
+            tasks.append(asyncio.ensure_future(session.save()))
+            await merging.wait()
+            raise RuntimeError("within")
+    await tasks[0]
+    await session.save()
+    seen = []
+    for _ in range(2):
+        each = await start_session_of(sessions, first.get_id())
+        seen.append(each.get("status"))
+        await each.save()
+    assert seen == ["Saved.", None]
 
 
 async def test_new_id_while_merging(world, while_merging):

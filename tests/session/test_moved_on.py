@@ -18,6 +18,7 @@ from world import is_gone, start_session, start_session_of
 from node_session import NodeSession, SessionMixin, UnavailableError
 from node_session.drivers import MemoryDriver
 from node_session.farewell import compose
+from node_session.formats import NODE_SESSION
 
 pytestmark = pytest.mark.gen_test
 
@@ -312,7 +313,7 @@ def test_a_forged_trail_leads_nowhere(io_loop):
         other.regenerate(True)
         await other.save()
         left = (await driver.read(first.get_id())).payload
-        circle = await compose(other.get_id(), first.get_id(), None, time.time() * 1000)
+        circle = await compose(other.get_id(), first.get_id(), None, time.time() * 1000, NODE_SESSION)
         for payload in (circle, left.replace('"to":"', '"to":"!'), '{"_left":{"at":1}}'):
             await driver.destroy(other.get_id())
             await driver.write(other.get_id(), payload, None)

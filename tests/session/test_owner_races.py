@@ -8,6 +8,7 @@ in the list, so that the next log-out ends it.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import itertools
 import random
@@ -20,6 +21,7 @@ from world import is_gone, start_session_of
 from node_session import NodeSession, UnavailableError, ids
 from node_session.drivers import Driver, MemoryDriver
 from node_session.farewell import Farewell
+from node_session.formats.node_session import NodeSessionFormat
 from node_session.owners import DEVICE, OWNER
 from node_session.records import Loaded
 
@@ -121,8 +123,8 @@ class Store:
 def known_ids(monkeypatch):
     """Note each id that a session gets."""
     IDS.clear()
-    generate = ids.generate
-    monkeypatch.setattr(ids, "generate", lambda: IDS.append(generate()) or IDS[-1])
+    rule = dataclasses.replace(ids.OWN, generate=lambda: IDS.append(ids.generate()) or IDS[-1])
+    monkeypatch.setattr(NodeSessionFormat, "ids", rule)
 
 
 async def log_in(sessions: NodeSession, id=None, *, destroy: bool | None = True, owner: str = "ann"):
