@@ -52,7 +52,9 @@ def _modules(ours: str, express: str) -> dict[str, str]:
 
 _SQLITE = Adapter(_modules(".sqlite", ".sqlite"), "aiosqlite", None, ())
 _MONGO = Adapter({"node-session": ".mongo"}, "motor", None, ("mongodb", "mongodb+srv"), "motor.motor_asyncio")
-_POSTGRESQL = Adapter({"node-session": ".postgresql"}, "asyncpg", "postgresql", ("postgresql", "postgres"))
+_POSTGRESQL = Adapter(
+    _modules(".postgresql", ".express_postgresql"), "asyncpg", "postgresql", ("postgresql", "postgres")
+)
 _MYSQL = Adapter({"node-session": ".mysql"}, "asyncmy", "mysql", ("mysql", "mariadb"))
 _REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
 _REDIS = Adapter(_modules(".redis", ".redis"), "redis", "redis", _REDIS_SCHEMES)
