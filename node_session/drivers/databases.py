@@ -51,7 +51,7 @@ def _modules(ours: str, express: str) -> dict[str, str]:
 
 
 _SQLITE = Adapter(_modules(".sqlite", ".sqlite"), "aiosqlite", None, ())
-_MONGO = Adapter({"node-session": ".mongo"}, "motor", None, ("mongodb", "mongodb+srv"), "motor.motor_asyncio")
+_MONGO = Adapter(_modules(".mongo", ".express_mongo"), "motor", None, ("mongodb", "mongodb+srv"), "motor.motor_asyncio")
 _POSTGRESQL = Adapter(
     _modules(".postgresql", ".express_postgresql"), "asyncpg", "postgresql", ("postgresql", "postgres")
 )
