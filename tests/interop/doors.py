@@ -49,7 +49,7 @@ class Door:
 
     def __init__(self, side: str, command: list[str], config: dict) -> None:
         self.side = side
-        self.files = Path(config["files"])
+        self.files = Path(config.get("files", ""))  # elsewhere, the records are on a server
         self.stored = lambda id: (self.files / id).read_text("utf-8")
         self.process = subprocess.Popen([*command, json.dumps(config)], stdout=subprocess.PIPE, cwd=HERE)
         self.port = int(self.process.stdout.readline())
@@ -63,7 +63,14 @@ class Door:
 
     def ask(self, calls: list, cookie: str | None) -> tuple[list, str]:
         """The results of the calls, and the Set-Cookie line."""
-        headers = {"Cookie": cookie} if cookie else {}
+        status, body, lines = self.send(calls, cookie)
+        assert status == 200, (calls, body)
+        (line,) = lines
+        return json.loads(body), line
+
+    def send(self, calls: list, cookie: str | None, **more: str) -> tuple[int, bytes, list[str]]:
+        """The status of the answer to the calls, its whole body, and its Set-Cookie lines; `more` are headers."""
+        headers = {**more, **({"Cookie": cookie} if cookie else {})}
         try:
             self.connection.request("POST", "/", json.dumps(calls).encode(), headers)
             response = self.connection.getresponse()
@@ -71,9 +78,7 @@ class Door:
         except Exception as error:
             self.connection.close()  # or the next sequence fails as well, and hides this one
             raise AssertionError(f"no answer (exit code {self.process.poll()}) to {calls!r:.2000}") from error
-        assert response.status == 200, (calls, body)
-        (line,) = response.headers.get_all("Set-Cookie")
-        return json.loads(body), line
+        return response.status, body, response.headers.get_all("Set-Cookie", [])
 
 
 def open_side(side: str, config: dict) -> Door:
@@ -83,6 +88,20 @@ def open_side(side: str, config: dict) -> Door:
         return Door(side, ["node", "--no-warnings", "door.js"], config)
     config |= {"sameSite": None, "encrypt": "legacy" if config.get("encrypt") else False}
     return Door(side, [sys.executable, "door.py"], config)
+
+
+# The sides that serve a session of express-session: each a command, and what is added to its config.
+EXPRESS_SIDES = {
+    "express4": (["node", "--no-warnings", "express_door.js"], {"express": 4}),
+    "express5": (["node", "--no-warnings", "express_door.js"], {"express": 5}),
+    "ours": ([sys.executable, "express_door.py"], {}),
+}
+
+
+def open_express(side: str, config: dict) -> Door:
+    """The door of one of EXPRESS_SIDES; `config["options"]` are express-session's."""
+    command, more = EXPRESS_SIDES[side]
+    return Door(side, command, {**config, **more, "options": {"secret": SECRET, **config["options"]}})
 
 
 class Browser:
