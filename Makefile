@@ -1,6 +1,8 @@
 # make demo    run the shop of samples/shop at http://127.0.0.1:3000; PORT=3001 for another port, DRIVER=file|memory|
 #              sqlite|redis|mongodb|postgresql|mysql, with CONNECTION='{"host": "…"}' if the store is elsewhere
 # make demo-migration    a Node application that moves to Tornado, both behind http://127.0.0.1:3000 (samples/strangler)
+# make demo-express    the same for an application on express-session (samples/strangler-express), with sessions in files;
+#              REDIS_URL=redis://127.0.0.1:6379 for Redis
 # make soak-node    let 50 users act at random on the npm original and ours; MINUTES=60 for each store, or
 #              STORE="file file-encrypted postgresql mysql"
 # make test    run the tests, on the versions in constraints.txt; make test-newest on the newest of everything
@@ -36,12 +38,13 @@ PORT ?=
 DEMO := .venv-demo
 # The client of the demo's store, an extra of that name in setup.py; empty if every installation has it.
 DEMO_EXTRA := $(filter redis postgresql mysql,$(DRIVER))
-DEMO_INSTALL := install -qq --disable-pip-version-check --no-compile --constraint constraints.txt \
-	--editable '.$(DEMO_EXTRA:%=[%])'
+NODE_SAMPLES := samples/strangler/node_modules/installed samples/strangler-express/node_modules/installed
+DEMO_INSTALL = install -qq --disable-pip-version-check --no-compile --constraint constraints.txt \
+	--editable '.$(patsubst -%,[%],$(@:$(DEMO)/installed%=%))'
 export CONFIG
 
-.PHONY: demo demo-migration test test-newest pins screenshots lint check package fuzz audit soak soak-node endurance vectors
-.PHONY: bench bench-quick bench-hostile bench-capacity bench-sweeps bench-stalls profile clean instructions
+.PHONY: demo demo-migration demo-express test test-newest pins screenshots lint check package fuzz audit
+.PHONY: soak soak-node endurance vectors bench bench-quick bench-hostile bench-capacity bench-sweeps bench-stalls profile clean instructions
 
 demo: $(DEMO)/installed$(DEMO_EXTRA:%=-%)
 	@$(DEMO)/bin/python samples/shop/shop.py $(PORT) --driver '$(DRIVER)' --connection '$(CONNECTION)' $(ARGS)
@@ -49,11 +52,14 @@ demo: $(DEMO)/installed$(DEMO_EXTRA:%=-%)
 demo-migration: $(DEMO)/installed samples/strangler/node_modules/installed
 	@$(DEMO)/bin/python samples/strangler/demo.py $(PORT) $(ARGS)
 
-test: $(VENV)/installed tests/interop/node_modules/installed samples/strangler/node_modules/installed
+demo-express: $(DEMO)/installed$(if $(REDIS_URL),-redis) samples/strangler-express/node_modules/installed
+	@$(DEMO)/bin/python samples/strangler-express/express_demo.py $(PORT) $(ARGS)
+
+test: $(VENV)/installed tests/interop/node_modules/installed $(NODE_SAMPLES)
 	$(BIN)/python -m pytest $(ARGS)
 
 # Its environment is made again each time: pip would keep packages that are already installed.
-test-newest: tests/interop/node_modules/installed samples/strangler/node_modules/installed
+test-newest: tests/interop/node_modules/installed $(NODE_SAMPLES)
 	rm -rf $(VENV)-newest
 	$(PYTHON) -m venv $(VENV)-newest
 	$(VENV)-newest/bin/python -m pip install --quiet --upgrade pip
@@ -107,6 +113,7 @@ endurance: $(VENV)/installed
 # Record again the vectors that the tests compare with if there is no Node.
 vectors: tests/interop/node_modules/installed
 	node tests/interop/record_vectors.js
+	node tests/interop/record_express_vectors.js
 
 bench: $(VENV)/bench .venv-peers/installed tests/interop/node_modules/installed tests/benchmarks/node_modules/installed
 	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
@@ -160,8 +167,8 @@ $(DEMO)/installed $(DEMO)/installed-redis $(DEMO)/installed-postgresql $(DEMO)/i
 	fi
 	@touch $@
 
-# The npm original, for the tests and the sample that run beside it, and Node's peers for the benchmarks. Without Node
-# those tests are skipped, and the recorded vectors remain.
+# The npm original and express-session, for the tests and the samples that run beside them, and Node's peers for the
+# benchmarks. Without Node those tests are skipped, and the recorded vectors remain.
 %/node_modules/installed: %/package-lock.json
 	@mkdir -p $(@D)
 	@if command -v npm >/dev/null; then cd $* && npm ci --silent --no-audit --no-fund; \
@@ -170,4 +177,4 @@ $(DEMO)/installed $(DEMO)/installed-redis $(DEMO)/installed-postgresql $(DEMO)/i
 
 clean:
 	rm -rf $(VENV) $(VENV)-newest $(DEMO) .venv-peers build dist *.egg-info tests/interop/node_modules
-	rm -rf samples/strangler/node_modules tests/benchmarks/node_modules .mypy_cache .ruff_cache
+	rm -rf $(dir $(NODE_SAMPLES)) tests/benchmarks/node_modules .mypy_cache .ruff_cache

@@ -42,9 +42,11 @@ class Echo(RequestHandler):
 class Slow(RequestHandler):
     """Sends one piece, and the next when it is told to."""
 
-    async def get(self):
+    async def get(self, code):
+        self.set_status(int(code))
         self.write("first ")
         await self.flush()
+        self.settings["came"].set()
         await self.settings["go_on"].wait()
         self.write("second")
 
@@ -88,7 +90,7 @@ class BreaksOff(RequestHandler):
 def node(io_loop):
     """The server behind."""
     settings = {"go_on": asyncio.Event(), "came": asyncio.Event(), "pieces": []}
-    routes = [("/slow", Slow), ("/upload", Upload), (r"/nothing/(\d+)", Nothing), (r"/breaks/(\w+)", BreaksOff)]
+    routes = [(r"/slow/(\d+)", Slow), ("/upload", Upload), (r"/nothing/(\d+)", Nothing), (r"/breaks/(\w+)", BreaksOff)]
     application = Application([*routes, (".*", Echo)], **settings)
 
     async def listen():
@@ -159,8 +161,22 @@ async def test_streams_a_response(http_client, base_url, node):
         pieces.append(piece)
         node.settings["go_on"].set()
 
-    await http_client.fetch(base_url + "/slow", streaming_callback=came)
+    await http_client.fetch(base_url + "/slow/200", streaming_callback=came)
     assert pieces == [b"first ", b"second"]
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+async def test_holds_back_a_redirect(http_port, node, visitor, code):
+    """The client has nothing of a redirect before the server has finished it, as it would follow the headers."""
+    stream = await TCPClient().connect("127.0.0.1", http_port)
+    await stream.write(b"GET /slow/%d HTTP/1.1\r\nHost: x\r\n\r\n" % code)
+    answer = asyncio.ensure_future(stream.read_bytes(1000, partial=True))
+    await node.settings["came"].wait()
+    await visitor.get("/")  # the same way, so that what the proxy has passed on has come
+    assert not answer.done()
+    node.settings["go_on"].set()
+    assert (await answer).startswith(b"HTTP/1.1 %d " % code)
+    stream.close()
 
 
 async def test_streams_a_request(http_client, base_url, node):
@@ -197,7 +213,7 @@ async def test_a_server_that_breaks_off(visitor, http_client, base_url, after):
 async def test_a_client_that_leaves(http_port, node, visitor, caplog):
     """A client that leaves is no error, and the proxy goes on serving."""
     stream = await TCPClient().connect("127.0.0.1", http_port)
-    await stream.write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+    await stream.write(b"GET /slow/200 HTTP/1.1\r\nHost: x\r\n\r\n")
     await stream.read_until(b"first")
     stream.close()
     node.settings["go_on"].set()

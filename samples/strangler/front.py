@@ -13,6 +13,7 @@ import json
 import sys
 from pathlib import Path
 
+from programs import serve
 from proxy import Proxy
 from tornado.web import Application, HTTPError, RequestHandler
 
@@ -60,10 +61,7 @@ def make_application(node_port: int, moved: list[str]) -> Application:
 
 async def main(port: str = "3000", node_port: str = "3001", moved: str = ",".join(ROUTES)) -> None:
     """Serve until the process is ended."""
-    server = make_application(int(node_port), list(filter(None, moved.split(",")))).listen(int(port), "127.0.0.1")
-    (socket,) = server._sockets.values()
-    print(f"http://127.0.0.1:{socket.getsockname()[1]}/", flush=True)
-    await asyncio.Event().wait()
+    await serve(make_application(int(node_port), list(filter(None, moved.split(",")))), port)
 
 
 if __name__ == "__main__":

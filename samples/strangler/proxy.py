@@ -3,7 +3,8 @@
     Application([("/cart", Cart), (".*", Proxy, {"port": 3001})])
 
 It opens a connection for each request, to a server on this machine; no WebSockets. A slow side slows down the other,
-and neither body is ever in memory as a whole.
+and neither body is ever in memory as a whole. Only a redirect waits until the server has finished it: express-session
+sends the headers before it has saved the session, and a browser follows them immediately.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _HOP_BY_HOP = {
 }
 
 _UNLIMITED = 1 << 50
+
+_REDIRECTS = (301, 302, 303, 307, 308)
 
 
 @stream_request_body
@@ -108,6 +111,7 @@ class _Response(HTTPMessageDelegate):
 
     def __init__(self, handler: Proxy) -> None:
         self._handler = handler
+        self._is_redirect = False
         self.is_complete = False
 
     def headers_received(self, start_line: object, headers: HTTPHeaders) -> Awaitable[None] | None:
@@ -119,6 +123,7 @@ class _Response(HTTPMessageDelegate):
         handler.clear_header("Server")
         handler.clear_header("Content-Type")
         handler.set_status(start_line.code, start_line.reason)
+        self._is_redirect = start_line.code in _REDIRECTS
         for name, value in _end_to_end(headers).get_all():
             (handler.set_header if name in ("Content-Length", "Date") else handler.add_header)(name, value)
         return self._flush()
@@ -131,6 +136,8 @@ class _Response(HTTPMessageDelegate):
         self.is_complete = True
 
     async def _flush(self) -> None:
+        if self._is_redirect:
+            return  # the end of the handler sends all of it
         try:
             await self._handler.flush()
         except StreamClosedError:  # the client has left; nobody needs the rest

@@ -17,3 +17,28 @@ def press(browser: Chrome, selector: str) -> None:
     wait = WebDriverWait(browser, 30, ignored_exceptions=[WebDriverException])
     wait.until(staleness_of(page))
     wait.until(lambda browser: browser.execute_script("return document.readyState") == "complete")
+
+
+class Visitor:
+    """Somebody who uses the pages of a sample of two programs, by their buttons."""
+
+    def __init__(self, browser: Chrome, url: str) -> None:
+        self.browser = browser
+        self.url = url
+
+    def open(self, path: str, by: str) -> None:
+        """Visit a page, which this program is to serve."""
+        self.browser.get(self.url + path)
+        assert self.text("#by") == by
+
+    def text(self, selector: str) -> str | None:
+        """The text of an element; None if there is none."""
+        found = self.browser.find_elements(By.CSS_SELECTOR, selector)
+        return found[0].text if found else None
+
+    def press(self, selector: str) -> None:
+        """Press a button, and wait for its page: two concurrent requests are too much for Node."""
+        press(self.browser, selector)
+
+    def cookie(self, name: str) -> str:
+        return self.browser.get_cookie(name)["value"]

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from pages import press
+from pages import Visitor
 from selenium.webdriver.common.by import By
 
 SAMPLE = Path(__file__).parent.parent.parent / "samples" / "strangler"
@@ -20,36 +20,6 @@ pytestmark = pytest.mark.skipif(
 MOVED = ["cart,logout", "cart"]  # logging out by Tornado, and by Node
 
 
-class Visitor:
-    """Somebody who uses the pages, by their buttons."""
-
-    def __init__(self, browser, url: str) -> None:
-        self.browser = browser
-        self.url = url
-
-    def open(self, path: str, by: str) -> None:
-        """Visit a page, which this program is to serve."""
-        self.browser.get(self.url + path)
-        assert self.text("#by") == by
-
-    def text(self, selector: str) -> str | None:
-        """The text of an element; None if there is none."""
-        found = self.browser.find_elements(By.CSS_SELECTOR, selector)
-        return found[0].text if found else None
-
-    def press(self, selector: str) -> None:
-        """Press a button, and wait for its page: two concurrent requests are too much for Node."""
-        press(self.browser, selector)
-
-    def log_in(self, name: str) -> None:
-        self.open("login", by="Node")
-        self.browser.find_element(By.NAME, "name").send_keys(name)
-        self.press("#login")
-
-    def cookie(self) -> str:
-        return self.browser.get_cookie("node_session")["value"]
-
-
 @pytest.fixture(params=MOVED, ids=["logout by Tornado", "logout by Node"])
 def visitor(browser, start, request):
     """A visitor whose Node and Tornado have just started."""
@@ -59,13 +29,15 @@ def visitor(browser, start, request):
 def test_one_session_of_two_programs(visitor):
     """Login, cart, flash messages, CSRF tokens and logout work across the two programs."""
     visitor.open("", by="Node")
-    before = visitor.cookie()
-    visitor.log_in("Jörg <b>")
+    before = visitor.cookie("node_session")
+    visitor.open("login", by="Node")
+    visitor.browser.find_element(By.NAME, "name").send_keys("Jörg <b>")
+    visitor.press("#login")
     # Node has logged in and sent the browser on to a page of Tornado, which knows who it is and what Node had to say.
     assert visitor.text("#by") == "Tornado"
     assert visitor.text("#user") == "Jörg <b>"
     assert visitor.text("#status") == "Node says: you are logged in."
-    assert visitor.cookie() != before
+    assert visitor.cookie("node_session") != before
     # A flash message of Node's is shown once by Tornado, and by neither afterwards.
     visitor.open("cart", by="Tornado")
     assert visitor.text("#status") is None
@@ -88,7 +60,7 @@ def test_one_session_of_two_programs(visitor):
     assert visitor.text("#cart") == ""
 
     # Logged out by either, out on both, and the cookie of before is of no use.
-    logged_in = visitor.cookie()
+    logged_in = visitor.cookie("node_session")
     visitor.press("#logout")
     for path, by in (("", "Node"), ("cart", "Tornado")):
         visitor.open(path, by=by)

@@ -30,7 +30,12 @@ BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 LANGUAGES = {"python", "sh", "json", "js", "html", "sql", "text", ""}
 
 # Where the next test of this file does not suffice, these do.
-ELSEWHERE = {"docs/migrating.md": "test_migrating.py", "docs/testing.md": "test_testing.py"}
+ELSEWHERE = {
+    "docs/from-express.md": "test_from_express.py",
+    "docs/migrating.md": "test_migrating.py",
+    "docs/testing.md": "test_testing.py",
+}
+SHELL_ELSEWHERE = ("docs/from-express.md", "docs/migrating.md")
 SQL_ELSEWHERE = {"docs/capacity.md": "../drivers/test_partitions.py"}
 
 
@@ -157,7 +162,7 @@ def test_html(block):
 
 LINES = [
     pytest.param(line.split("  # ")[0].strip(), id=f"{block}-{line.strip()[:40]}")
-    for block in (each for each in BLOCKS if each.language == "sh" and each.page != "docs/migrating.md")
+    for block in (each for each in BLOCKS if each.language == "sh" and each.page not in SHELL_ELSEWHERE)
     for line in block.text.splitlines()
     if line.strip() and not line.startswith("#")
 ]

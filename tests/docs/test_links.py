@@ -9,7 +9,8 @@ import pytest
 from docs.pages import PAGES, README, ROOT, anchors, links
 
 # They link to the pages, and are linked to.
-BESIDE = ["CHANGELOG.md", "CONTRIBUTING.md", "samples/README.md", "samples/strangler/README.md"]
+SAMPLES = ["samples/README.md", "samples/strangler/README.md", "samples/strangler-express/README.md"]
+BESIDE = ["CHANGELOG.md", "CONTRIBUTING.md", *SAMPLES]
 ALL = [*PAGES, *(ROOT / name for name in BESIDE)]
 
 
