@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from .connection import Connection
 from .server import ServerDriver, UnfitTableError
-from .sql import Dialect
 from .turn import Turn
 
 
 class ServerTable(ServerDriver):
-    """A driver on a database server that examines its table.
+    """A `ServerDriver` that examines its table.
 
     Attributes:
         about_table: A query of `table_facts`, and its values.
-
-    Args:
-        connection: Where.
-        table: Name of the table.
-        lifetime: Milliseconds a record may be idle; 0: for ever.
-        dialect: Of the database.
-        clock: Gives seconds since 1970.
     """
 
     about_table: tuple[Any, ...]
 
-    def __init__(
-        self,
-        connection: Connection,
-        table: str,
-        lifetime: float,
-        dialect: Dialect,
-        clock: Callable[[], float],
-    ) -> None:
-        super().__init__(connection, table, lifetime, dialect, clock)
-        self._combines: bool | None = None  # not known yet
-        self._most_bytes = float("inf")
+    _combines: bool | None = None  # not known yet
+    _most_bytes = float("inf")
 
     async def _examine(self, turn: Turn) -> None:
         """Ask about the table until the database has confirmed that changes are safe.
