@@ -113,7 +113,7 @@ async def rebase(work: UnitOfWork, theirs: Loaded) -> None:
     is_merged = await aside.merged(work.base, mine, theirs.attributes, size, content.changes)
     if not is_merged or content.attributes is not mine:  # a transaction was undone meanwhile, for example
         merge_with(work, theirs.attributes)
-    if not content.format.lists_no_flash:
+    elif not content.format.lists_no_flash:
         unlist_no_flash(content)
     content.changes.aged = False
     work.base = work.trace.base = theirs.text
