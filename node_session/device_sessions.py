@@ -30,17 +30,11 @@ class DeviceSessions:
     def __init__(self, records: Records) -> None:
         driver = records.driver
         self._kept = records
-        self._hashed: HashedDriver | None = None
         if isinstance(driver, HashedDriver):
-            self._hashed = driver
             self._kept = Records(
                 driver.driver, records.policy, None, records.events, records.clock, format=records.format
             )
-        self._is_unreadable = self._hashed is not None and records.encrypter is not None
-
-    def kept_id(self, id: str) -> str:
-        """The id under which the store keeps a session."""
-        return id if self._hashed is None else self._hashed.kept_id(id)
+        self._is_unreadable = self._kept is not records and records.encrypter is not None
 
     async def idle_times(self, owner: str, entries: Mapping[str, Entry]) -> dict[str, float]:
         """For how long each device has been idle, in ms; without those that have no session.

@@ -92,7 +92,7 @@ async def leave(work: UnitOfWork) -> None:
         if former.is_log_out:
             await devices.end(device)
         else:
-            await devices.leave(device, devices.sessions.kept_id(work.id))
+            await devices.leave(device, work.records.driver.kept_id(work.id))
     except UnavailableError as error:  # the session itself is saved, and a look at the list finds that it is gone
         logger.warning("could not take session %s out of its owner's list: %s", ids.shorten(work.id), error)
 
@@ -108,13 +108,12 @@ def claim_of(work: UnitOfWork) -> Claim | None:
         if not old.is_trail:
             own_ids.append(old.id)
         old = old.before
-    kept_id = Devices(work.records).sessions.kept_id
     details = work.records.policy.device_details
     find_client = work.content.find_client
     client = None if find_client is None else find_client()
     return Claim(
         owned=there,
-        ids=[kept_id(id) for id in own_ids],
+        ids=list(map(work.records.driver.kept_id, own_ids)),
         is_new=is_new,
         address=_address(client) if "address" in details else None,
         user_agent=_user_agent(client) if "userAgent" in details else None,

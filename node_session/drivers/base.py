@@ -145,6 +145,10 @@ class Driver(ABC):
             ConflictError: It is there, but of another version. Nothing was removed.
         """
 
+    def kept_id(self, id: str) -> str:
+        """The id under which the store keeps a session's record: its own, but for `hashIds`."""
+        return id
+
     async def alive(self, ids: Sequence[str]) -> set[str]:
         """Find out which of some sessions still have a record that has not expired; this renews none.
 

@@ -30,7 +30,7 @@ class HashedDriver(Driver):
         # half_written_for stays 0: it is about the npm original, which cannot share such a store.
 
     def kept_id(self, id: str) -> str:
-        """The id under which that driver keeps a session's record."""
+        """See `Driver.kept_id`."""
         return _hash(id)
 
     async def read(self, id: str) -> Record | None:
